@@ -1,0 +1,1 @@
+"""Clips of rendered people with exact labels."""

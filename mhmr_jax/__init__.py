@@ -1,0 +1,1 @@
+"""Video human-mesh recovery in JAX/Flax, trained on synthetic people only."""

@@ -1,0 +1,63 @@
+"""The one schema: a stored clip, a device batch, a prediction.
+
+Every builder yields `Clip`, the data path turns clips into `Batch`, the model
+returns `Prediction`. A field that a source lacks is absent, never zero.
+Prediction and target carry the same key in two dicts.
+"""
+
+from typing import TypedDict
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+Array = jax.Array | np.ndarray
+
+
+class Clip(TypedDict, total=False):
+  """One clip of one person as stored; pixels are those of the stored frames.
+
+  The camera frame is x right, y down, z forward, in metres. `flow` at frame t
+  goes from t-1 to t on the grid of frame t-1, and is zero at the first frame.
+  """
+
+  frames: list[bytes]  # T JPEG images.
+  pose: Float[np.ndarray, "time 24 3"]  # Axis-angle; entry 0 is in the camera frame.
+  betas: Float[np.ndarray, "10"]
+  transl: Float[np.ndarray, "time 3"]
+  joints_camera: Float[np.ndarray, "time 24 3"]
+  keypoints_image: Float[np.ndarray, "time 17 3"]  # COCO-17: x, y px, score.
+  visibility: Float[np.ndarray, "time 24"]  # 1: inside the frame, not occluded.
+  intrinsics: Float[np.ndarray, "3 3"]
+  flow: list[bytes]  # T 16-bit PNG images in KITTI's encoding, px a frame.
+  mask: list[bytes]  # T one-channel PNG images, 255 on the person.
+  valid: Bool[np.ndarray, "time"]
+  fps: float
+  sequence: str
+  frame_index: Int[np.ndarray, "time"]
+
+
+class Batch(TypedDict, total=False):
+  """Clips on the device, all frames of a clip in one crop window.
+
+  Inputs are `rgb`, `flow` (crop pixels a frame) and `keypoints` (crop pixels and
+  score: the heatmaps are drawn on the device); the rest are targets.
+  """
+
+  rgb: UInt8[Array, "batch time size size 3"]
+  flow: Float[Array, "batch time size size 2"]
+  keypoints: Float[Array, "batch time 17 3"]
+  pose: Float[Array, "batch time 24 3"]
+  betas: Float[Array, "batch 10"]
+  joints_camera: Float[Array, "batch time 24 3"]
+  joints_crop: Float[Array, "batch time 24 2"]  # The crop's corners are at -1 and 1.
+  visibility: Float[Array, "batch time 24"]
+  valid: Bool[Array, "batch time"]
+
+
+class Prediction(TypedDict):
+  """What the model says of every frame."""
+
+  rotations: Float[Array, "batch time 24 3 3"]  # Entry 0 is in the camera frame.
+  betas: Float[Array, "batch time 10"]
+  camera: Float[Array, "batch time 3"]  # Weak perspective [s, tx, ty] of the crop.

@@ -1,0 +1,1 @@
+"""The SMPL layer, model files, joint orders and the free body."""

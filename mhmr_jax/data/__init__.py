@@ -1,0 +1,1 @@
+"""Stored clips to device batches: sources, transforms and the Grain graph."""

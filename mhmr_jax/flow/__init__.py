@@ -1,0 +1,1 @@
+"""Optical flow of real frames, and its storage."""

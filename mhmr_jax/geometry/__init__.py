@@ -1,0 +1,1 @@
+"""Rotations, cameras and Procrustes alignment, in JAX."""

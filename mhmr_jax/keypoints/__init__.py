@@ -1,0 +1,1 @@
+"""2D keypoints: file formats, tracking, noise model, heatmaps."""

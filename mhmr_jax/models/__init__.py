@@ -1,0 +1,1 @@
+"""Motion HMR and its parts, in Flax Linen."""

@@ -1,0 +1,1 @@
+"""Where poses come from: motion capture files and procedural motion."""

@@ -1,0 +1,1 @@
+"""The synthetic engine: people, cameras and backgrounds to labelled clips."""
