@@ -1,0 +1,284 @@
+"""The Grain graph, from stored clips to numpy batches of one host.
+
+Training: shuffle, window of T frames, keypoint noise, crop window with jitter,
+flow, flip, batch. Evaluation: whole sequences, chunk after chunk, no jitter.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any, cast
+
+import cv2
+import grain
+import grain.experimental
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from mhmr_jax.batch import Batch, Clip
+from mhmr_jax.data import transforms
+from mhmr_jax.data.sources import ClipSource
+from mhmr_jax.errors import InputError
+from mhmr_jax.flow import images
+from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
+
+
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+  """What the network is given of a clip."""
+
+  inputs: tuple[str, ...]
+  size: int
+  window: int
+  window_scale: float
+  flow_source: str
+  flow_preset: str
+  noise: KeypointNoise | None
+
+  @classmethod
+  def from_config(cls, config: ConfigDict) -> "InputSpec":
+    if config.flow.source not in ("dis", "exact"):
+      raise InputError(
+        f"config.flow.source is {config.flow.source!r}: use 'dis' or 'exact'."
+      )
+    return cls(
+      inputs=tuple(config.model.inputs),
+      size=config.data.size,
+      window=config.data.window,
+      window_scale=config.data.window_scale,
+      flow_source=config.flow.source,
+      flow_preset=config.flow.preset,
+      noise=KeypointNoise() if config.keypoints.noise else None,
+    )
+
+  def noisy_keypoints(self, clip: Clip, rng: np.random.Generator) -> np.ndarray:
+    if self.noise is None:
+      return clip["keypoints_image"]
+    return corrupt(clip["keypoints_image"], rng, self.noise)
+
+
+def decode_frame(data: bytes, colour: bool) -> np.ndarray:
+  """A stored JPEG to RGB or grey pixels."""
+  mode = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
+  image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+  if image is None:
+    raise InputError("A stored frame is not a JPEG image: the clip is damaged.")
+  return image
+
+
+def clip_example(
+  clip: Clip,
+  keypoints: np.ndarray,
+  box: np.ndarray,
+  span: slice,
+  spec: InputSpec,
+) -> Batch:
+  """Inputs and targets of the frames `span` of a clip, cropped by `box`.
+
+  Args:
+    clip: the stored clip; only the frames of the span (and the one before,
+      for the flow) are decoded.
+    keypoints: [T, 17, 3] of the whole clip, in image pixels.
+    box: the window.
+    span: which frames.
+    spec: what to make.
+  """
+  colour = "rgb" in spec.inputs
+  wants_flow = "flow" in spec.inputs
+  dis_preset = spec.flow_preset if spec.flow_source == "dis" else None
+  needs_frames = colour or (wants_flow and dis_preset is not None)
+  frames, previous = [], None
+  if needs_frames:
+    frames = [decode_frame(frame, colour) for frame in clip["frames"][span]]
+    if span.start > 0 and wants_flow:
+      previous = decode_frame(clip["frames"][span.start - 1], colour)
+  batch = transforms.model_inputs(
+    frames,
+    keypoints[span],
+    box,
+    inputs=spec.inputs,
+    size=spec.size,
+    flow_preset=dis_preset,
+    previous=previous,
+  )
+  if wants_flow and dis_preset is None:
+    batch["flow"] = _exact_flow(clip, box, span, spec.size)
+  visibility = clip["visibility"][span]
+  valid = clip["valid"][span]
+  batch.update(
+    transforms.targets(
+      clip["pose"][span],
+      clip["betas"],
+      clip["joints_camera"][span],
+      visibility,
+      valid,
+      clip["intrinsics"],
+      box,
+    )
+  )
+  return batch
+
+
+def _exact_flow(clip: Clip, box: np.ndarray, span: slice, size: int) -> np.ndarray:
+  if "flow" not in clip:
+    raise InputError("config.flow.source is 'exact', but the clips store no flow.")
+  flows = [images.decode_png(data) for data in clip["flow"][span]]
+  crops = [transforms.crop_flow(flow, box, size) for flow in flows]
+  return np.stack(crops).astype(np.float16)
+
+
+def whole_image(clip_width: float, clip_height: float) -> np.ndarray:
+  """The square window around a whole image: for clips without any keypoint."""
+  side = max(clip_width, clip_height)
+  centre = np.array([clip_width, clip_height]) / 2
+  return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
+
+
+def _window(clip: Clip, keypoints: np.ndarray, spec: InputSpec) -> np.ndarray:
+  box = transforms.clip_window(keypoints, spec.window_scale)
+  if box is None:
+    centre = clip["intrinsics"][:2, 2]
+    return whole_image(*(2 * centre))
+  return box
+
+
+class TrainingExample(grain.transforms.RandomMap):
+  """A stored clip to one random training example."""
+
+  def __init__(self, spec: InputSpec, scale: float, shift: float):
+    self._spec = spec
+    self._scale = scale
+    self._shift = shift
+
+  def random_map(self, element: Any, rng: np.random.Generator) -> Batch:
+    clip = cast(Clip, element)
+    spec = self._spec
+    length = len(clip["frames"])
+    if length < spec.window:
+      raise InputError(
+        f"Clip {clip['sequence']} has {length} frames, fewer than "
+        f"config.data.window = {spec.window}."
+      )
+    start = int(rng.integers(length - spec.window + 1))
+    span = slice(start, start + spec.window)
+    keypoints = spec.noisy_keypoints(clip, rng)
+    box = _window(clip, keypoints[span], spec)
+    box = transforms.jitter_window(box, rng, self._scale, self._shift)
+    batch = clip_example(clip, keypoints, box, span, spec)
+    if "flow" in batch:
+      # A window's first flow is zero, as on the first frame of a video.
+      batch["flow"][0] = 0
+    if rng.random() < 0.5:
+      batch = transforms.flip(batch, spec.size)
+    return cast(Batch, jax.tree.map(np.ascontiguousarray, batch))
+
+
+def training_dataset(source: ClipSource, config: ConfigDict) -> grain.MapDataset:
+  """The endless, shuffled stream of examples, the same for any number of hosts."""
+  spec = InputSpec.from_config(config)
+  example = TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
+  return (
+    grain.MapDataset.source(source)
+    .seed(config.seed)
+    .shuffle()
+    .repeat()
+    .random_map(example)
+  )
+
+
+def training_iterator(
+  source: ClipSource, config: ConfigDict, shard: int = 0, shards: int = 1
+) -> grain.experimental.ElasticIterator:
+  """This host's part of every global batch.
+
+  The state is the position in the stream alone, so a run resumes exactly with
+  another number of workers or hosts.
+  """
+  workers = config.data.workers
+  parallel = grain.MultiprocessingOptions(num_workers=workers) if workers else None
+  return grain.experimental.ElasticIterator(
+    training_dataset(source, config),
+    config.train.batch_size,
+    grain.sharding.ShardOptions(shard, shards),
+    read_options=grain.ReadOptions(num_threads=1, prefetch_buffer_size=2),
+    multiprocessing_options=parallel,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunk:
+  """T frames of `lanes` sequences side by side, padded where one has ended.
+
+  Attributes:
+    batch: leading axis lanes; padded frames have valid = False.
+    clips: [lanes] index of each lane's clip in the source, -1 for padding.
+    boxes: [lanes, 4] crop windows in image pixels.
+    start: frame of the sequences at which the chunk begins.
+  """
+
+  batch: Batch
+  clips: np.ndarray
+  boxes: np.ndarray
+  start: int
+
+
+def evaluation_groups(
+  source: ClipSource,
+  config: ConfigDict,
+  lanes: int,
+  shard: int = 0,
+  shards: int = 1,
+) -> Iterator[list[Chunk]]:
+  """Whole sequences, `lanes` at a time: each group is its chunks in order.
+
+  A sequence's keypoint noise depends on its index alone.
+  """
+  spec = InputSpec.from_config(config)
+  indices = np.arange(len(source))[shard::shards]
+  for begin in range(0, len(indices), lanes):
+    group = indices[begin : begin + lanes]
+    sequences = [_sequence_chunks(source[int(i)], int(i), spec) for i in group]
+    yield _pad_group(sequences, group, lanes, spec.window)
+
+
+def _sequence_chunks(
+  clip: Clip, index: int, spec: InputSpec
+) -> list[tuple[Batch, np.ndarray]]:
+  rng = np.random.default_rng([index, 2])
+  keypoints = spec.noisy_keypoints(clip, rng)
+  chunks = []
+  for start in range(0, len(clip["frames"]), spec.window):
+    span = slice(start, min(start + spec.window, len(clip["frames"])))
+    box = _window(clip, keypoints[span], spec)
+    chunks.append((clip_example(clip, keypoints, box, span, spec), box))
+  return chunks
+
+
+def _pad_group(
+  sequences: list[list[tuple[Batch, np.ndarray]]],
+  indices: np.ndarray,
+  lanes: int,
+  window: int,
+) -> list[Chunk]:
+  clips = np.full(lanes, -1)
+  clips[: len(indices)] = indices
+  blank = jax.tree.map(np.zeros_like, _pad_time(sequences[0][0][0], window))
+  chunks = []
+  for number in range(max(map(len, sequences))):
+    present = [s[number] if number < len(s) else None for s in sequences]
+    present += [None] * (lanes - len(sequences))
+    examples = [blank if p is None else _pad_time(p[0], window) for p in present]
+    boxes = [np.zeros(4, np.float32) if p is None else p[1] for p in present]
+    batch = cast(Batch, jax.tree.map(lambda *leaves: np.stack(leaves), *examples))
+    chunks.append(Chunk(batch, clips, np.stack(boxes), number * window))
+  return chunks
+
+
+def _pad_time(batch: Batch, window: int) -> Batch:
+  def pad(key: str, value: np.ndarray) -> np.ndarray:
+    if key == "betas":
+      return value
+    missing = window - len(value)
+    return np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])
+
+  return cast(Batch, {key: pad(key, value) for key, value in batch.items()})

@@ -1,0 +1,209 @@
+"""Frames and keypoints to network inputs: windows, crops, flow, flips.
+
+Training, evaluation and prediction share these functions, so that what the
+network sees of a stored clip and of a user's video differs in nothing else.
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from mhmr_jax.batch import Batch
+from mhmr_jax.body import joints
+from mhmr_jax.flow import dis
+
+# Detectors report guesses far off the body with scores below this.
+_MIN_SCORE = 0.1
+
+
+def clip_window(
+  keypoints: Float[np.ndarray, "time 17 3"], scale: float
+) -> Float[np.ndarray, "4"] | None:
+  """The square window around a clip's keypoints, one for all its frames.
+
+  Args:
+    keypoints: x, y in image pixels, score.
+    scale: the window's side, over the longer side of the points' box.
+
+  Returns:
+    box [x0, y0, x1, y1] in image pixels, or None where no point was found.
+  """
+  points = keypoints[keypoints[..., 2] > _MIN_SCORE][:, :2]
+  if not len(points):
+    return None
+  low, high = points.min(0), points.max(0)
+  side = max(float((high - low).max()), 2.0) * scale
+  centre = (low + high) / 2
+  return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
+
+
+def jitter_window(
+  box: Float[np.ndarray, "4"], rng: np.random.Generator, scale: float, shift: float
+) -> Float[np.ndarray, "4"]:
+  """Scales a window by up to 1 +- scale and moves it by up to shift of its side."""
+  side = box[2] - box[0]
+  centre = (box[:2] + box[2:]) / 2 + side * rng.uniform(-shift, shift, 2)
+  half = side / 2 * rng.uniform(1 - scale, 1 + scale)
+  return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.ndarray:
+  """Resamples a square window to size x size pixels; zero outside the image.
+
+  Shrinking averages whole blocks of pixels first: plain bilinear sampling would
+  alias, and aliasing is motion to an optical flow.
+  """
+  side = float(box[2] - box[0])
+  block = int(side / size)
+  origin = np.asarray(box[:2], np.float64)
+  if block >= 2:
+    low = np.floor(origin).astype(int)
+    count = int(np.ceil(side / block)) + 2
+    image = _blocks(image, low, count, block)
+    origin = (origin - low) / block
+    side /= block
+  step = side / size
+  # cv2 samples at pixel centres numbered from 0; our pixel i is centred at i + 0.5.
+  offset = origin + step / 2 - 0.5
+  matrix = np.array([[step, 0, offset[0]], [0, step, offset[1]]])
+  flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+  return cv2.warpAffine(image, matrix, (size, size), flags=flags)
+
+
+def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.ndarray:
+  """Means of count x count blocks of pixels from `low` on; zero outside."""
+  high = low + count * block
+  height, width = image.shape[:2]
+  x0, y0 = np.clip(low, 0, [width, height])
+  x1, y1 = np.clip(high, 0, [width, height])
+  if x0 == x1 or y0 == y1:
+    return np.zeros((count, count, *image.shape[2:]), image.dtype)
+  padding = (y0 - low[1], high[1] - y1, x0 - low[0], high[0] - x1)
+  region = cv2.copyMakeBorder(image[y0:y1, x0:x1], *padding, cv2.BORDER_CONSTANT)
+  return cv2.resize(region, (count, count), interpolation=cv2.INTER_AREA)
+
+
+def to_crop_pixels(
+  points: Float[np.ndarray, "*batch 2"], box: Float[np.ndarray, "4"], size: int
+) -> Float[np.ndarray, "*batch 2"]:
+  """Image pixels to pixels of the crop."""
+  return (points - box[:2]) * np.float32(size / (box[2] - box[0]))
+
+
+def crop_keypoints(
+  keypoints: Float[np.ndarray, "time 17 3"], box: Float[np.ndarray, "4"], size: int
+) -> Float[np.ndarray, "time 17 3"]:
+  """Keypoints in image pixels to crop pixels; missing points stay zero."""
+  points = to_crop_pixels(keypoints[..., :2], box, size)
+  score = keypoints[..., 2:]
+  return np.concatenate([points * (score > 0), score], -1).astype(np.float32)
+
+
+def dis_flow(
+  crops: list[np.ndarray], previous: np.ndarray | None, preset: str
+) -> Float[np.ndarray, "time size size 2"]:
+  """DIS flow between neighbouring crops of one window, in crop pixels a frame.
+
+  Args:
+    crops: T images of one window.
+    previous: the frame before them, cropped by the same window; None where
+      there is none, and then the first flow is zero.
+    preset: a preset of `dis.DisFlow`.
+  """
+  estimate = dis.DisFlow(preset)
+  first = crops[0] if previous is None else previous
+  pairs = zip([first, *crops[:-1]], crops, strict=True)
+  flow = np.stack([estimate(before, after) for before, after in pairs])
+  if previous is None:
+    flow[0] = 0
+  return flow
+
+
+def model_inputs(
+  frames: list[UInt8[np.ndarray, "height width *3"]],
+  keypoints: Float[np.ndarray, "time 17 3"],
+  box: Float[np.ndarray, "4"],
+  *,
+  inputs: tuple[str, ...],
+  size: int,
+  flow_preset: str | None,
+  previous: UInt8[np.ndarray, "height width *3"] | None = None,
+) -> Batch:
+  """The network's inputs for one clip, without the leading batch axis.
+
+  Args:
+    frames: T images, RGB where `inputs` has "rgb", else RGB or grey.
+    keypoints: in image pixels.
+    box: the window that all frames are cropped by.
+    inputs: which of "rgb", "flow", "keypoints" to make.
+    size: pixels of a crop's side.
+    flow_preset: preset of DIS; None where the flow comes from elsewhere.
+    previous: the frame before the first, for the first frame's flow.
+  """
+  batch = Batch()
+  needs_dis = "flow" in inputs and flow_preset is not None
+  if "rgb" in inputs or needs_dis:
+    crops = [crop_image(frame, box, size) for frame in frames]
+    if "rgb" in inputs:
+      batch["rgb"] = np.stack(crops)
+    if flow_preset is not None and needs_dis:
+      before = None if previous is None else crop_image(previous, box, size)
+      batch["flow"] = dis_flow(crops, before, flow_preset).astype(np.float16)
+  if "keypoints" in inputs:
+    batch["keypoints"] = crop_keypoints(keypoints, box, size)
+  return batch
+
+
+def crop_flow(
+  flow: Float[np.ndarray, "height width 2"], box: Float[np.ndarray, "4"], size: int
+) -> Float[np.ndarray, "size size 2"]:
+  """Flow of the whole frame to flow of a crop, in crop pixels."""
+  return crop_image(flow, box, size) * np.float32(size / (box[2] - box[0]))
+
+
+def flip(batch: Batch, size: int) -> Batch:
+  """Mirrors one clip's inputs and targets, with the left and right of all names."""
+  mirror = np.array([-1.0, 1.0, 1.0], np.float32)
+  out = batch.copy()
+  if "rgb" in batch:
+    out["rgb"] = batch["rgb"][:, :, ::-1]
+  if "flow" in batch:
+    out["flow"] = batch["flow"][:, :, ::-1] * mirror[:2].astype(batch["flow"].dtype)
+  if "keypoints" in batch:
+    points = np.array(batch["keypoints"])[:, joints.COCO_FLIP]
+    points[..., 0] = np.where(points[..., 2] > 0, size - points[..., 0], 0)
+    out["keypoints"] = points
+  if "pose" in batch:
+    out["pose"] = joints.flip_pose(batch["pose"])
+  if "joints_camera" in batch:
+    out["joints_camera"] = batch["joints_camera"][:, joints.SMPL_FLIP] * mirror
+  if "joints_crop" in batch:
+    out["joints_crop"] = batch["joints_crop"][:, joints.SMPL_FLIP] * mirror[:2]
+  if "visibility" in batch:
+    out["visibility"] = batch["visibility"][:, joints.SMPL_FLIP]
+  return out
+
+
+def targets(
+  pose: Float[np.ndarray, "time 24 3"],
+  betas: Float[np.ndarray, "10"],
+  joints_camera: Float[np.ndarray, "time 24 3"],
+  visibility: Float[np.ndarray, "time 24"],
+  valid: Bool[np.ndarray, "time"],
+  intrinsics: Float[np.ndarray, "3 3"],
+  box: Float[np.ndarray, "4"],
+) -> Batch:
+  """The targets of one clip; the 2D joints in normalised crop units."""
+  projected = joints_camera @ intrinsics.T
+  # A joint at or behind the camera projects nowhere.
+  depth = np.maximum(projected[..., 2:], 1e-3)
+  in_front = joints_camera[..., 2] > 1e-3
+  joints_crop = to_crop_pixels(projected[..., :2] / depth, box, 2) - 1
+  return Batch(
+    pose=pose.astype(np.float32),
+    betas=betas.astype(np.float32),
+    joints_camera=joints_camera.astype(np.float32),
+    joints_crop=joints_crop.astype(np.float32),
+    visibility=(visibility * in_front).astype(np.float32),
+    valid=valid,
+  )

@@ -1,0 +1,44 @@
+"""How every program starts, and how it ends on bad input."""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from absl import app, flags
+
+from mhmr_jax.errors import InputError
+
+
+def run(main: Callable[[list[str]], Any]) -> None:
+  """Runs `main` with parsed flags; an InputError becomes one sentence and exit 1."""
+
+  def guarded(argv: list[str]) -> int:
+    if len(argv) > 1:
+      return _fail(f"Unexpected argument {argv[1]!r}: every option starts with --.")
+    try:
+      main(argv)
+    except InputError as error:
+      return _fail(str(error))
+    return 0
+
+  def parse(argv: list[str]) -> list[str]:
+    try:
+      return flags.FLAGS(argv)
+    except flags.Error as error:
+      sys.exit(_fail(f"{error}"))
+    # ml_collections raises these for overrides of keys that a config lacks, or
+    # with values of another type.
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+      sys.exit(_fail(f"The config cannot be used: {_message(error)}"))
+
+  app.run(guarded, flags_parser=parse)
+
+
+def _message(error: Exception) -> str:
+  text = error.args[0] if isinstance(error, KeyError) and error.args else error
+  return " ".join(str(text).split())
+
+
+def _fail(message: str) -> int:
+  print(f"error: {message}", file=sys.stderr)
+  return 1
