@@ -1,0 +1,127 @@
+"""Convolution and max pooling whose form suits the backend.
+
+XLA's CPU backend is slow at the gradients of convolutions and of max pooling; the
+same sums written as matrix products and as a maximum over slices train faster.
+Accelerators get the plain operations. Both forms are equal to rounding and share
+their parameters.
+"""
+
+from collections.abc import Iterator
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+FORMS = ("auto", "plain", "dots")
+
+
+def resolve_form(form: str) -> str:
+  """'plain' or 'dots'; 'auto' asks the backend that runs the default device.
+
+  Compiling ahead of time for an accelerator from a CPU host needs 'plain'.
+  """
+  if form not in FORMS:
+    raise ValueError(f"form must be one of {FORMS}, got {form!r}")
+  if form == "auto":
+    return "dots" if jax.default_backend() == "cpu" else "plain"
+  return form
+
+
+def _same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+  total = max((-(-size // stride) - 1) * stride + window - size, 0)
+  return total // 2, total - total // 2
+
+
+def _shifted_slices(
+  x: Float[Array, "batch height width channels"],
+  window: int,
+  stride: int,
+  pad_value: float,
+) -> Iterator[Float[Array, "batch height_out width_out channels"]]:
+  """The strided input under each of the window's window² positions, row by row."""
+  n, height, width, channels = x.shape
+  pad_h, pad_w = (_same_padding(size, window, stride) for size in (height, width))
+  x = jnp.pad(x, ((0, 0), pad_h, pad_w, (0, 0)), constant_values=pad_value)
+  span_h, span_w = (
+    -(-size // stride) * stride - stride + 1 for size in (height, width)
+  )
+  for i in range(window):
+    for j in range(window):
+      limit = (n, i + span_h, j + span_w, channels)
+      yield lax.slice(x, (0, i, j, 0), limit, (1, stride, stride, 1))
+
+
+def _convolve_by_dots(
+  x: Float[Array, "batch height width in"],
+  kernel: Float[Array, "k k in out"],
+  stride: int,
+) -> Float[Array, "batch height_out width_out out"]:
+  window, _, channels, features = kernel.shape
+  # One product with k² times the depth: k² products of the original depth, summed,
+  # measured slower at every size of ours.
+  columns = jnp.concatenate(list(_shifted_slices(x, window, stride, 0.0)), axis=-1)
+  flat = kernel.reshape(window * window * channels, features)
+  return jnp.dot(columns, flat, preferred_element_type=x.dtype)
+
+
+def convolve(
+  x: Float[Array, "batch height width in"],
+  kernel: Float[Array, "k k in out"],
+  stride: int = 1,
+  form: str = "auto",
+) -> Float[Array, "batch height_out width_out out"]:
+  """Two-dimensional convolution, NHWC by HWIO, SAME padding."""
+  if resolve_form(form) == "dots":
+    return _convolve_by_dots(x, kernel, stride)
+  return lax.conv_general_dilated(
+    x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+  )
+
+
+def max_pool(
+  x: Float[Array, "batch height width channels"],
+  window: int = 3,
+  stride: int = 2,
+  form: str = "auto",
+) -> Float[Array, "batch height_out width_out channels"]:
+  """Largest value under a square window, SAME padding.
+
+  Where the largest is met twice the two forms differ in whom they give the gradient.
+  """
+  if resolve_form(form) == "dots":
+    slices = list(_shifted_slices(x, window, stride, -jnp.inf))
+    largest = slices[0]
+    for candidate in slices[1:]:
+      largest = jnp.maximum(largest, candidate)
+    return largest
+  return nn.max_pool(x, (window, window), (stride, stride), "SAME")
+
+
+class Conv2D(nn.Module):
+  """A square convolution with SAME padding; parameters as flax's `nn.Conv`."""
+
+  features: int
+  kernel_size: int = 3
+  stride: int = 1
+  use_bias: bool = False
+  dtype: DTypeLike = jnp.float32  # Of the computation; parameters are float32.
+  form: str = "auto"  # 'auto', 'plain' or 'dots': see `resolve_form`.
+  kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "batch height width in"]
+  ) -> Float[Array, "batch height_out width_out out"]:
+    """Convolves, with size / stride rounded up as the output's size."""
+    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+    x = convolve(
+      x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.form
+    )
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+      x = x + bias.astype(self.dtype)
+    return x

@@ -1,0 +1,120 @@
+"""The frame encoder: a pre-activation ResNet over any channels."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from mhmr_jax.models.convolution import Conv2D, max_pool
+
+ModuleDef = Callable[..., Any]
+
+
+class PreactivationBlock(nn.Module):
+  """A residual unit of ResNet v2 (He et al. 2016): normalise, ReLU, convolve.
+
+  Two 3x3 convolutions, or with `bottleneck` 1x1, 3x3 (which carries the stride) and
+  1x1 to four times the width.
+  """
+
+  width: int
+  stride: int
+  bottleneck: bool
+  conv: ModuleDef
+  norm: ModuleDef
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "batch height width in"]
+  ) -> Float[Array, "batch height_out width_out out"]:
+    """Adds the unit's correction to its input, or to the input's 1x1 projection."""
+    features = self.width * (4 if self.bottleneck else 1)
+    y = nn.relu(self.norm(name="norm1")(x))
+    if x.shape[-1] != features or self.stride != 1:
+      x = self.conv(features, 1, self.stride, name="shortcut")(y)
+    if self.bottleneck:
+      y = self.conv(self.width, 1, name="conv1")(y)
+      y = nn.relu(self.norm(name="norm2")(y))
+      y = self.conv(self.width, 3, self.stride, name="conv2")(y)
+      y = nn.relu(self.norm(name="norm3")(y))
+      y = self.conv(features, 1, name="conv3")(y)
+    else:
+      y = self.conv(features, 3, self.stride, name="conv1")(y)
+      y = nn.relu(self.norm(name="norm2")(y))
+      y = self.conv(features, 3, name="conv2")(y)
+    return x + y
+
+
+class FrameEncoder(nn.Module):
+  """ResNet v2 from a stack of channels to one feature vector a frame.
+
+  The defaults are ResNet-50's. With `pool_grid` g > 1 the last map is averaged to
+  g x g cells, flattened and projected: a departure from the paper for small
+  encoders, whose global average loses where the keypoints are.
+  """
+
+  stage_blocks: Sequence[int] = (3, 4, 6, 3)
+  stage_widths: Sequence[int] = (64, 128, 256, 512)
+  bottleneck: bool = True
+  stem_width: int = 64
+  stem_kernel: int = 7
+  stem_stride: int = 2
+  stem_pool: bool = True
+  features: int = 0  # Of the output; 0: the last stage's, which a pool_grid projects.
+  pool_grid: int = 1
+  norm: str = "batch"  # 'batch' (over the global batch) or 'group'.
+  norm_momentum: float = 0.9
+  norm_groups: int = 32
+  remat: bool = False  # Recomputes each block in the backward pass: less memory.
+  dtype: DTypeLike = jnp.float32
+  conv_form: str = "auto"
+
+  def _norm(self, train: bool) -> ModuleDef:
+    if self.norm == "batch":
+      return functools.partial(
+        nn.BatchNorm,
+        use_running_average=not train,
+        momentum=self.norm_momentum,
+        dtype=self.dtype,
+      )
+    if self.norm == "group":
+      return functools.partial(
+        nn.GroupNorm, num_groups=self.norm_groups, dtype=self.dtype
+      )
+    raise ValueError(f"norm must be 'batch' or 'group', got {self.norm!r}")
+
+  def _pool(
+    self, x: Float[Array, "batch height width channels"]
+  ) -> Float[Array, "batch features"]:
+    n, height, width, channels = x.shape
+    grid = self.pool_grid
+    if height % grid or width % grid:
+      raise ValueError(f"pool_grid {grid} doesn't divide the map of {height}x{width}")
+    x = x.reshape(n, grid, height // grid, grid, width // grid, channels)
+    x = jnp.mean(x, axis=(2, 4), dtype=jnp.float32).reshape(n, grid * grid * channels)
+    if grid > 1 or self.features:
+      x = nn.Dense(self.features or channels, dtype=self.dtype, name="project")(x)
+    return x.astype(jnp.float32)
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "batch size size channels"], train: bool = False
+  ) -> Float[Array, "batch features"]:
+    """Encodes frames; batch statistics are of this batch if `train`, else kept."""
+    conv = functools.partial(Conv2D, dtype=self.dtype, form=self.conv_form)
+    norm = self._norm(train)
+    block = nn.remat(PreactivationBlock) if self.remat else PreactivationBlock
+    x = conv(self.stem_width, self.stem_kernel, self.stem_stride, name="stem")(x)
+    if self.stem_pool:
+      x = max_pool(x, form=self.conv_form)
+    stages = zip(self.stage_blocks, self.stage_widths, strict=True)
+    for stage, (blocks, width) in enumerate(stages):
+      for index in range(blocks):
+        stride = 2 if stage > 0 and index == 0 else 1
+        name = f"stage{stage + 1}_block{index + 1}"
+        x = block(width, stride, self.bottleneck, conv, norm, name=name)(x)
+    return self._pool(nn.relu(norm(name="norm")(x)))

@@ -1,0 +1,87 @@
+"""Motion HMR: the channels that are asked for, encoder, LSTM, regressor."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+import ml_collections
+from jaxtyping import Array, Float
+
+from mhmr_jax.batch import Batch, Prediction
+from mhmr_jax.keypoints import heatmaps
+from mhmr_jax.models.encoder import FrameEncoder
+from mhmr_jax.models.regressor import IterativeRegressor
+from mhmr_jax.models.temporal import Carry, ResidualLSTM, initial_carry
+
+INPUT_CHANNELS = {"rgb": 3, "flow": 2, "keypoints": 17}
+
+
+class MotionHMR(nn.Module):
+  """Clips to SMPL bodies (Doersch & Zisserman 2019); single-frame HMR if no LSTM."""
+
+  encoder: FrameEncoder
+  regressor: IterativeRegressor
+  temporal: ResidualLSTM | None = None
+  inputs: Sequence[str] = ("flow", "keypoints")
+  size: int = 224  # Of the crop, pixels: a batch of keypoints alone doesn't tell.
+  heatmap_sigma: float = 0.02  # Of the keypoints' Gaussians, in crop widths.
+  flow_unit: float = 0.05  # Crop widths a frame that the encoder sees as 1.
+
+  def channels(self, batch: Batch) -> Float[Array, "batch time size size channels"]:
+    """The stack that the encoder sees: rgb in [-1, 1], flow, heatmaps in [0, 1]."""
+    stack = []
+    for name in self.inputs:
+      if name == "rgb":
+        stack.append(batch["rgb"].astype(jnp.float32) / 127.5 - 1.0)
+      elif name == "flow":
+        stack.append(batch["flow"] / (self.flow_unit * self.size))
+      elif name == "keypoints":
+        sigma = self.heatmap_sigma * self.size
+        stack.append(heatmaps.draw(batch["keypoints"], self.size, sigma))
+      else:
+        raise ValueError(f"inputs are {tuple(INPUT_CHANNELS)}, got {name!r}")
+    return jnp.concatenate([x.astype(self.encoder.dtype) for x in stack], axis=-1)
+
+  def initial_carry(self, batch_size: int) -> Carry | None:
+    """What to pass with the first chunk of a stream (None does the same)."""
+    if self.temporal is None:
+      return None
+    return initial_carry(batch_size, self.temporal.features)
+
+  def __call__(
+    self, batch: Batch, carry: Carry | None = None, train: bool = False
+  ) -> tuple[Prediction, Carry | None]:
+    """Predicts every frame from it and the frames before.
+
+    Args:
+      batch: the fields that `inputs` names, and `valid` if not all frames are.
+      carry: of the chunk before; None at the start of a clip.
+      train: batch statistics and dropout (rng 'dropout').
+
+    Returns:
+      The prediction, and the carry with which the next chunk of the clips goes on.
+    """
+    stack = self.channels(batch)
+    batch_size, time = stack.shape[:2]
+    features = self.encoder(stack.reshape(-1, *stack.shape[2:]), train)
+    features = features.reshape(batch_size, time, -1)
+    if self.temporal is not None:
+      features, carry = self.temporal(features, carry, batch.get("valid"))
+    return self.regressor(features, train), carry
+
+
+def from_config(config: ml_collections.ConfigDict, size: int) -> MotionHMR:
+  """Builds the model that `config.model` describes for crops of `size` pixels."""
+  dtype = jnp.dtype(config.dtype)
+  temporal = None
+  if config.lstm_features:
+    temporal = ResidualLSTM(config.lstm_features, dtype=dtype)
+  return MotionHMR(
+    encoder=FrameEncoder(**config.encoder, dtype=dtype),
+    regressor=IterativeRegressor(**config.regressor, dtype=dtype),
+    temporal=temporal,
+    inputs=tuple(config.inputs),
+    size=size,
+    heatmap_sigma=config.heatmap_sigma,
+    flow_unit=config.flow_unit,
+  )

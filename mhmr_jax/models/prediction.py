@@ -1,0 +1,27 @@
+"""From what the model says to joints in space and on the crop."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from mhmr_jax.batch import Prediction
+from mhmr_jax.body import smpl
+from mhmr_jax.geometry import camera
+
+
+def prediction_joints(
+  body: smpl.SmplModel, prediction: Prediction
+) -> tuple[Float[Array, "*batch 24 3"], Float[Array, "*batch 24 2"]]:
+  """SMPL's 24 joints of a prediction: loss, evaluation and prediction all use these.
+
+  The predicted camera's translation is that of the pelvis: weak perspective projects
+  joints relative to it. (HMR projects SMPL's own frame, whose origin is not a joint.)
+
+  Returns:
+    Joints relative to the pelvis in metres, axes of the camera frame; and on the
+    crop, whose corners are at -1 and 1.
+  """
+  betas = prediction["betas"]
+  transl = jnp.zeros((*betas.shape[:-1], 3), betas.dtype)
+  joints = smpl.joints_from_matrices(body, prediction["rotations"], betas, transl)
+  joints = joints - joints[..., :1, :]
+  return joints, camera.weak_perspective(joints, prediction["camera"])

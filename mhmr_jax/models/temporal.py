@@ -1,0 +1,181 @@
+"""The LSTM over time, added to the frame feature."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float
+
+# Cell and hidden state, each [batch, hidden] in float32.
+Carry = tuple[Float[Array, "batch hidden"], Float[Array, "batch hidden"]]
+
+
+def initial_carry(batch_size: int, features: int) -> Carry:
+  """The state at the start of a clip."""
+  zeros = jnp.zeros((batch_size, features), jnp.float32)
+  return zeros, zeros
+
+
+def _scan(
+  kernel: Float[Array, "hidden gates"],
+  projected: Float[Array, "time batch gates"],
+  carry: Carry,
+  valid: Bool[Array, "time batch"],
+) -> tuple[Float[Array, "time batch hidden"], Carry]:
+  """Runs the recurrence; an invalid frame leaves the carry as it is."""
+
+  def step(
+    carry: Carry, inputs: tuple[Array, Array]
+  ) -> tuple[Carry, Float[Array, "batch hidden"]]:
+    cell, hidden = carry
+    projected, valid = inputs
+    recurrent = jnp.dot(
+      hidden.astype(kernel.dtype), kernel, preferred_element_type=jnp.float32
+    )
+    i, f, g, o = jnp.split(projected + recurrent, 4, axis=-1)
+    next_cell = nn.sigmoid(f) * cell + nn.sigmoid(i) * jnp.tanh(g)
+    next_hidden = nn.sigmoid(o) * jnp.tanh(next_cell)
+    keep = valid[:, None]
+    cell = jnp.where(keep, next_cell, cell)
+    hidden = jnp.where(keep, next_hidden, hidden)
+    return (cell, hidden), hidden
+
+  carry, hidden = lax.scan(step, carry, (projected, valid))
+  return hidden, carry
+
+
+@jax.custom_vjp
+def _recur(
+  kernel: Float[Array, "hidden gates"],
+  projected: Float[Array, "time batch gates"],
+  carry: Carry,
+  valid: Bool[Array, "time batch"],
+) -> tuple[Float[Array, "time batch hidden"], Carry]:
+  """`_scan` whose kernel gradient is one product over all frames, after the scan.
+
+  Plain autodiff accumulates a [hidden, gates] matrix at every step, and under data
+  parallelism sums it over the devices inside the loop.
+  """
+  return _scan(kernel, projected, carry, valid)
+
+
+def _recur_forward(
+  kernel: Array, projected: Array, carry: Carry, valid: Array
+) -> tuple[tuple[Array, Carry], tuple[Any, Array, Array]]:
+  (hidden, last), pullback = jax.vjp(
+    lambda projected, carry: _scan(kernel, projected, carry, valid), projected, carry
+  )
+  previous = jnp.concatenate([carry[1][None], hidden[:-1]])
+  return (hidden, last), (pullback, previous, kernel)
+
+
+def _recur_backward(
+  residuals: tuple[Any, Array, Array], cotangents: tuple[Array, Carry]
+) -> tuple[Array, Array, Carry, None]:
+  pullback, previous, kernel = residuals
+  projected_bar, carry_bar = pullback(cotangents)
+  # The gradient of the pre-activations is that of what was projected into them.
+  hidden, gates = kernel.shape
+  kernel_bar = jnp.dot(
+    previous.reshape(-1, hidden).astype(kernel.dtype).T,
+    projected_bar.reshape(-1, gates).astype(kernel.dtype),
+    preferred_element_type=jnp.float32,
+  )
+  return kernel_bar.astype(kernel.dtype), projected_bar, carry_bar, None
+
+
+_recur.defvjp(_recur_forward, _recur_backward)
+
+
+def _per_gate(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
+  """Initialises the four gates' blocks of a kernel one by one."""
+
+  def initialize(
+    key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+  ) -> Array:
+    block = (shape[0], shape[1] // 4)
+    keys = jax.random.split(key, 4)
+    return jnp.concatenate([initializer(k, block, dtype) for k in keys], axis=-1)
+
+  return initialize
+
+
+def _bias_init(
+  key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
+) -> Array:
+  """Forget gate 1, so that memory lasts from the start; the others 0."""
+  del key
+  hidden = shape[0] // 4
+  return jnp.zeros(shape, dtype).at[hidden : 2 * hidden].set(1.0)
+
+
+class LSTM(nn.Module):
+  """Long short-term memory, gates in the order input, forget, cell, output.
+
+  The projection of the inputs is one product outside the scan.
+  """
+
+  features: int
+  dtype: DTypeLike = jnp.float32  # Of the products; state and gates are float32.
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Float[Array, "batch time features"],
+    carry: Carry | None = None,
+    valid: Bool[Array, "batch time"] | None = None,
+  ) -> tuple[Float[Array, "batch time hidden"], Carry]:
+    """Runs over the clip from `carry` (zeros if None); returns the last carry too."""
+    gates = 4 * self.features
+    input_kernel = self.param(
+      "input_kernel",
+      _per_gate(nn.initializers.lecun_normal()),
+      (inputs.shape[-1], gates),
+    )
+    recurrent_kernel = self.param(
+      "recurrent_kernel",
+      _per_gate(nn.initializers.orthogonal()),
+      (self.features, gates),
+    )
+    bias = self.param("bias", _bias_init, (gates,))
+    if carry is None:
+      carry = initial_carry(inputs.shape[0], self.features)
+    if valid is None:
+      valid = jnp.ones(inputs.shape[:2], bool)
+    # The frames' order changes before the product: XLA's CPU backend has no bfloat16
+    # product that transposes what it returns.
+    projected = jnp.dot(
+      inputs.swapaxes(0, 1).astype(self.dtype),
+      input_kernel.astype(self.dtype),
+      preferred_element_type=jnp.float32,
+    )
+    hidden, carry = _recur(
+      recurrent_kernel.astype(self.dtype), projected + bias, carry, valid.T
+    )
+    return hidden.swapaxes(0, 1), carry
+
+
+class ResidualLSTM(nn.Module):
+  """An LSTM whose output is added to its input, projected where widths differ."""
+
+  features: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs: Float[Array, "batch time features"],
+    carry: Carry | None = None,
+    valid: Bool[Array, "batch time"] | None = None,
+  ) -> tuple[Float[Array, "batch time features"], Carry]:
+    """Runs over the clip from `carry`; returns the last carry too."""
+    hidden, carry = LSTM(self.features, dtype=self.dtype, name="lstm")(
+      inputs, carry, valid
+    )
+    if hidden.shape[-1] != inputs.shape[-1]:
+      hidden = nn.Dense(inputs.shape[-1], dtype=self.dtype, name="project")(hidden)
+    return inputs + hidden.astype(inputs.dtype), carry

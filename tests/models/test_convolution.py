@@ -1,0 +1,76 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mhmr_jax.models import convolution
+
+
+def _inputs(size, channels=5):
+  return jax.random.normal(jax.random.key(0), (2, *size, channels))
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 4, 7])
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("size", [(8, 8), (9, 11), (12, 7)])
+def test_dots_equal_plain_with_gradients(kernel_size, stride, size):
+  x = _inputs(size)
+  kernel = jax.random.normal(jax.random.key(1), (kernel_size, kernel_size, 5, 6))
+
+  def run(form):
+    def value(x, kernel):
+      y = convolution.convolve(x, kernel, stride, form)
+      return jnp.sum(jnp.sin(y)), y
+
+    return jax.jit(jax.grad(value, argnums=(0, 1), has_aux=True))(x, kernel)
+
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4),
+    run("dots"),
+    run("plain"),
+  )
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 7)])
+def test_max_pool_forms_agree_with_gradients(size):
+  x = _inputs(size) - 3.0  # Negative: a padding of zeros would win.
+
+  def run(form):
+    value = lambda x: jnp.sum(jnp.sin(convolution.max_pool(x, form=form)))
+    return jax.jit(jax.value_and_grad(value))(x)
+
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+    run("dots"),
+    run("plain"),
+  )
+
+
+@pytest.mark.parametrize("form", ["plain", "dots"])
+def test_module_equals_flax_conv_given_its_parameters(form):
+  x = _inputs((9, 8))
+  reference = nn.Conv(6, (3, 3), strides=2)
+  variables = reference.init(jax.random.key(2), x)
+  ours = convolution.Conv2D(6, 3, 2, use_bias=True, form=form)
+  np.testing.assert_allclose(
+    ours.apply(variables, x), reference.apply(variables, x), rtol=1e-4, atol=1e-5
+  )
+
+
+@pytest.mark.parametrize("form", ["plain", "dots"])
+def test_computes_in_dtype_with_float32_parameters(form):
+  module = convolution.Conv2D(6, dtype=jnp.bfloat16, form=form)
+  y, variables = module.init_with_output(jax.random.key(0), _inputs((4, 4)))
+  assert y.dtype == jnp.bfloat16
+  assert variables["params"]["kernel"].dtype == jnp.float32
+
+
+def test_auto_follows_the_backend(monkeypatch):
+  monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+  assert convolution.resolve_form("auto") == "plain"
+  monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+  assert convolution.resolve_form("auto") == "dots"
+  assert convolution.resolve_form("plain") == "plain"
+  with pytest.raises(ValueError, match="form"):
+    convolution.resolve_form("fast")

@@ -1,0 +1,116 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mhmr_jax.models import temporal
+
+BATCH, TIME, WIDTH, HIDDEN = 3, 7, 5, 6
+
+
+@pytest.fixture(scope="module")
+def inputs():
+  return jax.random.normal(jax.random.key(0), (BATCH, TIME, WIDTH))
+
+
+@pytest.fixture(scope="module")
+def lstm(inputs):
+  module = temporal.LSTM(HIDDEN)
+  return module, module.init(jax.random.key(1), inputs)
+
+
+def _as_flax(params):
+  """Our parameters under the names of flax's cell."""
+  split = {name: np.split(np.asarray(p), 4, axis=-1) for name, p in params.items()}
+  cell = {}
+  for index, gate in enumerate("ifgo"):
+    cell[f"i{gate}"] = {"kernel": split["input_kernel"][index]}
+    cell[f"h{gate}"] = {
+      "kernel": split["recurrent_kernel"][index],
+      "bias": split["bias"][index],
+    }
+  return {"params": {"cell": cell}}
+
+
+def test_equals_flax_with_gradients(inputs, lstm):
+  module, variables = lstm
+  reference = nn.RNN(nn.OptimizedLSTMCell(HIDDEN), return_carry=True)
+
+  def ours(variables, inputs):
+    hidden, carry = module.apply(variables, inputs)
+    return jnp.sum(jnp.sin(hidden)) + jnp.sum(carry[0]), (hidden, carry)
+
+  def theirs(variables, inputs):
+    carry, hidden = reference.apply(variables, inputs)
+    return jnp.sum(jnp.sin(hidden)) + jnp.sum(carry[0]), (hidden, carry)
+
+  (grads, grad_inputs), outputs = jax.jit(jax.grad(ours, (0, 1), has_aux=True))(
+    variables, inputs
+  )
+  (ref_grads, ref_grad_inputs), ref_outputs = jax.jit(
+    jax.grad(theirs, (0, 1), has_aux=True)
+  )(_as_flax(variables["params"]), inputs)
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  jax.tree.map(close, outputs, ref_outputs)
+  close(grad_inputs, ref_grad_inputs)
+  jax.tree.map(close, _as_flax(grads["params"]), ref_grads)
+
+
+def test_forget_gate_starts_open(lstm):
+  bias = lstm[1]["params"]["bias"]
+  np.testing.assert_array_equal(bias, np.repeat([0.0, 1.0, 0.0, 0.0], HIDDEN))
+
+
+def test_chunks_equal_one_pass(inputs, lstm):
+  module, variables = lstm
+  whole, last = module.apply(variables, inputs)
+  carry, chunks = None, []
+  for start, stop in ((0, 1), (1, 4), (4, TIME)):
+    hidden, carry = module.apply(variables, inputs[:, start:stop], carry)
+    chunks.append(hidden)
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+  close(jnp.concatenate(chunks, axis=1), whole)
+  jax.tree.map(close, carry, last)
+
+
+def test_invalid_frame_is_as_if_absent(inputs, lstm):
+  module, variables = lstm
+  valid = jnp.ones((BATCH, TIME), bool).at[:, 3].set(False)
+  garbage = inputs.at[:, 3].set(1e3)
+  present = np.array([0, 1, 2, 4, 5, 6])
+
+  def loss(variables, inputs, valid):
+    hidden, carry = module.apply(variables, inputs, None, valid)
+    weights = 1.0 if valid is None else valid[..., None]
+    return jnp.sum(jnp.sin(hidden) * weights), carry
+
+  grads, carry = jax.grad(loss, has_aux=True)(variables, garbage, valid)
+  ref_grads, ref_carry = jax.grad(loss, has_aux=True)(
+    variables, inputs[:, present], None
+  )
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  jax.tree.map(close, (grads, carry), (ref_grads, ref_carry))
+
+
+@pytest.mark.parametrize("hidden", [WIDTH, HIDDEN])
+def test_output_is_added_to_the_feature(inputs, hidden):
+  module = temporal.ResidualLSTM(hidden)
+  (outputs, carry), variables = module.init_with_output(jax.random.key(1), inputs)
+  assert outputs.shape == inputs.shape
+  assert carry[0].shape == (BATCH, hidden)
+  assert ("project" in variables["params"]) == (hidden != WIDTH)
+  zeros = jax.tree.map(jnp.zeros_like, variables)
+  np.testing.assert_array_equal(module.apply(zeros, inputs)[0], inputs)
+
+
+def test_bfloat16_keeps_a_float32_state(inputs):
+  module = temporal.ResidualLSTM(HIDDEN, dtype=jnp.bfloat16)
+  variables = module.init(jax.random.key(1), inputs)
+  value = lambda v: jnp.sum(module.apply(v, inputs)[0])
+  grads = jax.grad(value)(variables)
+  assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype(jnp.float32)}
+  exact = temporal.ResidualLSTM(HIDDEN).apply(variables, inputs)
+  rounded = module.apply(variables, inputs)
+  assert rounded[1][0].dtype == jnp.float32
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-2), rounded, exact)
