@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# All checks and all tests, in an environment of their own.
+#
+#   ./launch/test.sh [PYTEST_ARGUMENT ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+. launch/environment.sh .venv-test test
+
+ruff check .
+ruff format --check .
+mypy
+shellcheck --external-sources launch/*.sh .ci/run
+python -m pytest "$@"
