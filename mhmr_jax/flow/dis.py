@@ -1,0 +1,46 @@
+"""Dense optical flow on the CPU: OpenCV's Dense Inverse Search (Kroeger, 2016)."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mhmr_jax.errors import InputError
+
+PRESETS = {
+  "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+  "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+  "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+
+
+class DisFlow:
+  """Flow from one image to the next, on the first one's pixel grid.
+
+  It keeps no state between calls, so flow does not depend on what came before;
+  one object must not be shared between threads.
+
+  Raises:
+    InputError: for a preset that does not exist.
+  """
+
+  def __init__(self, preset: str = "fast"):
+    if preset not in PRESETS:
+      raise InputError(
+        f"There is no DIS preset {preset!r}: choose one of {', '.join(PRESETS)}."
+      )
+    self._estimator = cv2.DISOpticalFlow.create(PRESETS[preset])
+
+  def __call__(
+    self,
+    image: UInt8[np.ndarray, "height width *channels"],
+    following: UInt8[np.ndarray, "height width *channels"],
+  ) -> Float[np.ndarray, "height width 2"]:
+    """Where each pixel of `image` lies in `following`, less where it lay; px."""
+    # Not None for the output: OpenCV then fills it without reading it.
+    return self._estimator.calc(_grey(image), _grey(following), None)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+  if image.ndim == 2:
+    return np.ascontiguousarray(image)
+  return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
