@@ -36,8 +36,9 @@ class DisFlow:
     following: UInt8[np.ndarray, "height width *channels"],
   ) -> Float[np.ndarray, "height width 2"]:
     """Where each pixel of `image` lies in `following`, less where it lay; px."""
-    # Not None for the output: OpenCV then fills it without reading it.
-    return self._estimator.calc(_grey(image), _grey(following), None)
+    # OpenCV takes a given array for the first guess; zeros are what it starts from.
+    guess = np.zeros((*image.shape[:2], 2), np.float32)
+    return np.asarray(self._estimator.calc(_grey(image), _grey(following), guess))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
