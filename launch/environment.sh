@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other scripts: makes a virtual environment and installs the project.
 #
 #   . launch/environment.sh FOLDER [EXTRAS]

@@ -7,11 +7,8 @@ Prediction and target carry the same key in two dicts.
 
 from typing import TypedDict
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-
-Array = jax.Array | np.ndarray
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 
 class Clip(TypedDict, total=False):
@@ -53,6 +50,11 @@ class Batch(TypedDict, total=False):
   joints_crop: Float[Array, "batch time 24 2"]  # The crop's corners are at -1 and 1.
   visibility: Float[Array, "batch time 24"]
   valid: Bool[Array, "batch time"]
+
+
+# A batch, or one clip of it without the leading axis, that is still on the host: the
+# same keys, NumPy arrays.
+HostBatch = dict[str, np.ndarray]
 
 
 class Prediction(TypedDict):

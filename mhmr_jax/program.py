@@ -34,6 +34,12 @@ def run(main: Callable[[list[str]], Any]) -> None:
   app.run(guarded, flags_parser=parse)
 
 
+def require(flag: flags.FlagHolder) -> None:
+  """Raises InputError unless the flag was given."""
+  if flag.value is None:
+    raise InputError(f"--{flag.name} is missing: {flags.FLAGS[flag.name].help}")
+
+
 def _message(error: Exception) -> str:
   text = error.args[0] if isinstance(error, KeyError) and error.args else error
   return " ".join(str(text).split())

@@ -1,12 +1,11 @@
 """The device mesh, how arrays lie on it, and batches assembled from hosts."""
 
-from typing import Any
+from typing import cast
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from mhmr_jax.batch import Batch
+from mhmr_jax.batch import Batch, HostBatch
 from mhmr_jax.errors import InputError
 
 
@@ -37,12 +36,13 @@ def check_batch_size(batch_size: int, mesh: Mesh) -> None:
     )
 
 
-def global_batch(local: Batch, mesh: Mesh) -> Batch:
+def global_batch(local: HostBatch, mesh: Mesh) -> Batch:
   """This host's rows to its part of a global, sharded batch."""
   sharding = batched(mesh)
-
-  def place(leaf: np.ndarray) -> jax.Array:
-    return jax.make_array_from_process_local_data(sharding, leaf)
-
-  placed: Any = jax.tree.map(place, local)
-  return placed
+  return cast(
+    Batch,
+    {
+      key: jax.make_array_from_process_local_data(sharding, rows)
+      for key, rows in local.items()
+    },
+  )

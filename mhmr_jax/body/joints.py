@@ -3,8 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 
-from mhmr_jax.batch import Array
-
 SMPL_JOINTS = (
   "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2",
   "left_ankle", "right_ankle", "spine3", "left_foot", "right_foot", "neck",
@@ -44,6 +42,8 @@ COCO_BONES = (
 )  # fmt: skip
 
 
-def flip_pose(pose: Float[Array, "*batch 24 3"]) -> Float[Array, "*batch 24 3"]:
+def flip_pose(
+  pose: Float[np.ndarray, "*batch 24 3"],
+) -> Float[np.ndarray, "*batch 24 3"]:
   """Mirrors axis-angle poses left to right (x -> -x of their own frame)."""
   return pose[..., SMPL_FLIP, :] * np.array([1.0, -1.0, -1.0], np.float32)

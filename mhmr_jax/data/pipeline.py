@@ -11,16 +11,18 @@ from typing import Any, cast
 import cv2
 import grain
 import grain.experimental
-import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import Batch, Clip
+from mhmr_jax.batch import Clip, HostBatch
 from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
+
+# The key of an iterator's state: examples taken from the stream, over all hosts.
+POSITION = "global_next_index"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,7 @@ class InputSpec:
 
   @classmethod
   def from_config(cls, config: ConfigDict) -> "InputSpec":
+    """Reads the spec off a config; InputError for a flow source it does not know."""
     if config.flow.source not in ("dis", "exact"):
       raise InputError(
         f"config.flow.source is {config.flow.source!r}: use 'dis' or 'exact'."
@@ -52,6 +55,7 @@ class InputSpec:
     )
 
   def noisy_keypoints(self, clip: Clip, rng: np.random.Generator) -> np.ndarray:
+    """The clip's keypoints as a detector would report them, [T, 17, 3]."""
     if self.noise is None:
       return clip["keypoints_image"]
     return corrupt(clip["keypoints_image"], rng, self.noise)
@@ -72,7 +76,7 @@ def clip_example(
   box: np.ndarray,
   span: slice,
   spec: InputSpec,
-) -> Batch:
+) -> HostBatch:
   """Inputs and targets of the frames `span` of a clip, cropped by `box`.
 
   Args:
@@ -150,7 +154,8 @@ class TrainingExample(grain.transforms.RandomMap):
     self._scale = scale
     self._shift = shift
 
-  def random_map(self, element: Any, rng: np.random.Generator) -> Batch:
+  def random_map(self, element: Any, rng: np.random.Generator) -> HostBatch:
+    """Cuts, distorts, crops and flips; `rng` depends on seed and position alone."""
     clip = cast(Clip, element)
     spec = self._spec
     length = len(clip["frames"])
@@ -170,7 +175,7 @@ class TrainingExample(grain.transforms.RandomMap):
       batch["flow"][0] = 0
     if rng.random() < 0.5:
       batch = transforms.flip(batch, spec.size)
-    return cast(Batch, jax.tree.map(np.ascontiguousarray, batch))
+    return {key: np.ascontiguousarray(value) for key, value in batch.items()}
 
 
 def training_dataset(source: ClipSource, config: ConfigDict) -> grain.MapDataset:
@@ -216,7 +221,7 @@ class Chunk:
     start: frame of the sequences at which the chunk begins.
   """
 
-  batch: Batch
+  batch: HostBatch
   clips: np.ndarray
   boxes: np.ndarray
   start: int
@@ -243,7 +248,7 @@ def evaluation_groups(
 
 def _sequence_chunks(
   clip: Clip, index: int, spec: InputSpec
-) -> list[tuple[Batch, np.ndarray]]:
+) -> list[tuple[HostBatch, np.ndarray]]:
   rng = np.random.default_rng([index, 2])
   keypoints = spec.noisy_keypoints(clip, rng)
   chunks = []
@@ -255,30 +260,31 @@ def _sequence_chunks(
 
 
 def _pad_group(
-  sequences: list[list[tuple[Batch, np.ndarray]]],
+  sequences: list[list[tuple[HostBatch, np.ndarray]]],
   indices: np.ndarray,
   lanes: int,
   window: int,
 ) -> list[Chunk]:
   clips = np.full(lanes, -1)
   clips[: len(indices)] = indices
-  blank = jax.tree.map(np.zeros_like, _pad_time(sequences[0][0][0], window))
+  first = _pad_time(sequences[0][0][0], window)
+  blank = {key: np.zeros_like(value) for key, value in first.items()}
   chunks = []
   for number in range(max(map(len, sequences))):
     present = [s[number] if number < len(s) else None for s in sequences]
     present += [None] * (lanes - len(sequences))
     examples = [blank if p is None else _pad_time(p[0], window) for p in present]
     boxes = [np.zeros(4, np.float32) if p is None else p[1] for p in present]
-    batch = cast(Batch, jax.tree.map(lambda *leaves: np.stack(leaves), *examples))
+    batch = {key: np.stack([e[key] for e in examples]) for key in blank}
     chunks.append(Chunk(batch, clips, np.stack(boxes), number * window))
   return chunks
 
 
-def _pad_time(batch: Batch, window: int) -> Batch:
+def _pad_time(batch: HostBatch, window: int) -> HostBatch:
   def pad(key: str, value: np.ndarray) -> np.ndarray:
     if key == "betas":
       return value
     missing = window - len(value)
     return np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])
 
-  return cast(Batch, {key: pad(key, value) for key, value in batch.items()})
+  return {key: pad(key, value) for key, value in batch.items()}

@@ -68,6 +68,27 @@ def data_dir(config: ConfigDict) -> pathlib.Path:
   return pathlib.Path(os.path.expanduser(config.data.dir)).absolute()
 
 
+def check_paths(config: ConfigDict) -> None:
+  """Raises InputError, naming all paths that the config needs and lacks."""
+  needed = {"config.body.path": config.body.path} if config.body.path else {}
+  if config.data.people == "surreal":
+    needed |= {
+      "config.body.path": config.body.path,
+      "config.surreal.dir": config.surreal.dir,
+      "config.kinetics.dir": config.kinetics.dir,
+    }
+  missing = [
+    f"{key} ({value or 'not set'})"
+    for key, value in sorted(needed.items())
+    if not value or not pathlib.Path(os.path.expanduser(value)).exists()
+  ]
+  if missing:
+    raise InputError(
+      f"This config reads data that is not there: {', '.join(missing)}; the README "
+      "says where to get it, then set each path by --KEY=PATH."
+    )
+
+
 def open_source(config: ConfigDict, split: str, name: str | None = None) -> ClipSource:
   """Opens a split of the dataset `name` (default: the config's own).
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from mhmr_jax.batch import Batch
+from mhmr_jax.batch import HostBatch
 from mhmr_jax.body import joints
 from mhmr_jax.flow import dis
 
@@ -120,15 +120,15 @@ def dis_flow(
 
 
 def model_inputs(
-  frames: list[UInt8[np.ndarray, "height width *3"]],
+  frames: list[UInt8[np.ndarray, "height width *rgb"]],
   keypoints: Float[np.ndarray, "time 17 3"],
   box: Float[np.ndarray, "4"],
   *,
   inputs: tuple[str, ...],
   size: int,
   flow_preset: str | None,
-  previous: UInt8[np.ndarray, "height width *3"] | None = None,
-) -> Batch:
+  previous: UInt8[np.ndarray, "height width *rgb"] | None = None,
+) -> HostBatch:
   """The network's inputs for one clip, without the leading batch axis.
 
   Args:
@@ -140,7 +140,7 @@ def model_inputs(
     flow_preset: preset of DIS; None where the flow comes from elsewhere.
     previous: the frame before the first, for the first frame's flow.
   """
-  batch = Batch()
+  batch: HostBatch = {}
   needs_dis = "flow" in inputs and flow_preset is not None
   if "rgb" in inputs or needs_dis:
     crops = [crop_image(frame, box, size) for frame in frames]
@@ -161,7 +161,7 @@ def crop_flow(
   return crop_image(flow, box, size) * np.float32(size / (box[2] - box[0]))
 
 
-def flip(batch: Batch, size: int) -> Batch:
+def flip(batch: HostBatch, size: int) -> HostBatch:
   """Mirrors one clip's inputs and targets, with the left and right of all names."""
   mirror = np.array([-1.0, 1.0, 1.0], np.float32)
   out = batch.copy()
@@ -192,14 +192,14 @@ def targets(
   valid: Bool[np.ndarray, "time"],
   intrinsics: Float[np.ndarray, "3 3"],
   box: Float[np.ndarray, "4"],
-) -> Batch:
+) -> HostBatch:
   """The targets of one clip; the 2D joints in normalised crop units."""
   projected = joints_camera @ intrinsics.T
   # A joint at or behind the camera projects nowhere.
   depth = np.maximum(projected[..., 2:], 1e-3)
   in_front = joints_camera[..., 2] > 1e-3
   joints_crop = to_crop_pixels(projected[..., :2] / depth, box, 2) - 1
-  return Batch(
+  return HostBatch(
     pose=pose.astype(np.float32),
     betas=betas.astype(np.float32),
     joints_camera=joints_camera.astype(np.float32),

@@ -1,0 +1,140 @@
+"""What all experiments share: the default size for two CPU cores, and the paper's.
+
+The paper does not give its clip length, batch size, optimiser, LSTM width, loss
+weights or heatmap width; where it is silent, values are HMR's or ours.
+"""
+
+from ml_collections import ConfigDict
+
+
+def default(inputs: tuple[str, ...]) -> ConfigDict:
+  """Clips that the project makes itself, and a network for two CPU cores."""
+  config = ConfigDict()
+  config.seed = 0
+
+  config.train = ConfigDict(
+    dict(
+      steps=1500,
+      batch_size=16,
+      learning_rate=1e-3,
+      warmup_steps=100,
+      weight_decay=1e-4,
+      grad_clip=1.0,
+      checkpoint_every=250,
+      print_every=25,
+    )
+  )
+  config.loss = ConfigDict(
+    dict(joints_3d=1.0, joints_2d=1.0, rotations=0.0, betas=0.0, betas_prior=0.0)
+  )
+
+  config.data = ConfigDict(
+    dict(
+      source="synthetic_clips",
+      people="rendered",  # Or "surreal".
+      dir="~/.cache/mhmr_jax",
+      seed=0,
+      num_clips=800,
+      test_fraction=0.1,
+      clip_frames=32,
+      frame_size=128,  # Pixels of a stored frame's side.
+      motion="",  # A folder of CMU or AMASS files; empty: procedural motion.
+      backgrounds="",  # A folder of pictures or videos; empty: generated ones.
+      processes=0,  # That generate clips; 0: one a core.
+      window=16,  # Frames of a training example.
+      size=64,  # Pixels of a crop's side.
+      window_scale=1.25,  # Crop side over the longer side of the keypoints' box.
+      jitter_scale=0.15,
+      jitter_shift=0.08,
+      workers=1,  # Processes that load; 0: none but the trainer.
+    )
+  )
+  config.flow = ConfigDict(dict(source="dis", preset="fast"))
+  config.keypoints = ConfigDict(dict(noise=True))
+  config.body = ConfigDict(dict(path=""))  # Empty: the free body.
+  config.surreal = ConfigDict(dict(dir=""))
+  config.kinetics = ConfigDict(dict(dir=""))
+
+  config.model = ConfigDict(
+    dict(
+      inputs=inputs,
+      heatmap_sigma=0.03,  # In crop widths.
+      flow_unit=0.05,  # Crop widths a frame that the encoder sees as 1.
+      lstm_features=256,
+      dtype="float32",
+      encoder=dict(
+        stage_blocks=(1, 1, 1),
+        stage_widths=(32, 64, 128),
+        bottleneck=False,
+        stem_width=32,
+        stem_kernel=3,
+        stem_stride=2,
+        stem_pool=False,
+        features=256,
+        pool_grid=4,
+        norm="batch",
+        norm_momentum=0.95,
+        remat=False,
+      ),
+      regressor=dict(
+        hidden=(512, 512), rounds=3, dropout=0.1, pose_representation="6d"
+      ),
+    )
+  )
+  return config
+
+
+def paper(inputs: tuple[str, ...]) -> ConfigDict:
+  """The paper's size: SURREAL's people over Kinetics, ResNet-50, 224x224."""
+  config = default(inputs)
+  config.train.update(
+    steps=300_000,
+    batch_size=128,
+    learning_rate=1e-4,
+    warmup_steps=2_000,
+    weight_decay=0.0,
+    checkpoint_every=1_000,
+    print_every=100,
+  )
+  config.data.update(
+    people="surreal",
+    num_clips=68_000,
+    clip_frames=100,
+    frame_size=256,
+    window=31,
+    size=224,
+    workers=16,
+  )
+  config.model.update(lstm_features=2048, dtype="bfloat16")
+  config.model.heatmap_sigma = 0.02
+  config.model.encoder = ConfigDict(
+    dict(
+      stage_blocks=(3, 4, 6, 3),
+      stage_widths=(64, 128, 256, 512),
+      bottleneck=True,
+      stem_width=64,
+      stem_kernel=7,
+      stem_stride=2,
+      stem_pool=True,
+      features=0,
+      pool_grid=1,
+      norm="batch",
+      norm_momentum=0.99,
+      remat=False,
+    )
+  )
+  config.model.regressor = ConfigDict(
+    dict(hidden=(1024, 1024), rounds=3, dropout=0.5, pose_representation="axis_angle")
+  )
+  return config
+
+
+VARIANTS = {"": default, "paper": paper}
+
+
+def get_config(inputs: tuple[str, ...], variant: str) -> ConfigDict:
+  """The config of one choice of inputs; ValueError for a variant that is not."""
+  if variant not in VARIANTS:
+    raise ValueError(f"There is no variant {variant!r}: leave it out or use 'paper'.")
+  config = VARIANTS[variant](inputs)
+  return config.lock()

@@ -1,0 +1,180 @@
+"""The training state and the steps over it: pure functions, jitted by the programs."""
+
+from typing import Any, cast
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from ml_collections import ConfigDict
+
+from mhmr_jax import metrics
+from mhmr_jax.batch import Batch, Prediction
+from mhmr_jax.body.smpl import SmplModel
+from mhmr_jax.losses import motion_hmr_loss
+from mhmr_jax.models.motion_hmr import MotionHMR
+from mhmr_jax.models.prediction import prediction_joints
+from mhmr_jax.models.temporal import Carry
+
+Variables = dict[str, Any]
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """Everything that a step reads and writes.
+
+  Attributes:
+    step: updates made.
+    params: the model's parameters, float32.
+    batch_stats: batch norm's running statistics; empty without batch norm.
+    opt_state: the optimiser's.
+    finite: False once a loss or gradient was not: from then on steps change nothing,
+      so that the state before the failing step can be kept.
+  """
+
+  step: Int[Array, ""]
+  params: Any
+  batch_stats: Any
+  opt_state: optax.OptState
+  finite: Bool[Array, ""]
+
+  @property
+  def variables(self) -> Variables:
+    """What `model.apply` takes."""
+    return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def make_schedule(config: ConfigDict) -> optax.Schedule:
+  """Linear warm-up, then cosine decay to zero at the last step."""
+  return optax.warmup_cosine_decay_schedule(
+    init_value=0.0,
+    peak_value=config.train.learning_rate,
+    warmup_steps=config.train.warmup_steps,
+    decay_steps=max(config.train.steps, config.train.warmup_steps + 1),
+  )
+
+
+def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+  """Adam with clipped gradients, and decoupled decay of the matrices' weights."""
+
+  def matrices(params: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+  return optax.chain(
+    optax.clip_by_global_norm(config.train.grad_clip),
+    optax.adamw(
+      make_schedule(config), weight_decay=config.train.weight_decay, mask=matrices
+    ),
+  )
+
+
+def init_variables(model: MotionHMR, key: PRNGKeyArray, batch: Batch) -> Variables:
+  """The model's variables for batches shaped as `batch`."""
+  # One clip of two frames is enough to know every parameter's shape.
+  example = {
+    name: jnp.zeros(
+      (1, *leaf.shape[1:]) if name == "betas" else (1, 2, *leaf.shape[2:])
+    )
+    for name, leaf in cast(dict[str, Array], batch).items()
+  }
+  variables = dict(model.init(key, cast(Batch, example)))
+  return {"batch_stats": {}} | variables
+
+
+def init_state(
+  key: PRNGKeyArray,
+  batch: Batch,
+  model: MotionHMR,
+  optimizer: optax.GradientTransformation,
+) -> TrainState:
+  """The state before the first step, for batches shaped as `batch`."""
+  variables = init_variables(model, key, batch)
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=variables["params"],
+    batch_stats=variables["batch_stats"],
+    opt_state=optimizer.init(variables["params"]),
+    finite=jnp.ones((), bool),
+  )
+
+
+def train_step(
+  state: TrainState,
+  batch: Batch,
+  key: PRNGKeyArray,
+  body: SmplModel,
+  *,
+  model: MotionHMR,
+  optimizer: optax.GradientTransformation,
+  loss_weights: dict[str, float],
+) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+  """One update on a global batch.
+
+  Args:
+    state: the state; donate it.
+    batch: sharded over its leading axis, or not: the result is the same.
+    key: of the run; the step's own is folded in.
+    body: the SMPL layer.
+    model: static.
+    optimizer: static.
+    loss_weights: of the terms of `losses.motion_hmr_loss`; static.
+
+  Returns:
+    The next state, and scalars: loss, its terms, grad_norm, pa_mpjpe_mm (of the
+    batch, while training).
+  """
+  dropout_key = jax.random.fold_in(key, state.step)
+
+  def loss_of(params: Any) -> tuple[Array, tuple[Any, Prediction, dict[str, Array]]]:
+    (prediction, _), updated = model.apply(
+      {"params": params, "batch_stats": state.batch_stats},
+      batch,
+      train=True,
+      mutable=["batch_stats"],
+      rngs={"dropout": dropout_key},
+    )
+    loss, terms = motion_hmr_loss(body, prediction, batch, loss_weights)
+    return loss, (updated.get("batch_stats", {}), prediction, terms)
+
+  (loss, (batch_stats, prediction, terms)), gradients = jax.value_and_grad(
+    loss_of, has_aux=True
+  )(state.params)
+  grad_norm = optax.global_norm(gradients)
+  updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+  finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+  updated = TrainState(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    batch_stats=batch_stats,
+    opt_state=opt_state,
+    finite=finite,
+  )
+  kept = state.replace(finite=finite)
+  new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
+  scalars = {"loss": loss, "grad_norm": grad_norm, **terms}
+  scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
+  return new_state, scalars
+
+
+def _batch_pa_mpjpe(
+  body: SmplModel, prediction: Prediction, batch: Batch
+) -> Float[Array, ""]:
+  joints, _ = prediction_joints(body, prediction)
+  valid = jnp.asarray(batch["valid"])
+  target = jnp.where(valid[..., None, None], batch["joints_camera"], joints)
+  error = metrics.pa_mpjpe(joints, target) * valid
+  return jnp.sum(error) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def eval_step(
+  variables: Variables, batch: Batch, carry: Carry | None, *, model: MotionHMR
+) -> tuple[Prediction, Carry | None]:
+  """Predicts one chunk of clips, going on from the chunk before."""
+  output: Any = model.apply(variables, batch, carry, train=False)
+  return output
+
+
+def parameter_count(variables: Variables) -> int:
+  """Numbers in the model's parameters."""
+  return sum(leaf.size for leaf in jax.tree.leaves(nn.unbox(variables["params"])))

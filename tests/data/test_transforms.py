@@ -1,0 +1,164 @@
+"""Windows, crops, flow and flips, against plain formulas."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mhmr_jax.body import joints
+from mhmr_jax.data import transforms
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+  """An image whose value at a pixel's centre is its (x, y) position."""
+  x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+  return np.stack([x, y], -1).astype(np.float32)
+
+
+@pytest.mark.parametrize("side", [20.0, 32.0, 47.5, 90.0, 200.0])
+def test_crop_samples_the_positions_it_says(side):
+  image = ramp(300, 400)
+  box = np.array([80.25, 40.75, 80.25 + side, 40.75 + side], np.float32)
+  crop = transforms.crop_image(image, box, 32)
+  centres = np.arange(32) + 0.5
+  expected = box[0] + centres * side / 32
+  # cv2 interpolates in steps of 1/32 pixel.
+  tolerance = max(1, side / 32) / 32 + 1e-3
+  np.testing.assert_allclose(crop[5, :, 0], expected, atol=tolerance)
+  expected = box[1] + centres * side / 32
+  np.testing.assert_allclose(crop[:, 5, 1], expected, atol=tolerance)
+
+
+def test_crop_of_a_large_window_does_not_alias():
+  stripes = np.zeros((512, 512), np.uint8)
+  stripes[:, ::2] = 255
+  crop = transforms.crop_image(stripes, np.array([0.0, 0, 512, 512]), 64)
+  inner = crop[8:-8, 8:-8].astype(float)
+  assert abs(inner - 127.5).max() < 4
+
+
+def test_crop_is_zero_outside_the_image():
+  image = np.full((40, 40), 200, np.uint8)
+  crop = transforms.crop_image(image, np.array([-40.0, 0, 40, 80]), 32)
+  assert crop[:14, :14].max() == 0
+  assert crop[2:14, 18:].min() == 200
+  far = transforms.crop_image(image, np.array([900.0, 900, 1200, 1200]), 32)
+  assert far.shape == (32, 32)
+  assert far.max() == 0
+
+
+def test_window_holds_the_points_and_ignores_bad_ones():
+  keypoints = np.zeros((4, 17, 3), np.float32)
+  keypoints[:, :5] = [100, 50, 0.9]
+  keypoints[2, 1] = [140, 130, 0.9]
+  keypoints[3, 7] = [900, 900, 0.01]
+  box = transforms.clip_window(keypoints, 1.5)
+  np.testing.assert_allclose(box, [60, 30, 180, 150])
+  assert transforms.clip_window(np.zeros((4, 17, 3)), 1.5) is None
+
+
+def test_jitter_stays_within_its_bounds():
+  rng = np.random.default_rng(0)
+  box = np.array([10.0, 20, 110, 120], np.float32)
+  for _ in range(200):
+    jittered = transforms.jitter_window(box, rng, 0.2, 0.1)
+    side = jittered[2] - jittered[0]
+    centre = (jittered[:2] + jittered[2:]) / 2
+    assert 79.9 < side < 120.1
+    assert np.abs(centre - [60, 70]).max() < 10.01
+    assert jittered[3] - jittered[1] == pytest.approx(side, abs=1e-3)
+
+
+def textured(shift: float) -> np.ndarray:
+  rng = np.random.default_rng(3)
+  noise = cv2.GaussianBlur(rng.random((240, 240)).astype(np.float32), (0, 0), 3)
+  noise = cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)
+  matrix = np.float32([[1, 0, shift], [0, 1, 0]])
+  moved = cv2.warpAffine(noise, matrix, (240, 240), flags=cv2.INTER_CUBIC)
+  return np.clip(moved, 0, 255).astype(np.uint8)
+
+
+def test_flow_points_from_the_frame_before_in_crop_pixels():
+  frames = [textured(shift) for shift in (0.0, 4.0, 8.0)]
+  box = np.array([40.0, 40, 200, 200], np.float32)
+  batch = transforms.model_inputs(
+    frames[1:],
+    np.zeros((2, 17, 3), np.float32),
+    box,
+    inputs=("flow",),
+    size=80,
+    flow_preset="medium",
+    previous=frames[0],
+  )
+  assert batch["flow"].shape == (2, 80, 80, 2)
+  # Four image pixels are two pixels of a crop at half the size.
+  middle = batch["flow"][:, 20:-20, 20:-20].astype(float)
+  assert np.abs(middle[..., 0] - 2).mean() < 0.2
+  assert np.abs(middle[..., 1]).mean() < 0.2
+  first = transforms.dis_flow(frames[:2], None, "medium")
+  assert not first[0].any()
+
+
+def example() -> dict[str, np.ndarray]:
+  rng = np.random.default_rng(1)
+  keypoints = rng.uniform(5, 60, (3, 17, 3)).astype(np.float32)
+  keypoints[1, 4] = 0
+  return {
+    "rgb": rng.integers(0, 255, (3, 64, 64, 3), dtype=np.uint8),
+    "flow": rng.normal(size=(3, 64, 64, 2)).astype(np.float16),
+    "keypoints": keypoints,
+    "pose": rng.normal(size=(3, 24, 3)).astype(np.float32),
+    "betas": rng.normal(size=10).astype(np.float32),
+    "joints_camera": rng.normal(size=(3, 24, 3)).astype(np.float32),
+    "joints_crop": rng.normal(size=(3, 24, 2)).astype(np.float32),
+    "visibility": rng.integers(0, 2, (3, 24)).astype(np.float32),
+    "valid": np.array([True, True, False]),
+  }
+
+
+def test_flip_twice_is_the_identity():
+  batch = example()
+  twice = transforms.flip(transforms.flip(batch, 64), 64)
+  assert twice.keys() == batch.keys()
+  for key, value in batch.items():
+    np.testing.assert_allclose(twice[key], value, atol=1e-5, err_msg=key)
+
+
+def test_flip_moves_everything_to_the_mirrored_place_and_name():
+  batch = example()
+  flipped = transforms.flip(batch, 64)
+  left = joints.COCO_KEYPOINTS.index("left_wrist")
+  right = joints.COCO_KEYPOINTS.index("right_wrist")
+  np.testing.assert_allclose(
+    flipped["keypoints"][0, right, 0], 64 - batch["keypoints"][0, left, 0]
+  )
+  assert not flipped["keypoints"][1, joints.COCO_FLIP[4]].any()
+  np.testing.assert_array_equal(flipped["rgb"][0, 7, 3], batch["rgb"][0, 7, 60])
+  np.testing.assert_array_equal(
+    flipped["flow"][0, 7, 3], batch["flow"][0, 7, 60] * np.float16([-1, 1])
+  )
+  knee = joints.SMPL_JOINTS.index("left_knee"), joints.SMPL_JOINTS.index("right_knee")
+  for key in ("joints_camera", "joints_crop"):
+    np.testing.assert_allclose(
+      flipped[key][:, knee[1], 0], -batch[key][:, knee[0], 0], err_msg=key
+    )
+
+
+def test_targets_project_into_the_crop():
+  joints_camera = np.zeros((1, 24, 3), np.float32)
+  joints_camera[0] = [0.5, -0.25, 4.0]
+  joints_camera[0, 3, 2] = -1.0
+  intrinsics = np.array([[400.0, 0, 160], [0, 400, 120], [0, 0, 1]], np.float32)
+  made = transforms.targets(
+    np.zeros((1, 24, 3)),
+    np.zeros(10),
+    joints_camera,
+    np.ones((1, 24)),
+    np.ones(1, bool),
+    intrinsics,
+    np.array([110.0, 45, 310, 245]),
+  )
+  # 400 * 0.5 / 4 + 160 = 210 is the middle of 110..310; 95 a quarter of 45..245.
+  np.testing.assert_allclose(made["joints_crop"][0, 0], [0.0, -0.5], atol=1e-6)
+  assert made["visibility"][0, 3] == 0
+  assert made["visibility"][0, 0] == 1
+  assert np.isfinite(made["joints_crop"]).all()
