@@ -1,0 +1,271 @@
+"""The SMPL body layer: a frozen pytree and pure functions (Loper et al. 2015).
+
+`forward` skins every vertex. `joints` touches none, and `regressed_joints` of a
+`restrict`ed model only those that its regressor reads.
+"""
+
+import dataclasses
+import functools
+import pathlib
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from mhmr_jax.batch import Array
+from mhmr_jax.body import joints as body_joints
+from mhmr_jax.body import model_files
+from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import rotations as rot
+
+FREE_BODY = pathlib.Path(__file__).parent / "free_body.npz"
+
+# Nose, left eye, right eye, left ear, right ear on SMPL's own mesh.
+_FACE_VERTICES = (332, 2800, 6260, 583, 4071)
+_SMPL_NUM_VERTICES = 6890
+
+# A TPU would otherwise multiply in bfloat16: centimetres at human scale.
+_einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+
+
+@flax.struct.dataclass
+class SmplModel:
+  """A body in SMPL's form; metres, y up, facing +z.
+
+  The joints of the unposed body are joint_template + joint_shapedirs @ betas:
+  J_regressor already applied. A body without pose blend shapes has P = 0.
+  """
+
+  v_template: Float[Array, "V 3"]
+  shapedirs: Float[Array, "V 3 10"]
+  posedirs: Float[Array, "V 3 P"]
+  J_regressor: Float[Array, "24 V"]
+  weights: Float[Array, "V 24"]
+  faces: Int[Array, "F 3"]
+  joint_template: Float[Array, "24 3"]
+  joint_shapedirs: Float[Array, "24 3 10"]
+  keypoint_regressor: Float[Array, "K V"]  # COCO-17 from the vertices.
+  parents: tuple[int, ...] = flax.struct.field(
+    pytree_node=False, default=body_joints.SMPL_PARENTS
+  )
+
+
+def load(path: str | pathlib.Path | None = None) -> SmplModel:
+  """Reads SMPL's `.pkl` or an `.npz` with the same keys; None is the free body.
+
+  Raises:
+    InputError: the file is missing or unreadable, lacks a key, or is not in SMPL's
+      form.
+  """
+  path = FREE_BODY if path is None else pathlib.Path(path)
+  data = model_files.read_model(path)
+  v_template = _read(data, path, "v_template", (None, 3))
+  num_vertices = len(v_template)
+  shapedirs = _read(data, path, "shapedirs", (num_vertices, 3, None))[..., :10]
+  if shapedirs.shape[-1] < 10:
+    raise InputError(f"shapedirs of {path} has fewer than the 10 shapes of SMPL")
+  posedirs = _read(data, path, "posedirs", (num_vertices, 3, 207))
+  J_regressor = _read(data, path, "J_regressor", (24, num_vertices))
+  parents = _read(data, path, "kintree_table", (2, 24))[0, 1:]
+  if tuple(parents) != body_joints.SMPL_PARENTS[1:]:
+    raise InputError(f"kintree_table of {path} is not the tree of SMPL's 24 joints")
+  faces = _read(data, path, "f", (None, 3))
+  if faces.size and not 0 <= faces.min() <= faces.max() < num_vertices:
+    raise InputError(f"f of {path} names vertices that its {num_vertices} do not have")
+  if "keypoint_regressor" in data:
+    keypoints = _read(data, path, "keypoint_regressor", (17, num_vertices))
+  elif num_vertices == _SMPL_NUM_VERTICES:
+    keypoints = _smpl_keypoint_regressor(J_regressor)
+  else:
+    raise InputError(
+      f"{path} has no keypoint_regressor, and its {num_vertices} vertices are not"
+      " SMPL's, whose eyes, ears and nose are known"
+    )
+  to_float = functools.partial(jnp.asarray, dtype=jnp.float32)
+  return SmplModel(
+    v_template=to_float(v_template),
+    shapedirs=to_float(shapedirs),
+    posedirs=to_float(posedirs if posedirs.any() else posedirs[..., :0]),
+    J_regressor=to_float(J_regressor),
+    weights=to_float(_read(data, path, "weights", (num_vertices, 24))),
+    faces=jnp.asarray(faces, jnp.int32),
+    joint_template=to_float(J_regressor @ v_template),
+    joint_shapedirs=to_float(np.einsum("jv,vcs->jcs", J_regressor, shapedirs)),
+    keypoint_regressor=to_float(keypoints),
+  )
+
+
+def _read(
+  data: dict[str, np.ndarray],
+  path: pathlib.Path,
+  key: str,
+  shape: tuple[int | None, ...],
+) -> Float[np.ndarray, "..."]:
+  """The array in float64, after a check of its shape; None fits any length."""
+  if key not in data:
+    raise InputError(f"{path} has no {key}: give a file with SMPL's keys")
+  value = data[key]
+  fits = len(shape) == value.ndim and all(
+    wanted in (None, length) for wanted, length in zip(shape, value.shape, strict=True)
+  )
+  if not fits:
+    wanted = ", ".join("any" if n is None else str(n) for n in shape)
+    raise InputError(f"{key} of {path} has shape {value.shape}, not ({wanted})")
+  if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+    raise InputError(f"{key} of {path} holds something else than finite numbers")
+  return value.astype(np.float64)
+
+
+def _smpl_keypoint_regressor(
+  regressor: Float[np.ndarray, "24 V"],
+) -> Float[np.ndarray, "17 V"]:
+  keypoints = np.zeros((17, regressor.shape[1]))
+  keypoints[range(5), _FACE_VERTICES] = 1.0
+  for keypoint, joint in body_joints.COCO_FROM_SMPL.items():
+    keypoints[keypoint] = regressor[joint]
+  return keypoints
+
+
+def forward(
+  model: SmplModel,
+  pose: Float[Array, "*#batch 24 3"],
+  betas: Float[Array, "*#batch 10"],
+  transl: Float[Array, "*#batch 3"],
+) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch 24 3"]]:
+  """Vertices and joints; the global rotation turns about the pelvis."""
+  return forward_matrices(model, rot.axis_angle_to_matrix(pose), betas, transl)
+
+
+def joints(
+  model: SmplModel,
+  pose: Float[Array, "*#batch 24 3"],
+  betas: Float[Array, "*#batch 10"],
+  transl: Float[Array, "*#batch 3"],
+) -> Float[Array, "*#batch 24 3"]:
+  """The joints alone: `forward`'s, at a cost that has no vertices in it."""
+  return joints_from_matrices(model, rot.axis_angle_to_matrix(pose), betas, transl)
+
+
+def forward_matrices(
+  model: SmplModel,
+  rotations: Float[Array, "*#batch 24 3 3"],
+  betas: Float[Array, "*#batch 10"],
+  transl: Float[Array, "*#batch 3"],
+) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch 24 3"]]:
+  """`forward` of rotation matrices."""
+  rest_joints = _rest_joints(model, betas)
+  world_from_joint = _kinematic_chain(model.parents, rotations, rest_joints)
+  R, t = world_from_joint[..., :3], world_from_joint[..., 3]
+  t_rest = t - _einsum("...jik,...jk->...ji", R, rest_joints)
+  vertices = _skin(model, _unposed(model, rotations, betas), R, t_rest)
+  return vertices + transl[..., None, :], t + transl[..., None, :]
+
+
+def joints_from_matrices(
+  model: SmplModel,
+  rotations: Float[Array, "*#batch 24 3 3"],
+  betas: Float[Array, "*#batch 10"],
+  transl: Float[Array, "*#batch 3"],
+) -> Float[Array, "*#batch 24 3"]:
+  """`joints` of rotation matrices."""
+  rest_joints = _rest_joints(model, betas)
+  world_from_joint = _kinematic_chain(model.parents, rotations, rest_joints)
+  return world_from_joint[..., 3] + transl[..., None, :]
+
+
+def restrict(model: SmplModel, regressor: Float[Array, "K V"]) -> SmplModel:
+  """The model of only the vertices that a regressor reads, to be `regressed_joints`.
+
+  `keypoint_regressor` becomes the regressor on those vertices; faces are dropped.
+  joint_template and joint_shapedirs stay those of the whole body.
+  """
+  rows = np.asarray(regressor)
+  used = np.flatnonzero(rows.any(axis=0))
+  return dataclasses.replace(
+    model,
+    v_template=model.v_template[used],
+    shapedirs=model.shapedirs[used],
+    posedirs=model.posedirs[used],
+    J_regressor=model.J_regressor[:, used],
+    weights=model.weights[used],
+    faces=jnp.zeros((0, 3), jnp.int32),
+    keypoint_regressor=jnp.asarray(rows[:, used], jnp.float32),
+  )
+
+
+def regressed_joints(
+  restricted: SmplModel,
+  pose: Float[Array, "*#batch 24 3"],
+  betas: Float[Array, "*#batch 10"],
+  transl: Float[Array, "*#batch 3"],
+) -> Float[Array, "*#batch K 3"]:
+  """The points that a restricted model's regressor takes from its vertices."""
+  vertices, _ = forward(restricted, pose, betas, transl)
+  return _einsum("kv,...vc->...kc", restricted.keypoint_regressor, vertices)
+
+
+def _rest_joints(
+  model: SmplModel, betas: Float[Array, "*batch 10"]
+) -> Float[Array, "*batch 24 3"]:
+  offsets = _einsum("jcs,...s->...jc", model.joint_shapedirs, betas)
+  return model.joint_template + offsets
+
+
+def _unposed(
+  model: SmplModel,
+  rotations: Float[Array, "*batch 24 3 3"],
+  betas: Float[Array, "*batch 10"],
+) -> Float[Array, "*batch V 3"]:
+  """Template, shape and pose blend shapes, before skinning."""
+  vertices = model.v_template + _einsum("vcs,...s->...vc", model.shapedirs, betas)
+  if not model.posedirs.shape[-1]:
+    return vertices
+  feature = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
+  feature = feature.reshape(*feature.shape[:-3], 207)
+  return vertices + _einsum("vcp,...p->...vc", model.posedirs, feature)
+
+
+def _skin(
+  model: SmplModel,
+  vertices: Float[Array, "*batch V 3"],
+  R: Float[Array, "*batch 24 3 3"],
+  t: Float[Array, "*batch 24 3"],
+) -> Float[Array, "*batch V 3"]:
+  blended_R = _einsum("vj,...jik->...vik", model.weights, R)
+  blended_t = _einsum("vj,...ji->...vi", model.weights, t)
+  return _einsum("...vik,...vk->...vi", blended_R, vertices) + blended_t
+
+
+def _product(
+  A: Float[Array, "*batch 3 3"], B: Float[Array, "*batch 3 n"]
+) -> Float[Array, "*batch 3 n"]:
+  # Not a dot: for such small matrices it is slower, and in the training step XLA's
+  # CPU compiler (jaxlib 0.10.2) aborts while it simplifies these dots' gradients.
+  return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
+
+
+def _kinematic_chain(
+  parents: tuple[int, ...],
+  rotations: Float[Array, "*batch 24 3 3"],
+  rest_joints: Float[Array, "*batch 24 3"],
+) -> Float[Array, "*batch 24 3 4"]:
+  """[R | t] of every joint; t is the joint's place.
+
+  Pointer doubling: after n rounds a transform spans 2^n ancestors, so four rounds
+  reach the root from any of the 24 joints.
+  """
+  root = [0, *parents[1:]]
+  offsets = rest_joints - rest_joints[..., root, :].at[..., 0, :].set(0.0)
+  R, t = jnp.broadcast_arrays(rotations, offsets[..., None])[0], offsets
+  ancestors = list(parents)
+  while any(a >= 0 for a in ancestors):
+    moved = np.array([j for j, a in enumerate(ancestors) if a >= 0])
+    above = np.array([ancestors[j] for j in moved])
+    t = t.at[..., moved, :].set(
+      _product(R[..., above, :, :], t[..., moved, :, None])[..., 0] + t[..., above, :]
+    )
+    R = R.at[..., moved, :, :].set(_product(R[..., above, :, :], R[..., moved, :, :]))
+    ancestors = [ancestors[a] if a >= 0 else -1 for a in ancestors]
+  return jnp.concatenate([R, t[..., None]], axis=-1)
