@@ -1,0 +1,244 @@
+"""Meshes and skeletons drawn over frames, and the video files they go to."""
+
+import os
+import pathlib
+from types import TracebackType
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from mhmr_jax import video
+from mhmr_jax.body.joints import COCO_BONES, COCO_KEYPOINTS
+from mhmr_jax.errors import InputError
+
+Colour = tuple[int, int, int]
+
+_OPACITY = 0.85
+_AMBIENT = 0.35
+_LIGHT = np.array([-0.3, -0.5, -0.8], np.float32)  # Towards it, camera frame.
+_NEAR = 0.05  # Metres; the rasteriser does not clip, so nearer triangles go.
+_SUPERSAMPLING = 2  # Rendered pixels per pixel, each way: smooth outlines.
+_SIDES = {"left": (255, 150, 50), "right": (60, 160, 255)}
+_MIDDLE = (120, 230, 120)
+
+
+def draw_mesh(
+  image: UInt8[np.ndarray, "height width 3"],
+  vertices_camera: Float[np.ndarray, "V 3"],
+  faces: Int[np.ndarray, "F 3"],
+  intrinsics: Float[np.ndarray, "3 3"],
+  colour: Colour,
+) -> UInt8[np.ndarray, "height width 3"]:
+  """Returns the RGB image with a shaded, slightly transparent mesh over it.
+
+  Args:
+    image: RGB.
+    vertices_camera: metres; x right, y down, z forward.
+    faces: counter-clockwise seen from outside.
+    intrinsics: of the image, pixels; no skew.
+    colour: RGB of the mesh in full light.
+  """
+  faces = faces[(vertices_camera[faces][..., 2] > _NEAR).all(axis=-1)]
+  window = _window(vertices_camera[faces], intrinsics, image.shape)
+  if window is None:
+    return image.copy()
+  x0, y0, x1, y1 = window
+  shade = _shading(vertices_camera, faces)[:, None] * np.array(colour, np.float32)
+  shifted = np.array(intrinsics, np.float64)
+  shifted[:2, 2] -= [x0, y0]
+  size = (x1 - x0, y1 - y0)
+  drawn, coverage = _render(vertices_camera, faces, shade, shifted, size)
+  out = image.copy()
+  patch = out[y0:y1, x0:x1]
+  # `drawn` is already weighted by coverage: black where there is no mesh.
+  patch[:] = np.rint(patch * (1 - _OPACITY * coverage) + _OPACITY * drawn)
+  return out
+
+
+def _window(
+  corners: np.ndarray, intrinsics: np.ndarray, shape: tuple[int, ...]
+) -> tuple[int, int, int, int] | None:
+  """The part of the image that the triangles [F, 3, 3] can touch."""
+  if not len(corners):
+    return None
+  points = corners.reshape(-1, 3)
+  projected = points[:, :2] / points[:, 2:] * intrinsics[[0, 1], [0, 1]]
+  projected += intrinsics[:2, 2]
+  limit = np.array([shape[1], shape[0]])
+  low = np.clip(np.floor(projected.min(axis=0)), 0, limit).astype(int)
+  high = np.clip(np.ceil(projected.max(axis=0)), 0, limit).astype(int)
+  if np.any(low >= high):
+    return None
+  return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def _shading(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+  """Lambert's law on smooth normals, [V] in [0, 1]."""
+  corners = vertices[faces]
+  # As long as twice the triangle's area: larger triangles weigh more.
+  normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+  indices = faces.ravel()
+  weights = np.repeat(normals, 3, axis=0)
+  summed = np.stack(
+    [np.bincount(indices, weights[:, axis], len(vertices)) for axis in range(3)], -1
+  )
+  length = np.linalg.norm(summed, axis=-1, keepdims=True)
+  normals = (summed / np.maximum(length, 1e-12)).astype(np.float32)
+  lit = np.maximum(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0)
+  return _AMBIENT + (1 - _AMBIENT) * lit
+
+
+def _render(
+  vertices: np.ndarray,
+  faces: np.ndarray,
+  colours: np.ndarray,
+  intrinsics: np.ndarray,
+  size: tuple[int, int],
+) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width 1"]]:
+  """Colours (0 to 255, black outside) and how much of each pixel is covered."""
+  width, height = size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING
+  focal_x, focal_y = intrinsics[[0, 1], [0, 1]] * _SUPERSAMPLING
+  centre = intrinsics[:2, 2] * _SUPERSAMPLING
+  # The rasteriser's camera has one focal length and its centre in the middle: a
+  # shear along z moves the centre, and keeps straight lines straight.
+  x, y, z = vertices.T.astype(np.float64)
+  x = (focal_x * x + (centre[0] - width / 2) * z) / focal_y
+  y = y + (centre[1] - height / 2) / focal_y * z
+  # It looks along -z, with y up.
+  sheared = np.stack([x, -y, -z], axis=-1).astype(np.float32)
+  used = z[faces]
+  near, far = 0.9 * float(used.min()), 1.1 * float(used.max())
+  image = np.zeros((height, width, 3), np.float32)
+  depth = np.full((height, width), far, np.float32)
+  settings = cv2.TriangleRasterizeSettings()
+  settings = settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+  settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+  cv2.triangleRasterize(
+    sheared,
+    np.ascontiguousarray(faces, np.int32),
+    np.ascontiguousarray(colours / 255, np.float32),
+    image,
+    depth,
+    np.eye(4, dtype=np.float32),
+    2 * float(np.arctan(height / 2 / focal_y)),
+    near,
+    far,
+    settings,
+  )
+  covered = (depth < 0.999 * far).astype(np.float32)
+  image *= covered[..., None] * 255
+  drawn = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+  coverage = cv2.resize(covered, size, interpolation=cv2.INTER_AREA)
+  return np.asarray(drawn), np.asarray(coverage)[..., None]
+
+
+def draw_skeleton(
+  image: UInt8[np.ndarray, "height width 3"],
+  keypoints: Float[np.ndarray, "K 3"],
+  bones: tuple[tuple[int, int], ...] = COCO_BONES,
+  names: tuple[str, ...] = COCO_KEYPOINTS,
+) -> UInt8[np.ndarray, "height width 3"]:
+  """Returns the RGB image with points and bones: left orange, right blue.
+
+  Args:
+    image: RGB.
+    keypoints: x, y px and score; score 0 is not drawn, nor are its bones.
+    bones: pairs of points.
+    names: of the points, from which their side is read.
+  """
+  out = image.copy()
+  thickness = max(1, round(max(image.shape[:2]) / 300))
+  shift = 4
+  # OpenCV has pixel centres at whole numbers, we at + 0.5.
+  fixed = np.rint((np.nan_to_num(keypoints[:, :2]) - 0.5) * 2**shift)
+  fixed = np.clip(fixed, -(2**20), 2**20).astype(int)
+  there = keypoints[:, 2] > 0
+
+  def colour(*points: int) -> Colour:
+    sides = {names[point].split("_")[0] for point in points}
+    return _SIDES.get(sides.pop(), _MIDDLE) if len(sides) == 1 else _MIDDLE
+
+  for start, end in bones:
+    if there[start] and there[end]:
+      ends = (tuple(fixed[start]), tuple(fixed[end]))
+      cv2.line(out, *ends, colour(start, end), thickness, cv2.LINE_AA, shift)
+  for point in np.flatnonzero(there).tolist():
+    radius = round(1.5 * thickness * 2**shift)
+    centre = tuple(fixed[point])
+    cv2.circle(out, centre, radius, colour(point), cv2.FILLED, cv2.LINE_AA, shift)
+  return out
+
+
+class VideoWriter:
+  """Writes RGB frames to an .mp4 file that appears when it is whole.
+
+  H.264 where this build of OpenCV has an encoder (its wheels have none), else MPEG-4
+  part 2. An odd last row or column is lost: the codecs have none.
+
+    with VideoWriter(path, fps) as writer:
+      writer.write(frame)
+  """
+
+  def __init__(self, path: str | os.PathLike[str], fps: float):
+    self._path = pathlib.Path(path)
+    self._partial = self._path.with_name(f".{self._path.stem}.partial.mp4")
+    self._fps = fps
+    self._writer: cv2.VideoWriter | None = None
+    self._shape: tuple[int, ...] = ()
+    self._frames = 0
+
+  def __enter__(self) -> "VideoWriter":
+    return self
+
+  def write(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Appends a frame; all have the first one's size."""
+    if self._writer is None:
+      self._shape = frame.shape
+      self._writer = self._open()
+    if frame.shape != self._shape:
+      raise ValueError(f"the frame is {frame.shape}, the video's are {self._shape}")
+    self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    self._frames += 1
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    if self._writer is not None:
+      self._writer.release()
+    try:
+      if kind is None:
+        self._check()
+        self._partial.replace(self._path)
+    finally:
+      self._partial.unlink(missing_ok=True)
+
+  def _open(self) -> cv2.VideoWriter:
+    size = (self._shape[1], self._shape[0])
+    with video.quiet():
+      for codec in ("avc1", "mp4v"):
+        fourcc = cv2.VideoWriter.fourcc(*codec)
+        writer = cv2.VideoWriter(str(self._partial), fourcc, self._fps, size)
+        if writer.isOpened():
+          return writer
+    raise self._failure("no encoder of this OpenCV accepts it")
+
+  def _check(self) -> None:
+    """OpenCV reports no error of the writes, of a full disk least of all."""
+    if not self._frames:
+      raise self._failure("it has no frames")
+    try:
+      written = video.probe(self._partial).num_frames
+    except InputError:
+      written = 0
+    if written != self._frames:
+      raise self._failure(f"{written} of {self._frames} frames could be read back")
+
+  def _failure(self, reason: str) -> InputError:
+    return InputError(
+      f"The video {self._path} could not be written ({reason}): is the folder "
+      "writable, and is there room?"
+    )
