@@ -140,7 +140,7 @@ def train_step(
   (loss, (batch_stats, prediction, terms)), gradients = jax.value_and_grad(
     loss_of, has_aux=True
   )(state.params)
-  grad_norm = optax.global_norm(gradients)
+  grad_norm = optax.tree.norm(gradients)
   updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
   finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(grad_norm)
   updated = TrainState(

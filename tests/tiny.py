@@ -1,0 +1,82 @@
+"""The default experiment shrunk to seconds: what the tests of the programs train."""
+
+import os
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import flow_kp
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+OVERRIDES = {
+  "train.steps": 12,
+  "train.batch_size": 4,
+  "train.warmup_steps": 4,
+  "train.checkpoint_every": 5,
+  "data.num_clips": 6,
+  "data.test_fraction": 0.34,
+  "data.clip_frames": 10,
+  "data.frame_size": 64,
+  "data.window": 4,
+  "data.size": 32,
+  "data.processes": 1,
+  "data.workers": 0,
+  "model.lstm_features": 16,
+  "model.encoder.stage_widths": (8, 8, 16),
+  "model.encoder.stem_width": 8,
+  "model.encoder.features": 16,
+  "model.encoder.pool_grid": 2,
+  "model.regressor.hidden": (32, 32),
+}
+
+
+def config(data_dir: pathlib.Path, **overrides: object) -> ConfigDict:
+  """The tiny config; its clips are generated under `data_dir`."""
+  tiny = flow_kp.get_config()
+  tiny.update_from_flattened_dict({**OVERRIDES, "data.dir": str(data_dir)})
+  tiny.update_from_flattened_dict(
+    {key.replace("__", "."): value for key, value in overrides.items()}
+  )
+  return tiny
+
+
+def flags(data_dir: pathlib.Path) -> list[str]:
+  """The same as command-line flags."""
+  values = {**OVERRIDES, "data.dir": str(data_dir)}
+  return ["--config=configs/flow_kp.py"] + [
+    f"--config.{key}={value}" for key, value in values.items()
+  ]
+
+
+def start(
+  program: str,
+  *arguments: str,
+  devices: int = 1,
+  preexec_fn: Callable[[], None] | None = None,
+) -> "subprocess.Popen[str]":
+  """Starts `python -m mhmr_jax.<program>` as a user would."""
+  environment = os.environ | {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+  }
+  return subprocess.Popen(
+    [sys.executable, "-m", f"mhmr_jax.{program}", *arguments],
+    cwd=ROOT,
+    env=environment,
+    text=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    preexec_fn=preexec_fn,
+  )
+
+
+def run(program: str, *arguments: str, **options: Any) -> tuple[int, str, str]:
+  """Runs it to its end: exit status, standard output, standard error."""
+  process = start(program, *arguments, **options)
+  output, errors = process.communicate(timeout=300)
+  return process.returncode, output, errors
