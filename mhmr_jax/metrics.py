@@ -1,8 +1,9 @@
 """The errors that papers report, in millimetres; pure functions that jit."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
+from mhmr_jax.batch import Array
 from mhmr_jax.geometry import procrustes
 
 _MM_PER_M = 1000.0
@@ -64,15 +65,19 @@ def acceleration_error(
   Returns:
     The error around each frame, and where it is defined (it is 0 elsewhere).
   """
-  defined = valid[..., :-2] & valid[..., 1:-1] & valid[..., 2:]
-  if frame_index is not None:
-    consecutive = jnp.diff(frame_index, axis=-1) == 1
-    defined &= consecutive[..., :-1] & consecutive[..., 1:]
-  # Outside `defined` the frames may hold anything, NaN too.
+  # An invalid frame may hold anything, NaN too; one more is put at either end.
+  time = [(0, 0)] * (valid.ndim - 1) + [(1, 1)]
   difference = jnp.where(valid[..., None, None], joints - target, 0.0)
-  second = difference[..., 2:, :, :] - 2 * difference[..., 1:-1, :, :]
-  second = second + difference[..., :-2, :, :]
+  difference = jnp.pad(difference, [*time, (0, 0), (0, 0)])
+  padded = jnp.pad(valid, time)
+  defined = padded[..., :-2] & valid & padded[..., 2:]
+  if frame_index is not None:
+    consecutive = jnp.pad(jnp.diff(frame_index, axis=-1) == 1, time)
+    defined &= consecutive[..., :-1] & consecutive[..., 1:]
+  before, now, after = (
+    difference[..., i : i + valid.shape[-1], :, :] for i in range(3)
+  )
+  second = before - 2 * now + after
   error = _MM_PER_M * jnp.mean(jnp.linalg.norm(second, axis=-1), axis=-1)
   error = error * jnp.square(jnp.asarray(fps, jnp.float32))[..., None]
-  edges = [(0, 0)] * (valid.ndim - 1) + [(1, 1)]
-  return jnp.pad(jnp.where(defined, error, 0.0), edges), jnp.pad(defined, edges)
+  return jnp.where(defined, error, 0.0), defined

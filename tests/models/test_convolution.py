@@ -51,7 +51,7 @@ def test_max_pool_forms_agree_with_gradients(size):
 def test_module_equals_flax_conv_given_its_parameters(form):
   x = _inputs((9, 8))
   reference = nn.Conv(6, (3, 3), strides=2)
-  variables = reference.init(jax.random.key(2), x)
+  variables = jax.jit(reference.init)(jax.random.key(2), x)
   ours = convolution.Conv2D(6, 3, 2, use_bias=True, form=form)
   np.testing.assert_allclose(
     ours.apply(variables, x), reference.apply(variables, x), rtol=1e-4, atol=1e-5
@@ -61,7 +61,7 @@ def test_module_equals_flax_conv_given_its_parameters(form):
 @pytest.mark.parametrize("form", ["plain", "dots"])
 def test_computes_in_dtype_with_float32_parameters(form):
   module = convolution.Conv2D(6, dtype=jnp.bfloat16, form=form)
-  y, variables = module.init_with_output(jax.random.key(0), _inputs((4, 4)))
+  y, variables = jax.jit(module.init_with_output)(jax.random.key(0), _inputs((4, 4)))
   assert y.dtype == jnp.bfloat16
   assert variables["params"]["kernel"].dtype == jnp.float32
 

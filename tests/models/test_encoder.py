@@ -43,7 +43,7 @@ def test_resnet50_has_the_size_of_the_paper():
 def test_options_leave_parameters_and_gradients(options):
   frames = _frames()
   reference = FrameEncoder(**SMALL, conv_form="dots")
-  variables = reference.init(jax.random.key(1), frames)
+  variables = jax.jit(reference.init)(jax.random.key(1), frames)
 
   def grads(module):
     def loss(params):
@@ -70,7 +70,7 @@ def test_bottleneck_and_pool_grid_and_group_norm():
     "norm_groups": 4,
   }
   module = FrameEncoder(**small, pool_grid=2, features=24)
-  features, variables = module.init_with_output(jax.random.key(1), _frames())
+  features, variables = jax.jit(module.init_with_output)(jax.random.key(1), _frames())
   assert features.shape == (4, 24)
   assert set(variables) == {"params"}
   assert variables["params"]["project"]["kernel"].shape == (4 * 64, 24)
@@ -82,7 +82,7 @@ def test_pool_grid_keeps_position_and_the_average_does_not():
   far = {}
   for grid in (1, 2):
     module = FrameEncoder(**SMALL, pool_grid=grid, conv_form="plain")
-    features = module.init_with_output(jax.random.key(1), frames)[0]
+    features = jax.jit(module.init_with_output)(jax.random.key(1), frames)[0]
     far[grid] = np.linalg.norm(features[0] - features[1]) / np.linalg.norm(features)
   assert far[2] > 3 * far[1]
 

@@ -17,7 +17,7 @@ def inputs():
 @pytest.fixture(scope="module")
 def lstm(inputs):
   module = temporal.LSTM(HIDDEN)
-  return module, module.init(jax.random.key(1), inputs)
+  return module, jax.jit(module.init)(jax.random.key(1), inputs)
 
 
 def _as_flax(params):
@@ -96,7 +96,9 @@ def test_invalid_frame_is_as_if_absent(inputs, lstm):
 @pytest.mark.parametrize("hidden", [WIDTH, HIDDEN])
 def test_output_is_added_to_the_feature(inputs, hidden):
   module = temporal.ResidualLSTM(hidden)
-  (outputs, carry), variables = module.init_with_output(jax.random.key(1), inputs)
+  (outputs, carry), variables = jax.jit(module.init_with_output)(
+    jax.random.key(1), inputs
+  )
   assert outputs.shape == inputs.shape
   assert carry[0].shape == (BATCH, hidden)
   assert ("project" in variables["params"]) == (hidden != WIDTH)
@@ -106,7 +108,7 @@ def test_output_is_added_to_the_feature(inputs, hidden):
 
 def test_bfloat16_keeps_a_float32_state(inputs):
   module = temporal.ResidualLSTM(HIDDEN, dtype=jnp.bfloat16)
-  variables = module.init(jax.random.key(1), inputs)
+  variables = jax.jit(module.init)(jax.random.key(1), inputs)
   value = lambda v: jnp.sum(module.apply(v, inputs)[0])
   grads = jax.grad(value)(variables)
   assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype(jnp.float32)}
