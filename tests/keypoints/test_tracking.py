@@ -1,0 +1,124 @@
+"""Following people: crossings, gaps, misses, sizes."""
+
+import numpy as np
+import pytest
+
+from mhmr_jax.body.joints import COCO_FLIP
+from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints import tracking
+
+_SHAPE = np.random.default_rng(0).uniform([-20, -50], [20, 50], (17, 2))
+
+
+def _person(x, y, scale=1.0, seed=None):
+  points = _SHAPE * scale + [x, y]
+  if seed is not None:
+    points = points + np.random.default_rng(seed).normal(0, 1.5, points.shape)
+  return np.concatenate([points, np.full((17, 1), 0.8)], -1).astype(np.float32)
+
+
+def _frames(*people):
+  """Detections from each person's list of one array or None a frame, shuffled."""
+  rng = np.random.default_rng(1)
+  frames = []
+  for row in zip(*people, strict=True):
+    there = [person for person in row if person is not None]
+    order = rng.permutation(len(there))
+    frames.append(np.array([there[i] for i in order], np.float32).reshape(-1, 17, 3))
+  return frames
+
+
+def _assert_is(track, person, expected_frames=None):
+  frames = [i for i, p in enumerate(person) if p is not None]
+  np.testing.assert_array_equal(track.frame_index, expected_frames or frames)
+  np.testing.assert_array_equal(track.keypoints, [person[i] for i in track.frame_index])
+
+
+def test_two_people_cross():
+  left = [_person(50 + 6 * t, 100, seed=t) for t in range(50)]
+  right = [_person(350 - 6 * t, 104, 0.9, seed=100 + t) for t in range(50)]
+  tracks = tracking.track(_frames(left, right))
+  assert len(tracks) == 2
+  _assert_is(tracks[0], left)
+  _assert_is(tracks[1], right)
+
+
+def test_crossing_while_one_is_hidden():
+  left = [_person(50 + 6 * t, 100, seed=t) for t in range(50)]
+  right = [_person(350 - 6 * t, 104, 0.9, seed=100 + t) for t in range(50)]
+  right[20:30] = [None] * 10
+  tracks = tracking.track(_frames(left, right))
+  assert len(tracks) == 2
+  _assert_is(tracks[0], left)
+  _assert_is(tracks[1], right)
+
+
+def test_gaps_are_bridged_by_time_not_by_frames():
+  person = [_person(100 + t, 100, seed=t) for t in range(80)]
+  person[20:50] = [None] * 30
+  # Half a second at 60 fps; the person walks on meanwhile.
+  tracks = tracking.track(_frames(person), fps=60.0)
+  assert len(tracks) == 1
+  _assert_is(tracks[0], person)
+
+
+def test_person_is_found_again_after_two_seconds_where_they_were():
+  person = [_person(100, 100, seed=t) for t in range(100)]
+  person[20:70] = [None] * 50
+  elsewhere = [p if p is None or t < 50 else _person(300, 100, seed=t)
+               for t, p in enumerate(person)]  # fmt: skip
+  assert len(tracking.track(_frames(person))) == 1
+  assert len(tracking.track(_frames(elsewhere))) == 2
+  person[20:90] = [None] * 70
+  assert len(tracking.track(_frames(person))) == 2
+
+
+def test_two_who_could_be_meant_are_not_rejoined():
+  person = [_person(100, 100, seed=t) if t < 20 else None for t in range(80)]
+  others = [
+    [_person(x, 100, seed=t) if t > 50 else None for t in range(80)] for x in (60, 140)
+  ]
+  assert len(tracking.track(_frames(person, *others))) == 3
+
+
+def test_left_right_swap_and_missing_limb_do_not_break_a_track():
+  person = [_person(100 + 2 * t, 100, seed=t) for t in range(30)]
+  for t in range(10, 14):
+    person[t] = person[t][list(COCO_FLIP)]
+  for t in range(18, 24):
+    person[t][7:] = 0
+  tracks = tracking.track(_frames(person))
+  assert len(tracks) == 1
+  _assert_is(tracks[0], person)
+
+
+def test_largest_over_the_clip_comes_first():
+  briefly_huge = [_person(400, 200, 3.0, seed=t) if t < 5 else None for t in range(60)]
+  large = [_person(100, 200, 1.5, seed=t) for t in range(60)]
+  small = [_person(250, 200, 1.0, seed=t) for t in range(60)]
+  tracks = tracking.track(_frames(small, briefly_huge, large))
+  _assert_is(tracks[0], large)
+  assert [len(t.frame_index) for t in tracks] == [60, 60, 5]
+  assert tracking.largest(tracks) is tracks[0]
+
+
+def test_detections_of_few_points_are_nobody():
+  person = _person(100, 100)
+  person[2:, 2] = 0
+  person[5:, 2] = 0.05
+  assert tracking.track([person[None]] * 5) == []
+  assert tracking.track([]) == []
+  with pytest.raises(InputError, match="No person was found"):
+    tracking.largest([])
+
+
+def test_every_detection_is_in_one_track():
+  rng = np.random.default_rng(3)
+  frames = [
+    np.stack([_person(*rng.uniform(0, 500, 2)) for _ in range(rng.integers(1, 5))])
+    for _ in range(40)
+  ]
+  tracks = tracking.track(frames)
+  assert sum(len(t.frame_index) for t in tracks) == sum(map(len, frames))
+  for one in tracks:
+    assert np.all(np.diff(one.frame_index) > 0)
