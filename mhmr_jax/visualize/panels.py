@@ -1,0 +1,84 @@
+"""Parts of pictures: cameras to draw a mesh in a crop by, heatmaps, text."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+Image = UInt8[np.ndarray, "height width 3"]
+
+# Focal length in crop widths: a metre of depth then changes size by about 1%.
+_LONG_FOCAL = 100.0
+_HUES = cv2.cvtColor(
+  np.stack([np.arange(17) * 180 // 17, np.full(17, 200), np.full(17, 255)], -1)[
+    None
+  ].astype(np.uint8),
+  cv2.COLOR_HSV2RGB,
+)[0]
+
+
+def weak_perspective_view(
+  points: Float[np.ndarray, "n 3"], camera: Float[np.ndarray, "3"], size: int
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "3 3"]]:
+  """A camera-frame position and intrinsics that draw as weak perspective does.
+
+  Args:
+    points: relative to the pelvis, axes of the camera frame, metres.
+    camera: [s, tx, ty] of the crop.
+    size: the crop's side in pixels.
+
+  Returns:
+    The points far in front of a camera with a long focal length, and its intrinsics:
+    u = (s * (x + tx) + 1) * size / 2.
+  """
+  # A camera mirrored or without scale sees nothing; it must not stop the picture.
+  scale = max(float(camera[0]), 1e-3)
+  focal = _LONG_FOCAL * size
+  depth = 2 * focal / (scale * size)
+  placed = points + np.array([camera[1], camera[2], depth], np.float32)
+  return placed.astype(np.float32), _intrinsics(focal, size / 2, size / 2)
+
+
+def crop_intrinsics(
+  intrinsics: Float[np.ndarray, "3 3"], box: Float[np.ndarray, "4"], size: int
+) -> Float[np.ndarray, "3 3"]:
+  """The intrinsics of a crop of the camera's image, resampled to size x size."""
+  scale = size / (box[2] - box[0])
+  crop_from_image = np.array(
+    [[scale, 0, -box[0] * scale], [0, scale, -box[1] * scale], [0, 0, 1]]
+  )
+  return (crop_from_image @ intrinsics).astype(np.float32)
+
+
+def from_the_side(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+  """Turns camera axes so that the viewer, at the right, sees what is nearest left.
+
+  x' = z, y' = y, z' = -x.
+  """
+  return np.stack([points[:, 2], points[:, 1], -points[:, 0]], axis=-1)
+
+
+def colour_heatmaps(
+  heat: Float[np.ndarray, "time size size 17"],
+) -> UInt8[np.ndarray, "time size size 3"]:
+  """One hue a point on black, the strongest point winning a pixel."""
+  coloured = heat[..., None] * _HUES.astype(np.float32)
+  return np.clip(coloured.max(-2), 0, 255).astype(np.uint8)
+
+
+def enlarge(image: Image, size: int) -> Image:
+  """Scales to size x size, pixels kept visible."""
+  return cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def text_bar(text: str, width: int, height: int = 28) -> Image:
+  """A white bar with a line of dark text."""
+  bar = np.full((height, width, 3), 255, np.uint8)
+  # cv2's fonts have ASCII alone.
+  plain = text.encode("ascii", "replace").decode()
+  font = cv2.FONT_HERSHEY_SIMPLEX
+  cv2.putText(bar, plain, (8, height - 9), font, 0.5, (40, 40, 40), 1, cv2.LINE_AA)
+  return bar
+
+
+def _intrinsics(focal: float, cx: float, cy: float) -> Float[np.ndarray, "3 3"]:
+  return np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1]], np.float32)

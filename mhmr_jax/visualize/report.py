@@ -1,0 +1,277 @@
+"""The report page: one HTML file that carries its pictures and charts in itself."""
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.visualize import charts
+
+MEASURES = {
+  "pa_mpjpe_mm": "PA-MPJPE, mm",
+  "mpjpe_mm": "MPJPE, mm",
+  "pve_mm": "PVE, mm",
+  "accel_mm_s2": "Acceleration error, mm/s²",
+}
+BASELINES = {
+  "mean_pose": "Mean pose of the training split",
+  "best_constant_pose": "Best constant joints (oracle)",
+}
+
+
+class Picture(NamedTuple):
+  """An image and the line under it."""
+
+  image: UInt8[np.ndarray, "height width 3"]  # RGB.
+  caption: str
+
+
+class Pictures(NamedTuple):
+  """What the page shows, from what goes in to what comes out."""
+
+  inputs: Sequence[Picture]
+  examples: Sequence[Picture]
+  worst: Sequence[Picture]
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+  """Reads the JSON lines that training wrote; no file is an empty history."""
+  if not path.exists():
+    return []
+  history = []
+  lines = path.read_text(encoding="utf-8").splitlines()
+  for number, line in enumerate(lines, start=1):
+    try:
+      record = json.loads(line)
+    except json.JSONDecodeError:
+      if number == len(lines):  # Training was killed while it wrote this line.
+        break
+      raise InputError(
+        f"Line {number} of {path} is not JSON: restore or delete that file."
+      ) from None
+    if isinstance(record, dict) and "step" in record:
+      history.append(record)
+  return history
+
+
+def render(
+  results: Mapping[str, Any],
+  history: Sequence[Mapping[str, float]],
+  pictures: Pictures,
+  loss_terms: Sequence[str] = (),
+) -> str:
+  """Lays out the page.
+
+  Args:
+    results: what `metrics.json` holds.
+    history: one record a logged training step.
+    pictures: inputs, examples and worst cases.
+    loss_terms: the terms of the loss that training gave a weight.
+  """
+  title = f"Motion HMR on {results['dataset']}"
+  sections = [
+    f"<h1>{html.escape(title)}</h1>",
+    _summary(results),
+    _section("Scores", _score_table(results) + _score_notes(results)),
+    _section("Training", _training_charts(history, loss_terms)),
+    _section("Sequences", _sequence_chart(results) + _sequence_table(results)),
+    _picture_section("What the network sees", pictures.inputs),
+    _picture_section("Examples", pictures.examples),
+    _picture_section("Worst sequences", pictures.worst),
+  ]
+  return (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+    f"<body><main>{''.join(sections)}</main></body></html>\n"
+  )
+
+
+def score_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+  """The table of scores: a name and its formatted measures, the model first."""
+  rows = [("Model", results)]
+  rows += [(BASELINES[name], row) for name, row in results["baselines"].items()]
+  return [(name, _measures(row)) for name, row in rows]
+
+
+def _measures(row: Mapping[str, Any]) -> list[str]:
+  return [_number(row[key]) for key in MEASURES]
+
+
+def _summary(results: Mapping[str, Any]) -> str:
+  facts = (
+    f"{results['num_frames']:,} frames of {len(results['per_sequence'])} sequences, "
+    f"split <b>{html.escape(results['split'])}</b>, "
+    f"protocol <b>{html.escape(results['protocol'])}</b>, "
+    f"body <b>{html.escape(results['body'])}</b>, "
+    f"checkpoint of step {results['step']:,}."
+  )
+  ratio = results["ratio_to_mean_pose"]
+  headline = (
+    f"PA-MPJPE <b>{_number(results['pa_mpjpe_mm'])} mm</b>, "
+    f"{ratio:.2f} of the mean pose's."
+  )
+  return f'<p class="lead">{headline}</p><p>{facts}</p>'
+
+
+def _score_table(results: Mapping[str, Any]) -> str:
+  return _table(["", *MEASURES.values()], score_rows(results))
+
+
+def _score_notes(results: Mapping[str, Any]) -> str:
+  root = html.escape(results["root"])
+  return (
+    '<p class="note">Every row is scored on the same frames; lower is better. '
+    "PA-MPJPE: after the similarity that best aligns each frame. "
+    f"MPJPE and PVE: both bodies' {root} moved to the origin. "
+    "Acceleration: second differences of those root-relative joints within a "
+    "sequence. All are means per frame. "
+    "The mean pose is the chordal mean of the training split's rotations with its "
+    "mean shape. The oracle looks at the answers: for each measure, the one "
+    "constant set of joints that minimises it on these very frames; it has no "
+    "surface, so no PVE.</p>"
+  )
+
+
+def _training_charts(
+  history: Sequence[Mapping[str, float]], loss_terms: Sequence[str]
+) -> str:
+  if not history:
+    return "<p>The workdir holds no training history.</p>"
+  step = np.array([record["step"] for record in history], np.float64)
+
+  def chart(names: Sequence[str], label: str) -> str:
+    curves = {
+      name: (step, np.array([record.get(name, np.nan) for record in history], float))
+      for name in names
+    }
+    return charts.line_chart(curves, "step", label)
+
+  losses = _figure(
+    chart(["loss", *loss_terms], "loss"),
+    "The loss and its unweighted terms, on training batches.",
+  )
+  errors = _figure(
+    chart(["pa_mpjpe_mm"], "PA-MPJPE, mm"),
+    "PA-MPJPE of training batches, augmented and with dropout.",
+  )
+  return f'<div class="pair">{losses}{errors}</div>'
+
+
+def _sequence_chart(results: Mapping[str, Any]) -> str:
+  values = [row["pa_mpjpe_mm"] for row in _scored(results)]
+  levels = {"their mean": results["pa_mpjpe_mm"]}
+  for name, row in results["baselines"].items():
+    levels[BASELINES[name].lower()] = row["pa_mpjpe_mm"]
+  chart = charts.sorted_bars(values, levels, "sequences, sorted", "PA-MPJPE, mm")
+  return _figure(chart, "PA-MPJPE of each sequence, from the best to the worst.")
+
+
+def _sequence_table(results: Mapping[str, Any]) -> str:
+  rows = sorted(_scored(results), key=lambda row: -row["pa_mpjpe_mm"])
+  cells = [
+    (
+      row["sequence"],
+      [str(row["num_frames"]), *(_number(row[key]) for key in MEASURES)],
+    )
+    for row in rows
+  ]
+  table = _table(["Sequence", "Frames", *MEASURES.values()], cells)
+  return f"<details><summary>All {len(rows)} sequences</summary>{table}</details>"
+
+
+def _scored(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+  return [row for row in results["per_sequence"] if row["num_frames"]]
+
+
+def _table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+  head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+  body = "".join(
+    f"<tr><th>{html.escape(name)}</th>"
+    + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+    + "</tr>"
+    for name, cells in rows
+  )
+  return (
+    f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+    f"<tbody>{body}</tbody></table></div>"
+  )
+
+
+def _picture_section(title: str, pictures: Sequence[Picture]) -> str:
+  if not pictures:
+    return ""
+  figures = "".join(
+    _figure(_image(picture.image, picture.caption), html.escape(picture.caption))
+    for picture in pictures
+  )
+  return _section(title, figures)
+
+
+def _image(image: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
+  encoded, data = cv2.imencode(
+    ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82]
+  )
+  if not encoded:
+    raise ValueError(f"OpenCV cannot encode an image of shape {image.shape}")
+  text = base64.b64encode(data.tobytes()).decode("ascii")
+  return (
+    f'<div class="scroll"><img alt="{html.escape(alt)}" width="{image.shape[1]}" '
+    f'height="{image.shape[0]}" src="data:image/jpeg;base64,{text}"></div>'
+  )
+
+
+def _section(title: str, content: str) -> str:
+  return f"<section><h2>{html.escape(title)}</h2>{content}</section>"
+
+
+def _figure(content: str, caption: str) -> str:
+  return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
+
+
+def _number(value: float | None) -> str:
+  if value is None:
+    return "-"
+  return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+
+
+_STYLE = """
+body{margin:0;background:#fff;color:#1d1d1f;font:16px/1.55 system-ui,-apple-system,
+"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
+main{max-width:61rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}
+h1{font-size:1.75rem;line-height:1.2;letter-spacing:-.01em;margin:0 0 .75rem}
+h2{font-size:1.2rem;margin:3rem 0 .9rem;padding-top:.9rem;border-top:1px solid #ddd}
+p{margin:.6rem 0;max-width:44rem}
+.lead{font-size:1.2rem}
+.note,figcaption,.legend{font-size:.86rem;color:#555}
+.scroll{overflow-x:auto}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem;
+width:100%}
+th,td{padding:.4rem .75rem;text-align:right;border-bottom:1px solid #e4e4e4}
+td{white-space:nowrap}
+th:first-child{text-align:left;padding-left:0}
+thead th{font-weight:600;color:#555;border-bottom:1px solid #999;vertical-align:bottom}
+tbody th{font-weight:400}
+section>.scroll tbody tr:first-child>*{font-weight:650}
+figure{margin:1.25rem 0}
+figcaption{margin-top:.35rem;max-width:44rem}
+.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));
+gap:0 2rem}
+.legend{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;margin:0 0 .4rem}
+.legend i{display:inline-block;width:.75em;height:.75em;border-radius:2px;
+margin-right:.4em}
+svg{display:block;width:100%;max-width:44rem;height:auto;font-size:11px}
+svg text{fill:#555}
+svg line{stroke:#e4e4e4}
+svg polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}
+img{display:block;max-width:100%;height:auto;min-width:36rem}
+summary{cursor:pointer;color:#1b4f8a}
+details .scroll{max-height:28rem;overflow:auto}
+"""
