@@ -156,8 +156,7 @@ def forward_matrices(
 ) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch 24 3"]]:
   """`forward` of rotation matrices."""
   rest_joints = _rest_joints(model, betas)
-  world_from_joint = _kinematic_chain(model.parents, rotations, rest_joints)
-  R, t = world_from_joint[..., :3], world_from_joint[..., 3]
+  R, t = _kinematic_chain(model.parents, rotations, rest_joints)
   t_rest = t - _einsum("...jik,...jk->...ji", R, rest_joints)
   vertices = _skin(model, _unposed(model, rotations, betas), R, t_rest)
   return vertices + transl[..., None, :], t + transl[..., None, :]
@@ -171,8 +170,8 @@ def joints_from_matrices(
 ) -> Float[Array, "*#batch 24 3"]:
   """`joints` of rotation matrices."""
   rest_joints = _rest_joints(model, betas)
-  world_from_joint = _kinematic_chain(model.parents, rotations, rest_joints)
-  return world_from_joint[..., 3] + transl[..., None, :]
+  _, t = _kinematic_chain(model.parents, rotations, rest_joints)
+  return t + transl[..., None, :]
 
 
 def restrict(model: SmplModel, regressor: Float[Array, "K V"]) -> SmplModel:
@@ -250,22 +249,22 @@ def _kinematic_chain(
   parents: tuple[int, ...],
   rotations: Float[Array, "*batch 24 3 3"],
   rest_joints: Float[Array, "*batch 24 3"],
-) -> Float[Array, "*batch 24 3 4"]:
-  """[R | t] of every joint; t is the joint's place.
-
-  Pointer doubling: after n rounds a transform spans 2^n ancestors, so four rounds
-  reach the root from any of the 24 joints.
-  """
-  root = [0, *parents[1:]]
-  offsets = rest_joints - rest_joints[..., root, :].at[..., 0, :].set(0.0)
-  R, t = jnp.broadcast_arrays(rotations, offsets[..., None])[0], offsets
-  ancestors = list(parents)
-  while any(a >= 0 for a in ancestors):
-    moved = np.array([j for j, a in enumerate(ancestors) if a >= 0])
-    above = np.array([ancestors[j] for j in moved])
-    t = t.at[..., moved, :].set(
-      _product(R[..., above, :, :], t[..., moved, :, None])[..., 0] + t[..., above, :]
-    )
-    R = R.at[..., moved, :, :].set(_product(R[..., above, :, :], R[..., moved, :, :]))
-    ancestors = [ancestors[a] if a >= 0 else -1 for a in ancestors]
-  return jnp.concatenate([R, t[..., None]], axis=-1)
+) -> tuple[Float[Array, "*batch 24 3 3"], Float[Array, "*batch 24 3"]]:
+  """Every joint's world rotation and place, one level of the tree at a time."""
+  offsets = rest_joints[..., 1:, :] - rest_joints[..., parents[1:], :]
+  batch = jnp.broadcast_shapes(rotations.shape[:-3], rest_joints.shape[:-2])
+  R = [jnp.broadcast_to(rotations[..., :1, :, :], (*batch, 1, 3, 3))]
+  t = [jnp.broadcast_to(rest_joints[..., :1, :], (*batch, 1, 3))]
+  above = slice(0, 1)
+  while above.stop < len(parents):
+    # SMPL's joints are in order of depth, so a level is a slice.
+    start = stop = above.stop
+    while stop < len(parents) and parents[stop] < start:
+      stop += 1
+    parent = [parents[joint] - above.start for joint in range(start, stop)]
+    R_parent = R[-1][..., parent, :, :]
+    moved = _einsum("...ik,...k->...i", R_parent, offsets[..., start - 1 : stop - 1, :])
+    t.append(t[-1][..., parent, :] + moved)
+    R.append(_einsum("...ik,...kl->...il", R_parent, rotations[..., start:stop, :, :]))
+    above = slice(start, stop)
+  return jnp.concatenate(R, axis=-3), jnp.concatenate(t, axis=-2)

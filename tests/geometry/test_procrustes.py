@@ -1,0 +1,177 @@
+"""Alignment against a plain NumPy one, and gradients where SVD's own are infinite."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.geometry import procrustes
+
+# Compiled whole: op by op the tests take ten times as long.
+nearest_rotation = jax.jit(procrustes.nearest_rotation)
+jvp = jax.jit(lambda m, dm: jax.jvp(procrustes.nearest_rotation, (m,), (dm,))[1])
+align = jax.jit(procrustes.align)
+
+RANDOM = np.random.default_rng(0).normal(size=(6, 3, 3))
+R = Rotation.from_rotvec([0.3, -0.5, 0.8]).as_matrix()
+# Where the SVD is not unique, or the rotation itself is not.
+DEGENERATE = {
+  "zero": np.zeros((3, 3)),
+  "identity": np.eye(3),
+  "rotation": R,
+  "reflection": -R,
+  "rank one": np.outer([1.0, 2, 3], [2.0, 0, 1]),
+  "rank two": R @ np.diag([2.0, 1, 0]),
+  "two equal": R @ np.diag([2.0, 1, 1]),
+  "two equal, reflected": R @ np.diag([2.0, 1, -1]),
+}
+
+
+def reference_align(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+  """Umeyama's method by SciPy: one set of points at a time."""
+  mean, target_mean = points.mean(0), target.mean(0)
+  centred = points - mean
+  rotation, _ = Rotation.align_vectors(target - target_mean, centred)
+  moved = rotation.apply(centred)
+  scale = np.sum(moved * (target - target_mean)) / np.sum(centred**2)
+  return scale * moved + target_mean
+
+
+def finite_difference(matrix: np.ndarray, tangent: np.ndarray) -> np.ndarray:
+  step = 1e-6
+  plus, minus = (nearest_rotation(matrix + sign * step * tangent) for sign in (1, -1))
+  return (plus - minus) / (2 * step)
+
+
+def test_jvp_is_that_of_finite_differences():
+  assert (np.linalg.det(RANDOM) < 0).any()
+  matrices = np.repeat(RANDOM, 9, axis=0)
+  tangents = np.tile(np.eye(9).reshape(9, 3, 3), (len(RANDOM), 1, 1))
+  with jax.enable_x64(True):
+    expected = finite_difference(matrices, tangents)
+    np.testing.assert_allclose(jvp(matrices, tangents), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["identity", "rotation", "rank two", "two equal"])
+def test_jvp_is_right_where_only_the_svd_is_degenerate(name):
+  with jax.enable_x64(True):
+    expected = finite_difference(DEGENERATE[name], RANDOM[0])
+    np.testing.assert_allclose(jvp(DEGENERATE[name], RANDOM[0]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_gradients_are_finite_and_the_rotation_proper(name):
+  matrix = DEGENERATE[name].astype(np.float32)
+  rotation = np.asarray(nearest_rotation(matrix))
+  np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-6)
+  np.testing.assert_allclose(np.linalg.det(rotation), 1.0, atol=1e-6)
+  gradient = jax.jit(jax.jacrev(procrustes.nearest_rotation))(matrix)
+  assert np.isfinite(gradient).all()
+  assert np.abs(gradient).max() < 10
+
+
+def test_nearest_rotation_of_a_proper_matrix_is_its_polar_factor():
+  matrices = RANDOM * np.sign(np.linalg.det(RANDOM))[:, None, None]
+  expected = [scipy.linalg.polar(matrix)[0] for matrix in matrices]
+  result = nearest_rotation(matrices.astype(np.float32))
+  np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (3, 1, 2, 1)])
+def test_align_is_the_reference(batch):
+  rng = np.random.default_rng(1)
+  points, target = rng.normal(size=(2, *batch, 14, 3))
+  result = align(points.astype(np.float32), target.astype(np.float32))
+  assert result.shape == points.shape
+  for index in np.ndindex(batch):
+    expected = reference_align(points[index], target[index])
+    np.testing.assert_allclose(result[index], expected, atol=1e-5)
+
+
+def test_align_undoes_a_similarity_but_not_a_mirror():
+  rng = np.random.default_rng(2)
+  target = rng.normal(size=(14, 3))
+  points = (target @ R.T * 0.3 + [5, -2, 9]).astype(np.float32)
+  target = target.astype(np.float32)
+  np.testing.assert_allclose(align(points, target), target, atol=1e-5)
+  mirrored = align(points * np.float32([-1, 1, 1]), target)
+  assert np.abs(mirrored - target).max() > 0.1
+
+
+def test_a_weight_of_zero_leaves_a_point_out_of_the_fit():
+  rng = np.random.default_rng(3)
+  points, target = rng.normal(size=(2, 14, 3)).astype(np.float32)
+  weights = np.ones(14, np.float32)
+  weights[10:] = 0
+  result = align(points, target, weights)
+  expected = align(points[:10], target[:10])
+  np.testing.assert_allclose(result[:10], expected, atol=1e-6)
+
+
+def test_align_has_the_gradient_of_finite_differences():
+  rng = np.random.default_rng(4)
+  points, target, cotangent = rng.normal(size=(3, 14, 3))
+
+  def loss(points, target):
+    return jnp.vdot(align(points, target), cotangent)
+
+  with jax.enable_x64(True):
+    for argument in (0, 1):
+      gradient = jax.jit(jax.grad(loss, argument))(points, target)
+      for _ in range(3):
+        delta = np.zeros((2, 14, 3))
+        delta[argument] = rng.normal(size=(14, 3)) * 1e-6
+        difference = loss(points + delta[0], target + delta[1]) - loss(
+          points - delta[0], target - delta[1]
+        )
+        np.testing.assert_allclose(
+          jnp.vdot(gradient, delta[argument]), difference / 2, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+  ("points_at", "target_at", "weight"),
+  [
+    (None, None, 0.0),  # Nothing is visible.
+    (0.0, None, 1.0),
+    (5.3, None, 1.0),  # The mean of equal points is not always that point.
+    (5.3, 5.3, 1.0),
+    (None, 0.1, 1.0),
+    (1e-12, None, 1.0),
+  ],
+)
+def test_align_is_finite_where_points_coincide(points_at, target_at, weight):
+  rng = np.random.default_rng(5)
+  points, target = rng.normal(size=(2, 14, 3)).astype(np.float32)
+  if points_at is not None:
+    points = np.full_like(points, points_at)
+  if target_at is not None:
+    target = np.full_like(target, target_at)
+  weights = np.full(14, weight, np.float32)
+
+  def loss(points, target, weights):
+    return jnp.sum(jnp.square(align(points, target, weights)))
+
+  gradients_of = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))
+  value, gradients = gradients_of(points, target, weights)
+  assert np.isfinite(value)
+  for gradient in gradients:
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() < 1e4
+  if points_at is not None:
+    aligned = align(points, target, weights)
+    expected = np.broadcast_to(target.mean(0), target.shape)
+    np.testing.assert_allclose(aligned, expected, atol=1e-5)
+
+
+def test_points_that_are_already_aligned_stay_with_a_finite_gradient():
+  points = np.random.default_rng(6).normal(size=(14, 3)).astype(np.float32)
+
+  def loss(points):
+    return jnp.sum(jnp.square(align(points, target) - target))
+
+  target = points
+  np.testing.assert_allclose(align(points, target), target, atol=1e-5)
+  np.testing.assert_allclose(jax.jit(jax.grad(loss))(points), 0.0, atol=1e-5)
