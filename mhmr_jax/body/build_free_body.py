@@ -19,8 +19,9 @@ from mhmr_jax.body import joints, makehuman, regressors, simplify
 
 NUM_ADULTS = 600
 NUM_VERTICES = 4500
-# How much further apart than they are vertices of different weights count, metres.
-FEATURE_SIZE = 0.012
+# What makes two vertices unlike, beside the shape: the distance, in metres, that one
+# unit of skinning weight is worth, and the part of their own distance that counts.
+WEIGHT_SIZE, SPACING = 0.012, 0.03
 HEAD_IMPORTANCE = 25.0
 # Where the pelvis of every shape lies, about where SMPL has it.
 PELVIS = np.array([0.0, -0.24, 0.03])
@@ -177,9 +178,8 @@ def surface(
   # What cannot be seen needs no shape; a head is looked at more closely than a back.
   importance = np.select([hidden, in_head], [1e-4, HEAD_IMPORTANCE], 1.0)[~sockets]
   importance = np.append(importance, np.full(2 * len(fan), HEAD_IMPORTANCE))
-  simplifier = simplify.Simplifier(
-    mean, faces, source.mirror, importance, FEATURE_SIZE * weights
-  )
+  features = np.concatenate([WEIGHT_SIZE * weights, SPACING * mean], axis=1)
+  simplifier = simplify.Simplifier(mean, faces, source.mirror, importance, features)
   return simplifier.run(NUM_VERTICES)
 
 
