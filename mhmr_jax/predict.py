@@ -1,0 +1,236 @@
+"""Recovers the motion of a person in a video.
+
+  python -m mhmr_jax.predict --workdir=DIR --video=FILE \
+    --keypoints=FILE_OR_DIR --keypoint_format=openpose_body25 --out=DIR
+
+Writes `prediction.npz` and `overlay.mp4` (see `placement.Motion`); a row for each frame
+in which the person is followed. Memory does not grow with the number of pixels.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Iterable, Iterator
+
+import jax
+import numpy as np
+from absl import flags, logging
+from jaxtyping import Float, UInt8
+from tqdm import tqdm
+
+from mhmr_jax import checkpoints, placement, program, streaming, video
+from mhmr_jax.body import smpl
+from mhmr_jax.data import pipeline
+from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints import formats, tracking
+from mhmr_jax.placement import Motion
+from mhmr_jax.visualize import overlay
+
+# The other programs name these flags too, and one process may import several.
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The trained run to predict with.", allow_override=True
+)
+_OUT = flags.DEFINE_string(
+  "out", None, "Folder for prediction.npz and overlay.mp4.", allow_override=True
+)
+_VIDEO = flags.DEFINE_string("video", None, "The video file.")
+_KEYPOINTS = flags.DEFINE_string(
+  "keypoints", None, "The people's 2D keypoints in the video: a file or a folder."
+)
+_FORMAT = flags.DEFINE_string(
+  "keypoint_format", None, f"What the keypoints are: {', '.join(formats.FORMATS)}."
+)
+_PERSON = flags.DEFINE_integer(
+  "person", 0, "Which person, by their size over the clip: 0 is the largest."
+)
+_FOCAL = flags.DEFINE_float(
+  "focal", None, "Focal length in px; by default the diagonal of the image."
+)
+
+_COLOUR = (122, 168, 214)
+_BATCH = 32  # Frames whose meshes are computed at once.
+
+
+def choose_person(
+  detections: formats.Detections, fps: float, person: int
+) -> tracking.Track:
+  """Follows the people and picks one, the largest first.
+
+  Raises:
+    InputError: there is nobody, or no such person.
+  """
+  tracks = tracking.track(detections, fps)
+  if person == 0:
+    return tracking.largest(tracks)
+  if not 0 <= person < len(tracks):
+    raise InputError(
+      f"--person={person}: {len(tracks)} people were followed through the video; give "
+      f"0 for the largest, up to {len(tracks) - 1}."
+    )
+  return tracks[person]
+
+
+def find_person(
+  info: video.VideoInfo,
+  inputs: tuple[str, ...],
+  keypoints: str | None,
+  keypoint_format: str | None,
+  person: int,
+) -> tracking.Track:
+  """The person to predict; without keypoints, whoever the whole video shows.
+
+  Raises:
+    InputError: the keypoints are needed, or wrong.
+  """
+  if keypoints is None:
+    if "keypoints" in inputs:
+      raise InputError(
+        "This model sees keypoints: give them by --keypoints and --keypoint_format."
+      )
+    frames = np.arange(info.num_frames)
+    return tracking.Track(frames, np.zeros((len(frames), 17, 3), np.float32))
+  if keypoint_format is None:
+    raise InputError(
+      f"--keypoint_format is missing: name what {keypoints} is, one of "
+      f"{', '.join(formats.FORMATS)}."
+    )
+  detections = formats.read(
+    keypoints, keypoint_format, info.num_frames, (info.width, info.height)
+  )
+  return choose_person(detections, info.fps, person)
+
+
+def predict(
+  workdir: pathlib.Path,
+  video_path: pathlib.Path,
+  *,
+  keypoints: str | None,
+  keypoint_format: str | None,
+  person: int = 0,
+  focal: float | None = None,
+  out: pathlib.Path,
+) -> Motion:
+  """Runs the whole program; the folder `out` gets both files or none."""
+  config, variables, step = checkpoints.restore_for_inference(workdir)
+  spec = pipeline.InputSpec.from_config(config)
+  body = smpl.load(config.body.path or None)
+  info = video.probe(video_path)
+  track = find_person(info, spec.inputs, keypoints, keypoint_format, person)
+  logging.info(
+    "Step %d on %d of %d frames, %dx%d at %.4g fps",
+    *(step, len(track.frame_index), info.num_frames, info.width, info.height, info.fps),
+  )
+  chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
+  sees_pixels = bool({"rgb", "flow"} & set(spec.inputs))
+  batches = streaming.inputs(
+    chunks, video.read_frames(video_path) if sees_pixels else None, spec
+  )
+  parts = []
+  with tqdm(
+    desc="Predicting", total=sum(len(c.frames) for c in chunks), unit="frame"
+  ) as progress:
+    for part in streaming.run(config, variables, chunks, batches):
+      parts.append(part)
+      progress.update(len(part.frames))
+  intrinsics = placement.pinhole(info.width, info.height, focal)
+  spans = streaming.segments(track.frame_index, info.fps)
+  motion = placement.place(body, streaming.join(parts), spans, intrinsics)
+  frames = tqdm(video.read_frames(video_path), "Drawing", info.num_frames, unit="frame")
+  _write(out, motion, draw(frames, body, motion, intrinsics), info.fps)
+  return motion
+
+
+def draw(
+  frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+  body: smpl.SmplModel,
+  motion: Motion,
+  intrinsics: Float[np.ndarray, "3 3"],
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+  """Yields every frame, the body over those that have a row."""
+  faces = np.asarray(body.faces)
+  rows = zip(motion.frame_index.tolist(), _meshes(body, motion), strict=True)
+  following = next(rows, None)
+  for number, frame in enumerate(frames):
+    if following is not None and number == following[0]:
+      frame = overlay.draw_mesh(frame, following[1], faces, intrinsics, _COLOUR)
+      following = next(rows, None)
+    yield frame
+
+
+def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, "V 3"]]:
+  """Vertices in the camera frame, row by row."""
+  forward = jax.jit(smpl.forward)
+  rows = len(motion.frame_index)
+  for start in range(0, rows, _BATCH):
+    # The last rows are repeated to a whole batch: one shape, one compilation.
+    batch = np.minimum(np.arange(start, start + _BATCH), rows - 1)
+    vertices, _ = forward(
+      body, motion.pose[batch], motion.betas[batch], motion.transl_camera[batch]
+    )
+    yield from np.asarray(vertices)[: rows - start]
+
+
+@contextlib.contextmanager
+def _folder(out: pathlib.Path) -> Iterator[None]:
+  """Makes the folder before the work starts; takes it away if nothing came of it."""
+  made = not out.exists()
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+    yield
+  except BaseException as error:
+    if made:
+      with contextlib.suppress(OSError):
+        out.rmdir()
+    if isinstance(error, OSError):
+      raise InputError(
+        f"{out} cannot be written ({error.strerror}): name another folder by --out."
+      ) from error
+    raise
+
+
+def _write(
+  out: pathlib.Path,
+  motion: Motion,
+  frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+  fps: float,
+) -> None:
+  partial = out / ".prediction.partial.npz"
+  try:
+    np.savez_compressed(partial, **motion._asdict())
+    with overlay.VideoWriter(out / "overlay.mp4", fps) as writer:
+      for frame in frames:
+        writer.write(frame)
+    partial.replace(out / "prediction.npz")
+  finally:
+    partial.unlink(missing_ok=True)
+
+
+def main(argv: list[str]) -> None:
+  """Reads the flags and predicts."""
+  del argv
+  for flag in (_WORKDIR, _VIDEO, _OUT):
+    program.require(flag)
+  if _FOCAL.value is not None and not _FOCAL.value > 0:
+    raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
+  logging.set_verbosity(logging.INFO)
+  workdir, video_path, out = (
+    pathlib.Path(str(flag.value)).expanduser().absolute()
+    for flag in (_WORKDIR, _VIDEO, _OUT)
+  )
+  with _folder(out):
+    motion = predict(
+      workdir,
+      video_path,
+      keypoints=_KEYPOINTS.value,
+      keypoint_format=_FORMAT.value,
+      person=_PERSON.value,
+      focal=_FOCAL.value,
+      out=out,
+    )
+  frames = motion.frame_index
+  print(f"{len(frames)} frames, from {frames[0]} to {frames[-1]}:")
+  for name in ("prediction.npz", "overlay.mp4"):
+    print(out / name)
+
+
+if __name__ == "__main__":
+  program.run(main)

@@ -1,0 +1,159 @@
+"""Which frames of a video the network sees, in which windows, with what memory."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from mhmr_jax import streaming, train_step
+from mhmr_jax.data import pipeline, transforms
+from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.models import motion_hmr
+from tests import tiny
+
+_SPEC = pipeline.InputSpec(
+  inputs=("flow", "keypoints"),
+  size=32,
+  window=4,
+  window_scale=1.25,
+  flow_source="dis",
+  flow_preset="fast",
+  noise=None,
+)
+_SIZE = (96, 64)
+
+
+def _track(frames):
+  rng = np.random.default_rng(0)
+  points = rng.uniform([20, 10], [40, 50], (17, 2))
+  keypoints = np.ones((len(frames), 17, 3), np.float32)
+  keypoints[..., :2] = points + np.asarray(frames)[:, None, None] * 0.5
+  return Track(np.asarray(frames), keypoints)
+
+
+def _video(count):
+  rng = np.random.default_rng(1)
+  texture = rng.integers(0, 255, (64 // 4, 160 // 4, 3)).repeat(4, 0).repeat(4, 1)
+  return [texture[:, t : t + 96].astype(np.uint8) for t in range(count)]
+
+
+@pytest.mark.parametrize(
+  ("fps", "expected"),
+  [(10, 1), (24, 1), (29.97, 1), (44, 1), (50, 2), (59.94, 2), (120, 4), (240, 8)],
+)
+def test_stride_brings_the_video_near_to_30_fps(fps, expected):
+  assert streaming.stride(fps) == expected
+
+
+def test_segments_break_after_a_second():
+  frames = np.r_[3:10, 35:40, 100, 200:205]
+  assert streaming.segments(frames, 30.0) == [(3, 39), (100, 100), (200, 204)]
+  assert streaming.segments(frames, 26.0) == [(3, 39), (100, 100), (200, 204)]
+  assert streaming.segments(frames, 24.0) == [(3, 9), (35, 39), (100, 100), (200, 204)]
+  assert streaming.segments(np.array([7]), 30.0) == [(7, 7)]
+
+
+def test_plan_covers_segments_in_windows_of_their_own_keypoints():
+  track = _track([*range(2, 12), *range(14, 20), *range(60, 63)])
+  chunks = streaming.plan(track, 30.0, _SPEC, _SIZE)
+  frames = [chunk.frames.tolist() for chunk in chunks]
+  assert frames == [
+    [2, 3, 4, 5], [6, 7, 8, 9], [10, 11, 12, 13], [14, 15, 16, 17], [18, 19],
+    [60, 61, 62],
+  ]  # fmt: skip
+  assert [chunk.segment for chunk in chunks] == [0, 0, 0, 0, 0, 1]
+  # Frames 12 and 13 have no detection.
+  assert np.all(chunks[2].keypoints[2:] == 0)
+  np.testing.assert_array_equal(chunks[2].keypoints[:2], track.keypoints[8:10])
+  for chunk in chunks:
+    expected = transforms.clip_window(chunk.keypoints, 1.25)
+    np.testing.assert_array_equal(chunk.box, expected)
+
+
+def test_plan_skips_frames_of_fast_video_and_keeps_the_window_where_nobody_is_seen():
+  track = _track(range(0, 41))
+  chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
+  assert [chunk.frames.tolist() for chunk in chunks] == [
+    [0, 4, 8, 12], [16, 20, 24, 28], [32, 36, 40],
+  ]  # fmt: skip
+  unseen = np.flatnonzero((track.frame_index < 16) | (track.frame_index > 31))
+  track = Track(track.frame_index[unseen], track.keypoints[unseen])
+  chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
+  np.testing.assert_array_equal(chunks[1].box, chunks[0].box)
+  assert np.any(chunks[2].box != chunks[0].box)
+
+
+def test_plan_without_keypoints_sees_the_whole_image():
+  track = Track(np.arange(5), np.zeros((5, 17, 3), np.float32))
+  chunks = streaming.plan(track, 30.0, _SPEC, _SIZE)
+  for chunk in chunks:
+    np.testing.assert_array_equal(chunk.box, [0, -16, 96, 80])
+
+
+def test_flow_is_between_the_frames_that_are_seen_in_the_new_window():
+  video = _video(21)
+  chunks = streaming.plan(_track(range(21)), 60.0, _SPEC, _SIZE)
+  batches = list(streaming.inputs(chunks, iter(video), _SPEC))
+  assert [chunk.frames.tolist() for chunk in chunks] == [
+    [0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20],
+  ]  # fmt: skip
+  assert np.all(batches[0]["flow"][0, 0] == 0)
+  box = chunks[1].box
+  before, after = (transforms.crop_image(video[t], box, 32) for t in (6, 8))
+  expected = transforms.dis_flow([after], before, "fast")[0]
+  np.testing.assert_allclose(batches[1]["flow"][0, 0], expected, atol=0.05)
+  # The picture moves left by two pixels between seen frames, in crop pixels:
+  scale = 32 / (box[2] - box[0])
+  np.testing.assert_allclose(
+    np.median(batches[1]["flow"][0, 0], (0, 1)), [-2 * scale, 0], atol=0.15
+  )
+
+
+def test_last_chunk_is_padded_and_marked():
+  chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
+  batch = list(streaming.inputs(chunks, iter(_video(6)), _SPEC))[1]
+  assert batch["flow"].shape == (1, 4, 32, 32, 2)
+  assert batch["keypoints"].shape == (1, 4, 17, 3)
+  assert batch["valid"].tolist() == [[True, True, False, False]]
+
+
+def test_a_network_of_keypoints_alone_needs_no_frames():
+  spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
+  chunks = streaming.plan(_track(range(6)), 30.0, spec, _SIZE)
+  batches = list(streaming.inputs(chunks, None, spec))
+  assert [sorted(batch) for batch in batches] == [["keypoints", "valid"]] * 2
+
+
+def test_video_that_ends_early():
+  chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
+  with pytest.raises(InputError, match="The video ended early"):
+    list(streaming.inputs(chunks, iter(_video(5)), _SPEC))
+
+
+def test_memory_lasts_through_a_segment_and_no_longer(tmp_path):
+  config = tiny.config(tmp_path)
+  model = motion_hmr.from_config(config.model, config.data.size)
+  spec = pipeline.InputSpec.from_config(config)
+  video = _video(50)
+  track = _track([*range(6), *range(40, 50)])
+  chunks = streaming.plan(track, 30.0, spec, _SIZE)
+  batches = list(streaming.inputs(chunks, iter(video), spec))
+  init = jax.jit(train_step.init_variables, static_argnums=0)
+  variables = init(model, jax.random.key(0), batches[0])
+
+  raw = streaming.join(list(streaming.run(config, variables, chunks, batches)))
+  np.testing.assert_array_equal(raw.frames, track.frame_index)
+  np.testing.assert_array_equal(raw.segment, [0] * 6 + [1] * 10)
+  second = slice(2, None)
+  alone = streaming.join(
+    list(streaming.run(config, variables, chunks[second], batches[second]))
+  )
+  np.testing.assert_array_equal(raw.rotations[6:], alone.rotations)
+  # A later chunk of a segment depends on the one before it.
+  third = slice(3, None)
+  fresh = streaming.join(
+    list(streaming.run(config, variables, chunks[third], batches[third]))
+  )
+  assert np.abs(raw.rotations[10:] - fresh.rotations).max() > 1e-6
