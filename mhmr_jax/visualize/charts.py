@@ -23,9 +23,10 @@ def line_chart(
   finite = {name: xy for name, xy in finite.items() if len(xy[0])}
   if not finite:
     return '<p class="empty">Nothing was logged.</p>'
-  x_axis = _Axis(*_range([x for x, _ in finite.values()]), _LEFT, _WIDTH - _RIGHT)
+  first, last = _range([x for x, _ in finite.values()])
+  x_axis = _Axis(min(first, 0.0), last, _LEFT, _WIDTH - _RIGHT)
   lowest, highest = _range([y for _, y in finite.values()])
-  y_axis = _Axis(min(lowest, 0.0), highest, _HEIGHT - _BOTTOM, _TOP)
+  y_axis = _Axis(min(lowest, 0.0), highest, _HEIGHT - _BOTTOM, _TOP).rounded()
   parts = _frame(x_axis, y_axis, x_label, y_label, x_axis.ticks())
   for index, (x, y) in enumerate(finite.values()):
     points = " ".join(
@@ -45,7 +46,7 @@ def sorted_bars(
     return '<p class="empty">No sequence was scored.</p>'
   x_axis = _Axis(0.0, float(len(ordered)), _LEFT, _WIDTH - _RIGHT)
   highest = max(ordered[-1], *levels.values()) if levels else ordered[-1]
-  y_axis = _Axis(0.0, float(highest), _HEIGHT - _BOTTOM, _TOP)
+  y_axis = _Axis(0.0, float(highest), _HEIGHT - _BOTTOM, _TOP).rounded()
   parts = _frame(x_axis, y_axis, x_label, y_label, [])
   width = x_axis(1.0) - x_axis(0.0)
   for index, value in enumerate(ordered):
@@ -65,10 +66,17 @@ def sorted_bars(
 
 
 class _Axis:
-  """Maps values to SVG units, its end rounded up to a whole tick."""
+  """Maps values to SVG units."""
 
-  def __init__(self, low: float, high: float, start: float, end: float):
-    self.step = _tick_step(high - low)
+  def __init__(
+    self,
+    low: float,
+    high: float,
+    start: float,
+    end: float,
+    step: float | None = None,
+  ):
+    self.step = step or _tick_step(high - low)
     self.low = low
     self.high = max(high, low + self.step)
     self.start, self.end = start, end
@@ -76,6 +84,12 @@ class _Axis:
   def __call__(self, value: float) -> float:
     share = (value - self.low) / (self.high - self.low)
     return self.start + share * (self.end - self.start)
+
+  def rounded(self) -> "_Axis":
+    """The axis with its ends moved out to whole ticks."""
+    low = math.floor(self.low / self.step + 1e-9) * self.step
+    high = math.ceil(self.high / self.step - 1e-9) * self.step
+    return _Axis(low, high, self.start, self.end, self.step)
 
   def ticks(self) -> list[float]:
     first = math.ceil(self.low / self.step - 1e-9)

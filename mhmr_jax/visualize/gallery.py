@@ -63,7 +63,8 @@ class Gallery:
         clip = self.source[index]
         for frame in range(min(len(clip["frames"]), most_frames)):
           views = self._views(clip, index, frame, size)
-          shown = np.hstack([views[name] for name in ("input", "prediction", "side")])
+          row = [views[name] for name in ("input", "prediction", "side")]
+          shown = panels.grid([row])
           bar = panels.text_bar(self._caption(index), shown.shape[1])
           writer.write(np.vstack([shown, bar]))
 
@@ -82,10 +83,10 @@ class Gallery:
     valid = np.flatnonzero(clip["valid"])
     frames = valid[(np.arange(rows) * 2 + 1) * len(valid) // (2 * rows)]
     strips = [
-      np.hstack(list(self._views(clip, index, int(frame), size).values()))
+      list(self._views(clip, index, int(frame), size).values())
       for frame in dict.fromkeys(frames)
     ]
-    return Picture(np.vstack(strips), self._caption(index))
+    return Picture(panels.grid(strips), self._caption(index))
 
   def _views(self, clip: Clip, index: int, frame: int, size: int) -> dict[str, Image]:
     """Square pictures of one frame in the window that the network saw."""
@@ -154,13 +155,14 @@ class Gallery:
       heat = self._heatmaps(said.keypoints[span])
       rows.append(panels.colour_heatmaps(heat))
       names.append("keypoint heatmaps (a hue a joint)")
-    chosen = np.linspace(0, len(seen["rgb"]) - 1, columns).round().astype(int)
+    # The first frame of a sequence has no flow to show.
+    chosen = np.linspace(1, len(seen["rgb"]) - 1, columns).round().astype(int)
     strips = [
-      np.hstack([panels.enlarge(row[frame], size) for frame in dict.fromkeys(chosen)])
+      [panels.enlarge(row[frame], size) for frame in dict.fromkeys(chosen)]
       for row in rows
     ]
     caption = f"{self.per_sequence[index]['sequence']}, from top: {', '.join(names)}."
-    return Picture(np.vstack(strips), caption)
+    return Picture(panels.grid(strips), caption)
 
   def _heatmaps(self, keypoints: Float[np.ndarray, "time 17 3"]) -> np.ndarray:
     size = self.config.data.size

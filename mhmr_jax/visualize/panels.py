@@ -1,5 +1,7 @@
 """Parts of pictures: cameras to draw a mesh in a crop by, heatmaps, text."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -68,6 +70,20 @@ def colour_heatmaps(
 def enlarge(image: Image, size: int) -> Image:
   """Scales to size x size, pixels kept visible."""
   return cv2.resize(image, (size, size), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def grid(rows: Sequence[Sequence[Image]], gap: int = 4) -> Image:
+  """Puts images of one size side by side, rows under each other, white between."""
+
+  def joined(images: Sequence[Image], axis: int) -> Image:
+    shape = list(images[0].shape)
+    shape[axis] = gap
+    spaced = [
+      part for image in images for part in (np.full(shape, 255, np.uint8), image)
+    ]
+    return np.concatenate(spaced[1:], axis=axis)
+
+  return joined([joined(row, 1) for row in rows], 0)
 
 
 def text_bar(text: str, width: int, height: int = 28) -> Image:

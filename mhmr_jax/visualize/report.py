@@ -25,6 +25,12 @@ BASELINES = {
   "best_constant_pose": "Best constant joints (oracle)",
 }
 
+_COLUMNS = (
+  "A row is a frame. From left to right: the window that the network is given, with "
+  "the keypoints; the truth (sand) and the prediction (blue) over it, the prediction "
+  "by its own weak-perspective camera; truth and prediction from the side."
+)
+
 
 class Picture(NamedTuple):
   """An image and the line under it."""
@@ -83,8 +89,8 @@ def render(
     _section("Training", _training_charts(history, loss_terms)),
     _section("Sequences", _sequence_chart(results) + _sequence_table(results)),
     _picture_section("What the network sees", pictures.inputs),
-    _picture_section("Examples", pictures.examples),
-    _picture_section("Worst sequences", pictures.worst),
+    _picture_section("Examples, from good to bad", pictures.examples, _COLUMNS),
+    _picture_section("Worst sequences", pictures.worst, _COLUMNS),
   ]
   return (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -205,14 +211,14 @@ def _table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> 
   )
 
 
-def _picture_section(title: str, pictures: Sequence[Picture]) -> str:
+def _picture_section(title: str, pictures: Sequence[Picture], note: str = "") -> str:
   if not pictures:
     return ""
   figures = "".join(
     _figure(_image(picture.image, picture.caption), html.escape(picture.caption))
     for picture in pictures
   )
-  return _section(title, figures)
+  return _section(title, f'<p class="note">{html.escape(note)}</p>{figures}')
 
 
 def _image(image: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
@@ -256,7 +262,7 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92re
 width:100%}
 th,td{padding:.4rem .75rem;text-align:right;border-bottom:1px solid #e4e4e4}
 td{white-space:nowrap}
-th:first-child{text-align:left;padding-left:0}
+th:first-child{text-align:left;padding-left:0;min-width:8.5rem}
 thead th{font-weight:600;color:#555;border-bottom:1px solid #999;vertical-align:bottom}
 tbody th{font-weight:400}
 section>.scroll tbody tr:first-child>*{font-weight:650}
@@ -267,7 +273,7 @@ gap:0 2rem}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;margin:0 0 .4rem}
 .legend i{display:inline-block;width:.75em;height:.75em;border-radius:2px;
 margin-right:.4em}
-svg{display:block;width:100%;max-width:44rem;height:auto;font-size:11px}
+svg{display:block;width:100%;max-width:31rem;height:auto;font-size:11px}
 svg text{fill:#555}
 svg line{stroke:#e4e4e4}
 svg polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}

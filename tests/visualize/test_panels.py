@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from mhmr_jax.data import transforms
+from mhmr_jax.visualize import panels
+
+
+def _project(points, intrinsics):
+  projected = points @ intrinsics.T
+  return projected[:, :2] / projected[:, 2:]
+
+
+def test_weak_perspective_view_draws_where_the_camera_says():
+  rng = np.random.default_rng(0)
+  points = rng.uniform(-1, 1, (50, 3)).astype(np.float32)
+  s, tx, ty = camera = np.array([0.8, 0.1, -0.2], np.float32)
+  placed, intrinsics = panels.weak_perspective_view(points, camera, 200)
+  expected = (s * (points[:, :2] + [tx, ty]) + 1) * 100
+  np.testing.assert_allclose(_project(placed, intrinsics), expected, atol=0.7)
+  flat = points * [1, 1, 0]
+  placed, intrinsics = panels.weak_perspective_view(flat, camera, 200)
+  np.testing.assert_allclose(_project(placed, intrinsics), expected, atol=0.01)
+  # Depth keeps its sense: the mesh is not turned inside out.
+  assert (np.diff(placed[np.argsort(points[:, 2]), 2]) > -1e-6).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_a_degenerate_camera_still_gives_a_view(scale):
+  camera = np.array([scale, 0, 0], np.float32)
+  placed, _ = panels.weak_perspective_view(np.zeros((4, 3)), camera, 100)
+  assert np.isfinite(placed).all()
+  assert (placed[:, 2] > 0).all()
+
+
+def test_crop_intrinsics_agree_with_the_crop():
+  intrinsics = np.array([[300, 0, 160], [0, 310, 120], [0, 0, 1]], np.float32)
+  box = np.array([-20.0, 30, 130, 180], np.float32)
+  points = np.array([[0.1, 0.2, 3.0], [-0.4, 0.3, 2.0]], np.float32)
+  expected = transforms.to_crop_pixels(_project(points, intrinsics), box, 96)
+  cropped = panels.crop_intrinsics(intrinsics, box, 96)
+  np.testing.assert_allclose(_project(points, cropped), expected, atol=1e-3)
+
+
+def test_side_view_is_a_turn_and_no_mirror():
+  turn = panels.from_the_side(np.eye(3)).T
+  np.testing.assert_allclose(turn @ turn.T, np.eye(3))
+  assert np.linalg.det(turn) == pytest.approx(1)
+  nearer = panels.from_the_side(np.array([[0.0, 0, -1]]))
+  assert nearer[0, 0] == -1  # What is near the camera is at the left.
+  right = panels.from_the_side(np.array([[1.0, 0, 0]]))
+  assert right[0, 2] == -1  # What is at the camera's right is near the viewer.
+
+
+def test_grid_places_images_in_rows():
+  images = [
+    [np.full((4, 5, 3), 10 * r + c, np.uint8) for c in range(3)] for r in (1, 2)
+  ]
+  grid = panels.grid(images, gap=2)
+  assert grid.shape == (10, 19, 3)
+  assert grid[0, 0, 0] == 10
+  assert grid[9, 18, 0] == 22
+  assert (grid[4:6] == 255).all()
+
+
+def test_heatmap_colours_tell_points_apart():
+  heat = np.zeros((1, 4, 4, 17), np.float32)
+  heat[0, 0, 0, 3], heat[0, 2, 2, 9] = 1.0, 0.5
+  coloured = panels.colour_heatmaps(heat)
+  assert coloured[0, 1, 1].max() == 0
+  assert coloured[0, 0, 0].max() == 255
+  assert coloured[0, 2, 2].max() == 127
+  assert np.argmax(coloured[0, 0, 0]) != np.argmax(coloured[0, 2, 2])
+
+
+def test_text_outside_ascii_is_drawn_as_something():
+  bar = panels.text_bar("clip é 中", 120)
+  assert bar.min() < 128
