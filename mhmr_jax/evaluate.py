@@ -5,6 +5,7 @@
 Prints a table; writes `metrics.json`, `report.html` and `overlay.mp4`.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -121,15 +122,28 @@ def table(results: dict[str, Any]) -> str:
 
 def write_atomically(path: pathlib.Path, text: str) -> None:
   """Writes the file whole or not at all; InputError where that is impossible."""
+  partial = path.with_name(path.name + ".partial")
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
   except OSError as error:
-    raise InputError(
-      f"{path} cannot be written ({error.strerror}): name another folder by --out."
-    ) from error
+    with contextlib.suppress(OSError):
+      partial.unlink(missing_ok=True)
+    raise _not_writable(path, error) from error
+
+
+def make_folder(path: pathlib.Path) -> None:
+  """Makes the folder, so that results that cannot be kept are not computed first."""
+  try:
+    path.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise _not_writable(path, error) from error
+
+
+def _not_writable(path: pathlib.Path, error: OSError) -> InputError:
+  return InputError(
+    f"{path} cannot be written ({error.strerror}): name another folder by --out."
+  )
 
 
 def main(argv: list[str]) -> None:
@@ -147,6 +161,7 @@ def main(argv: list[str]) -> None:
   history = report.read_history(workdir / "metrics.jsonl")
   source = sources.open_source(config, _SPLIT.value, dataset)
   training = sources.open_source(config, "train")
+  make_folder(out)
   body = smpl.load(config.body.path or None)
   mesh = sharding.make_mesh()
 
