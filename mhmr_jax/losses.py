@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
-from mhmr_jax.batch import Array, Batch, Prediction
+from mhmr_jax.batch import Batch, Prediction
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import procrustes, rotations
 from mhmr_jax.models.prediction import prediction_joints

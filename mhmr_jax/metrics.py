@@ -1,9 +1,8 @@
 """The errors that papers report, in millimetres; pure functions that jit."""
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from mhmr_jax.batch import Array
 from mhmr_jax.geometry import procrustes
 
 _MM_PER_M = 1000.0

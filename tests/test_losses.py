@@ -28,13 +28,13 @@ def loss(body):
 
 def _prediction(seed):
   rng = np.random.default_rng(seed)
-  pose = rng.normal(0, 0.4, (*FRAMES, 24, 3)).astype(np.float32)
-  betas = rng.normal(size=(FRAMES[0], 10)).astype(np.float32)
-  camera = rng.uniform(0.5, 1, (*FRAMES, 3)).astype(np.float32)
+  pose = jnp.asarray(rng.normal(0, 0.4, (*FRAMES, 24, 3)), jnp.float32)
+  betas = jnp.asarray(rng.normal(size=(FRAMES[0], 10)), jnp.float32)
+  camera = jnp.asarray(rng.uniform(0.5, 1, (*FRAMES, 3)), jnp.float32)
   prediction = Prediction(
     rotations=rotations.axis_angle_to_matrix(pose),
     betas=jnp.repeat(betas[:, None], FRAMES[1], axis=1),
-    camera=jnp.asarray(camera),
+    camera=camera,
   )
   return prediction, pose, betas
 
@@ -119,7 +119,7 @@ def test_garbage_in_invalid_frames_changes_nothing(loss, batch):
   valid = np.ones(FRAMES, bool)
   valid[0, 1] = False
   clean = _changed(batch, valid=valid)
-  fields = {name: leaf.copy() for name, leaf in clean.items()}
+  fields = {name: np.array(leaf) for name, leaf in clean.items()}
   for name in ("pose", "joints_camera", "joints_crop", "visibility"):
     fields[name][0, 1] = np.nan
   value = jax.jit(jax.value_and_grad(lambda p, b: loss(p, b)[0]))

@@ -7,6 +7,11 @@ from mhmr_jax import metrics
 
 TOLERANCE_MM = 0.01
 
+pa_mpjpe = jax.jit(metrics.pa_mpjpe)
+mpjpe = jax.jit(metrics.mpjpe, static_argnums=2)
+pve = jax.jit(metrics.pve)
+acceleration_error = jax.jit(metrics.acceleration_error)
+
 
 def _reference_pa_mpjpe(joints, target):
   """Kabsch-Umeyama in float64, one frame, by SciPy."""
@@ -30,7 +35,7 @@ def test_pa_mpjpe_equals_scipy(target, noise):
   joints = 1.3 * np.einsum("tij,tnj->tni", rotation, target) + 4.0
   joints = (joints + rng.normal(0, noise, joints.shape)).astype(np.float32)
   expected = [_reference_pa_mpjpe(*pair) for pair in zip(joints, target, strict=True)]
-  actual = jax.jit(metrics.pa_mpjpe)(joints, target)
+  actual = pa_mpjpe(joints, target)
   np.testing.assert_allclose(actual, expected, atol=TOLERANCE_MM)
 
 
@@ -38,15 +43,13 @@ def test_pa_mpjpe_does_not_mirror(target):
   mirrored = target * np.array([-1, 1, 1], np.float32)
   expected = [_reference_pa_mpjpe(*pair) for pair in zip(mirrored, target, strict=True)]
   assert min(expected) > 100
-  np.testing.assert_allclose(
-    metrics.pa_mpjpe(mirrored, target), expected, atol=TOLERANCE_MM
-  )
+  np.testing.assert_allclose(pa_mpjpe(mirrored, target), expected, atol=TOLERANCE_MM)
 
 
 def test_pa_mpjpe_of_a_similarity_is_zero(target):
   rotation = Rotation.random(20, rng=np.random.default_rng(2)).as_matrix()
   joints = 0.3 * np.einsum("tij,tnj->tni", rotation, target) - 2.0
-  error = metrics.pa_mpjpe(joints.astype(np.float32), target)
+  error = pa_mpjpe(joints.astype(np.float32), target)
   np.testing.assert_allclose(error, 0, atol=TOLERANCE_MM)
 
 
@@ -58,28 +61,24 @@ def test_pa_mpjpe_of_collinear_and_of_equal_points(target):
   direction /= np.linalg.norm(direction)
   along = line[:, 0] * (goal @ direction @ line[:, 0]) / (line[:, 0] @ line[:, 0])
   expected = 1000 * np.linalg.norm(along[:, None] * direction - goal, axis=-1).mean()
-  np.testing.assert_allclose(
-    metrics.pa_mpjpe(line, target[0]), expected, atol=TOLERANCE_MM
-  )
+  np.testing.assert_allclose(pa_mpjpe(line, target[0]), expected, atol=TOLERANCE_MM)
   # A line onto itself turned, and points onto a line's shape.
-  np.testing.assert_allclose(metrics.pa_mpjpe(line, line[:, ::-1]), 0, atol=0.02)
+  np.testing.assert_allclose(pa_mpjpe(line, line[:, ::-1]), 0, atol=0.02)
   # Equal points go to the target's mean.
   equal = np.full((24, 3), 0.7, np.float32)
   spread = 1000 * np.linalg.norm(goal, axis=-1).mean()
-  np.testing.assert_allclose(
-    metrics.pa_mpjpe(equal, target[0]), spread, atol=TOLERANCE_MM
-  )
-  np.testing.assert_allclose(metrics.pa_mpjpe(target[0], equal), 0, atol=TOLERANCE_MM)
+  np.testing.assert_allclose(pa_mpjpe(equal, target[0]), spread, atol=TOLERANCE_MM)
+  np.testing.assert_allclose(pa_mpjpe(target[0], equal), 0, atol=TOLERANCE_MM)
 
 
 def test_mpjpe_and_pve_align_roots_only(target):
   joints = target + np.float32([0.5, -1, 3])
-  np.testing.assert_allclose(metrics.mpjpe(joints, target), 0, atol=TOLERANCE_MM)
+  np.testing.assert_allclose(mpjpe(joints, target), 0, atol=TOLERANCE_MM)
   joints[:, 5, 0] += 0.24
-  np.testing.assert_allclose(metrics.mpjpe(joints, target), 10, atol=TOLERANCE_MM)
+  np.testing.assert_allclose(mpjpe(joints, target), 10, atol=TOLERANCE_MM)
   # With the moved joint for a root all the others are off.
-  np.testing.assert_allclose(metrics.mpjpe(joints, target, 5), 230, atol=TOLERANCE_MM)
-  error = metrics.pve(joints, target, joints[:, 0], target[:, 0])
+  np.testing.assert_allclose(mpjpe(joints, target, 5), 230, atol=TOLERANCE_MM)
+  error = pve(joints, target, joints[:, 0], target[:, 0])
   np.testing.assert_allclose(error, 10, atol=TOLERANCE_MM)
 
 
@@ -108,9 +107,7 @@ def test_acceleration_error_never_crosses_a_gap(target):
   frame_index[13:] += 4
   joints[7] = np.nan
   expected = _reference_acceleration(joints, target, valid, 25.0, frame_index)
-  error, defined = jax.jit(metrics.acceleration_error)(
-    joints, target, valid, 25.0, frame_index
-  )
+  error, defined = acceleration_error(joints, target, valid, 25.0, frame_index)
   assert np.flatnonzero(defined).tolist() == sorted(expected)
   assert not set(expected) & {0, 6, 7, 8, 12, 13, 19}
   np.testing.assert_allclose(error[defined], list(expected.values()), rtol=1e-4)
@@ -122,7 +119,7 @@ def test_acceleration_error_of_a_parabola_is_its_own():
   seconds = np.arange(6) / 30
   joints = np.zeros((2, 6, 24, 3), np.float32)
   joints[..., 1] = (seconds**2)[None, :, None]
-  error, defined = metrics.acceleration_error(
+  error, defined = acceleration_error(
     joints, np.zeros_like(joints), np.ones((2, 6), bool), np.float32([30, 15])
   )
   assert defined.sum() == 8
@@ -132,7 +129,7 @@ def test_acceleration_error_of_a_parabola_is_its_own():
 
 def test_clip_shorter_than_three_frames_has_no_acceleration(target):
   for frames in (1, 2):
-    error, defined = metrics.acceleration_error(
+    error, defined = acceleration_error(
       target[:frames], target[:frames], np.ones(frames, bool), 30.0
     )
     assert error.shape == defined.shape == (frames,)

@@ -39,12 +39,12 @@ def _model(inputs=("flow", "keypoints"), **changes):
 def batch():
   rng = np.random.default_rng(0)
   shape = (2, TIME, SIZE, SIZE)
+  keypoints = rng.uniform(0.1, 1, (2, TIME, 17, 3)) * [SIZE, SIZE, 1]
   return Batch(
-    rgb=rng.integers(0, 256, (*shape, 3), np.uint8),
-    flow=rng.normal(size=(*shape, 2)).astype(np.float32),
-    keypoints=rng.uniform(0.1, 1, (2, TIME, 17, 3)).astype(np.float32)
-    * np.array([SIZE, SIZE, 1], np.float32),
-    valid=np.ones((2, TIME), bool),
+    rgb=jnp.asarray(rng.integers(0, 256, (*shape, 3), np.uint8)),
+    flow=jnp.asarray(rng.normal(size=(*shape, 2)), jnp.float32),
+    keypoints=jnp.asarray(keypoints, jnp.float32),
+    valid=jnp.ones((2, TIME), bool),
   )
 
 
