@@ -223,6 +223,12 @@ def restore_for_inference(workdir: pathlib.Path) -> tuple[ConfigDict, Variables,
   abstract = jax.eval_shape(
     lambda key: init_variables(model, key, input_shapes(config)), jax.random.key(0)
   )
+  # Told where to put the arrays, Orbax need not look up where they were (and warn).
+  sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  abstract = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+    abstract,
+  )
   with ocp.training.Checkpointer(folder) as checkpointer:
     latest = checkpointer.latest
     if latest is None:
