@@ -8,8 +8,12 @@ from jaxtyping import Bool, Float, UInt8
 # file are R = u, G = v, B = valid, which cv2 writes from BGR arrays.
 _STEPS = 64.0
 _ZERO = 2.0**15
-# Level 1 is three times faster than the default, for about a tenth more bytes.
-_PNG_OPTIONS = (cv2.IMWRITE_PNG_COMPRESSION, 1)
+# One filter for all rows encodes twice as fast as the choice of the best for each,
+# in about the same number of bytes.
+_PNG_OPTIONS = (
+  *(cv2.IMWRITE_PNG_COMPRESSION, 1),
+  *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+)
 
 
 def encode_png(

@@ -1,0 +1,146 @@
+"""What people look like: skin, hair, cloth, and the light that falls on them."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mhmr_jax.synth import regions, render, textures
+from mhmr_jax.synth.regions import Region
+
+Rng = np.random.Generator
+
+_TILE = 128  # Pixels of a tile's side; a power of two, so that & wraps.
+# sRGB, from light to dark; skin lies between neighbours.
+_SKIN = np.array(
+  [[250, 221, 200], [233, 190, 157], [201, 150, 115], [150, 100, 70], [78, 50, 38]]
+)
+_HAIR = np.array([[20, 16, 15], [58, 40, 28], [110, 72, 40], [190, 150, 95], [165] * 3])
+
+
+class Light(NamedTuple):
+  """Second-order spherical harmonics as a quadratic form of the normal.
+
+  Ramamoorthi & Hanrahan (2001): light reflected diffusely is, to about a percent,
+  [n 1] M [n 1]^T for each colour.
+  """
+
+  matrix: Float[np.ndarray, "3 4 4"]
+
+  def shade(self, normals: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
+    """Factors for sRGB colours, about 0 to 1.2; gamma is taken to be 2."""
+    n = np.append(normals, np.ones((len(normals), 1), np.float32), 1)
+    row, column = np.triu_indices(4)
+    # The form is symmetric: what is off its diagonal counts twice.
+    weights = self.matrix[:, row, column] * np.where(row == column, 1, 2)
+    light = (n[:, row] * n[:, column]) @ weights.T.astype(np.float32)
+    return np.sqrt(np.maximum(light, np.float32(0.01)))
+
+
+class Appearance(NamedTuple):
+  """One person's looks."""
+
+  region: Int[np.ndarray, "V"]
+  swell: Float[np.ndarray, "V"]  # Metres by which hair and cloth lie off the skin.
+  tiles: Float[np.ndarray, "regions 128 128 3"]
+  texels: Float[np.ndarray, "V 2"]
+  light: Light
+
+  def colour(
+    self, fragments: render.Fragments, normals: Float[np.ndarray, "V 3"]
+  ) -> Float[np.ndarray, "n 3"]:
+    """Colours (sRGB, 0..255) of what the samples see.
+
+    Args:
+      fragments: the samples.
+      normals: of the vertices, in the world, where the light is fixed.
+    """
+    values = np.append(self.texels, self.light.shade(normals), 1)
+    seen = fragments.interpolate(values)
+    row, column = seen[:, :2].astype(np.int32).T & (_TILE - 1)
+    region = self.region[fragments.nearest()]
+    return self.tiles[region, row, column] * seen[:, 2:]
+
+
+def sample(rng: Rng, body_map: regions.BodyMap) -> Appearance:
+  """Draws a person's looks."""
+  region = regions.dress(body_map, _sample_outfit(rng))
+  tiles = np.empty((len(Region), _TILE, _TILE, 3), np.float32)
+  skin = _between(rng, _SKIN, spread=6)
+  tiles[Region.SKIN] = _grainy(rng, skin, 0.1, persistence=0.5)
+  tiles[Region.HAIR] = _grainy(rng, _between(rng, _HAIR, spread=8), 0.35, 0.9)
+  for garment in (Region.TOP, Region.BOTTOM, Region.SHOES):
+    tiles[garment] = 255 * textures.cloth(rng, _TILE)
+  if rng.random() < 0.15:  # A dress, an overall, a tracksuit.
+    tiles[Region.BOTTOM] = tiles[Region.TOP]
+  tiles[Region.EYES] = 40
+  tiles[Region.LIPS] = skin * [0.85, 0.6, 0.6]
+  swell = np.zeros(len(Region), np.float32)
+  swell[Region.HAIR] = rng.uniform(0.004, 0.035)
+  swell[[Region.TOP, Region.BOTTOM]] = rng.uniform(0, 0.022, 2)
+  swell[Region.SHOES] = rng.uniform(0.003, 0.012)
+  # Tiles repeat after 0.5 to 1.2 metres, each region's from a corner of its own.
+  scale = _TILE / rng.uniform(0.5, 1.2, len(Region))[region, None]
+  corner = rng.uniform(0, _TILE, (len(Region), 2))[region]
+  texels = (body_map.texture * scale + corner).astype(np.float32)
+  return Appearance(region, swell[region], tiles, texels, sample_light(rng))
+
+
+def _sample_outfit(rng: Rng) -> regions.Outfit:
+  sleeves = [rng.uniform(-0.1, 0.1), rng.uniform(0.4, 0.9), rng.uniform(1.3, 2.05)]
+  trousers = [rng.uniform(0.3, 0.95), rng.uniform(1.1, 1.6), rng.uniform(1.8, 2.05)]
+  return regions.Outfit(
+    sleeve=rng.choice(sleeves, p=[0.15, 0.45, 0.4]),
+    trousers=rng.choice(trousers, p=[0.35, 0.1, 0.55]),
+    waist=rng.uniform(-0.12, 0.2),
+    collar=rng.uniform(0.78, 1.0),
+    shoe=rng.choice([rng.uniform(1.8, 2.1), 9.0], p=[0.85, 0.15]),
+    hairline=rng.choice([rng.uniform(0.5, 0.75), 2.0], p=[0.92, 0.08]),
+    long_hair=rng.random() < 0.35,
+  )
+
+
+def _between(rng: Rng, colours: np.ndarray, spread: float) -> np.ndarray:
+  """A colour between two neighbours of a row, and a little off it."""
+  place = rng.uniform(0, len(colours) - 1)
+  index = np.arange(len(colours))
+  colour = [np.interp(place, index, channel) for channel in colours.T]
+  return np.clip(colour + rng.normal(0, spread, 3), 8, 255)
+
+
+def _grainy(
+  rng: Rng, colour: np.ndarray, amount: float, persistence: float
+) -> np.ndarray:
+  noise = textures.octave_noise(rng, (_TILE, _TILE), persistence=persistence)
+  return np.clip(colour * (1 + amount * noise[..., None]), 0, 255)
+
+
+def sample_light(rng: Rng) -> Light:
+  """Light from all around, from above, and from one to three sides."""
+  matrix = np.zeros((3, 4, 4))
+  matrix[:, 3, 3] = rng.uniform(0.12, 0.5) * _tint(rng, 0.1)
+  # The sky: (1 + n_y) / 2.
+  sky = rng.uniform(0, 0.4) * _tint(rng, 0.1) / 2
+  matrix[:, 3, 3] += sky
+  matrix[:, 1, 3] += sky / 2
+  matrix[:, 3, 1] += sky / 2
+  for strongest in (0.9, 0.4, 0.3)[: rng.integers(1, 4)]:
+    direction = rng.normal([0, 0.7, 0], 1)
+    direction /= np.linalg.norm(direction)
+    colour = rng.uniform(0.3, 1) * strongest * _tint(rng, 0.15)
+    matrix += colour[:, None, None] * _from(direction)
+  return Light(matrix.astype(np.float32))
+
+
+def _from(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
+  """max(0, n . d) to second order: 3/32 + (n . d)/2 + 15/32 (n . d)^2."""
+  form = np.zeros((4, 4))
+  form[:3, :3] = 15 / 32 * np.outer(direction, direction)
+  form[3, :3] = form[:3, 3] = direction / 4
+  form[3, 3] = 3 / 32
+  return form
+
+
+def _tint(rng: Rng, spread: float) -> Float[np.ndarray, "3"]:
+  """A light's colour between warm and cold."""
+  return 1 + rng.normal(0, spread) * np.array([1.0, 0.1, -1.0])

@@ -1,0 +1,270 @@
+"""What stands behind people: generated scenes, or a folder's pictures and videos.
+
+A background is a picture on a plane in the world, far behind the person and facing
+the camera of the middle frame. It may move on that plane (pan, zoom, turn), and the
+camera's own motion is seen in it as in the person.
+"""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.synth import textures
+from mhmr_jax.synth.camera import CameraPath
+
+Rng = np.random.Generator
+
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+_VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg"})
+_TEST_SHARE = 0.2
+# Shorter sides in frame widths: room to pan. Beyond its edges a picture is mirrored.
+_SCENE_SIDE = 2.5
+_PICTURE_SIDES = (1.3, 3.0)
+_VIDEO_SIDE = 1.6
+_FPS = 30.0
+
+
+class Media(NamedTuple):
+  """Pictures for a clip: one, or one a frame; and where they come from."""
+
+  pictures: list[UInt8[np.ndarray, "height width 3"]]
+  skipped: tuple[str, ...] = ()  # Files that could not be read before these could.
+
+
+class Background(NamedTuple):
+  """A background as the camera sees it."""
+
+  frames: UInt8[np.ndarray, "time size size 3"]
+  # Pixels of frame t-1 to pixels of frame t; the first is the identity.
+  motion: Float[np.ndarray, "time 3 3"]
+  is_still: bool  # False where the picture itself moves: a video.
+
+  def flow(self, time: int) -> Float[np.ndarray, "size size 2"]:
+    """Flow of the plane from frame time-1 to frame time, at pixels' centres."""
+    size = self.frames.shape[1]
+    centre = np.arange(size, dtype=np.float32) + np.float32(0.5)
+    a, b, c = self.motion[time].astype(np.float32)
+    x, y = centre, centre[:, None]
+    depth = c[0] * x + c[1] * y + c[2]
+    u = (a[0] * x + a[1] * y + a[2]) / depth - x
+    v = (b[0] * x + b[1] * y + b[2]) / depth - y
+    return np.stack([u, v], -1)
+
+
+class Generated:
+  """Scenes made up from the random stream."""
+
+  def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
+    """A still scene; streams of the splits differ, so their scenes do."""
+    del split, frames
+    return Media([textures.scene(rng, round(_SCENE_SIDE * size))])
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+  """Pictures and videos below a folder, split by a hash of their names."""
+
+  path: pathlib.Path
+  files: dict[str, tuple[pathlib.Path, ...]]  # By split.
+
+  def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
+    """A random picture, or successive frames of a random video.
+
+    Files that cannot be read are passed over for others.
+
+    Raises:
+      InputError: when none of the split's files can be read.
+    """
+    skipped: list[str] = []
+    files = self.files[split]
+    for index in rng.permutation(len(files)):
+      read = _read_video if files[index].suffix.lower() in _VIDEOS else _read_picture
+      try:
+        pictures = read(files[index], rng, frames, size)
+      except cv2.error:  # Absurd sizes, for one; most damage returns nothing.
+        pictures = []
+      if pictures:
+        return Media(pictures, tuple(skipped))
+      skipped.append(str(files[index].relative_to(self.path)))
+    raise InputError(
+      f"None of the {len(files)} pictures and videos of {self.path} that fall to the "
+      f"{split} split can be read: give a folder of readable ones."
+    )
+
+
+def open_backgrounds(path: str) -> Generated | Folder:
+  """The backgrounds of a folder; '' generates them.
+
+  Raises:
+    InputError: when there is no such folder, or too little in it for two splits.
+  """
+  if not path:
+    return Generated()
+  folder = pathlib.Path(path).expanduser()
+  if not folder.is_dir():
+    raise InputError(
+      f"The folder of backgrounds {path} does not exist: name a folder of pictures or "
+      "videos, or leave it empty to generate them."
+    )
+  found = [
+    file
+    for file in folder.rglob("*")
+    if file.suffix.lower() in _PICTURES | _VIDEOS and file.is_file()
+  ]
+  if len(found) < 2:
+    raise InputError(
+      f"The folder of backgrounds {path} holds {len(found)} pictures and videos: the "
+      "train and test splits need at least one each."
+    )
+  found.sort(key=lambda file: _hash(file.relative_to(folder).as_posix()))
+  num_test = max(1, round(_TEST_SHARE * len(found)))
+  return Folder(
+    folder, {"test": tuple(found[:num_test]), "train": tuple(found[num_test:])}
+  )
+
+
+def _hash(name: str) -> bytes:
+  return hashlib.blake2b(name.encode()).digest()
+
+
+def _read_picture(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
+  del frames
+  side = size * rng.uniform(*_PICTURE_SIDES)
+  # Decoded at half its size where that is still enough: large photographs would
+  # take longer than the whole clip.
+  picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
+  if picture is None or min(picture.shape[:2]) < side:
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+  return [] if picture is None else [_shrink(picture, side)]
+
+
+def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
+  """Frames from a random place on; a short video runs back from its end."""
+  video = cv2.VideoCapture(str(path))
+  pictures: list[np.ndarray] = []
+  try:
+    stride = max(1, round(video.get(cv2.CAP_PROP_FPS) / _FPS))
+    last = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) - frames * stride
+    start = int(rng.integers(0, max(1, last + 1)))
+    if start:
+      video.set(cv2.CAP_PROP_POS_FRAMES, start)
+    while len(pictures) < frames:
+      ok, picture = video.read()
+      if not ok:
+        break
+      pictures.append(_shrink(picture, _VIDEO_SIDE * size))
+      for _ in range(stride - 1):
+        video.grab()
+  finally:
+    video.release()
+  if not pictures:
+    return []
+  there_and_back = pictures + pictures[-2:0:-1]
+  return [there_and_back[i % len(there_and_back)] for i in range(frames)]
+
+
+def _shrink(picture: np.ndarray, side: float) -> UInt8[np.ndarray, "height width 3"]:
+  """BGR to RGB, the shorter side at most `side` pixels."""
+  scale = side / min(picture.shape[:2])
+  if scale < 1:
+    picture = cv2.resize(
+      picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+    )
+  return np.ascontiguousarray(picture[..., ::-1])
+
+
+def film(
+  rng: Rng, media: Media, camera: CameraPath, distance: float, size: int
+) -> Background:
+  """Sets pictures up behind the person and looks at them through the camera.
+
+  Args:
+    rng: the stream of the plane's place and motion.
+    media: one picture, or one a frame.
+    camera: of T frames.
+    distance: metres to the person at the middle frame; the plane is farther.
+    size: of the square frame.
+  """
+  frames = len(camera.R_wc)
+  far = distance * np.exp(rng.uniform(np.log(1.3), np.log(8)))
+  placed = _place(rng, media, frames, size)
+  image_from_picture = _seen(camera, far) @ placed
+  return Background(
+    np.stack(
+      [
+        _warp(media.pictures[t % len(media.pictures)], image_from_picture[t], size)
+        for t in range(frames)
+      ]
+    ),
+    _steps(image_from_picture),
+    is_still=len(media.pictures) == 1,
+  )
+
+
+def _seen(camera: CameraPath, far: float) -> Float[np.ndarray, "time 3 3"]:
+  """Homographies from pixels of the middle frame to those of each frame.
+
+  For a plane at depth d that faces the middle camera they are
+  K (R + t n^T / d) K^-1, with n = [0, 0, 1] and [R | t] from the middle camera.
+  """
+  K = camera.intrinsics.astype(np.float64)
+  middle = len(camera.R_wc) // 2
+  R = camera.R_wc.astype(np.float64) @ camera.R_wc[middle].T
+  t = camera.t_wc - np.einsum("tij,j->ti", R, camera.t_wc[middle])
+  plane = R + t[:, :, None] * np.array([0, 0, 1 / far])
+  return K @ plane @ np.linalg.inv(K)
+
+
+def _place(
+  rng: Rng, media: Media, frames: int, size: int
+) -> Float[np.ndarray, "time 3 3"]:
+  """Where the picture lies in pixels of the middle frame, over time."""
+  height, width = media.pictures[0].shape[:2]
+  is_video = len(media.pictures) > 1
+  # The picture's pixels are shrunk a little or stretched a little, and a small
+  # picture is stretched to fill the frame.
+  least = size / min(height, width)
+  scale = max(least, np.exp(rng.uniform(np.log(0.6), np.log(1.3))))
+  spare = np.maximum(0, np.array([width, height]) - size / scale) / 2
+  centre = np.array([width, height]) / 2 + rng.uniform(-1, 1, 2) * spare
+  steps = np.arange(frames) - frames // 2
+  zoom, turn, drift = 0.0, 0.0, np.zeros(2)
+  if not is_video and rng.random() < 0.35:
+    zoom = rng.normal(0, 0.004)
+    turn = np.radians(rng.normal(0, 0.1))
+    drift = rng.normal(0, 0.006, 2) * size
+  angle = turn * steps
+  grown = scale * np.exp(np.clip(zoom * steps, -0.5, 0.5))
+  matrices = np.tile(np.eye(3), (frames, 1, 1))
+  matrices[:, 0, 0] = matrices[:, 1, 1] = grown * np.cos(angle)
+  matrices[:, 0, 1] = -grown * np.sin(angle)
+  matrices[:, 1, 0] = grown * np.sin(angle)
+  offset = size / 2 + drift * steps[:, None]
+  matrices[:, :2, 2] = offset - np.einsum("tij,j->ti", matrices[:, :2, :2], centre)
+  return matrices
+
+
+def _warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+  # cv2 numbers pixels by their centres; ours lie at + 0.5.
+  half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+  return cv2.warpPerspective(
+    picture,
+    np.linalg.inv(half) @ matrix @ half,
+    (size, size),
+    flags=cv2.INTER_LINEAR,
+    borderMode=cv2.BORDER_REFLECT,
+  )
+
+
+def _steps(
+  image_from_picture: Float[np.ndarray, "time 3 3"],
+) -> Float[np.ndarray, "time 3 3"]:
+  """Pixels of each frame's predecessor to its own."""
+  before = np.concatenate([image_from_picture[:1], image_from_picture[:-1]])
+  return image_from_picture @ np.linalg.inv(before)

@@ -1,0 +1,201 @@
+"""Cameras that film a moving person: on a tripod, panned, walked along, hand-held."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.synth import render
+
+Rng = np.random.Generator
+
+# How far a camera may turn within a clip: a background is a plane, and beyond
+# this it would be seen edge-on.
+_MAX_TURN = np.radians(30)
+_MIN_DEPTH = 0.6  # Metres.
+_ATTEMPTS = 12
+
+
+class CameraPath(NamedTuple):
+  """A camera over time; world y is up, camera y is down."""
+
+  R_wc: Float[np.ndarray, "time 3 3"]  # World to camera.
+  t_wc: Float[np.ndarray, "time 3"]
+  intrinsics: Float[np.ndarray, "3 3"]
+
+  def to_camera(
+    self, points_world: Float[np.ndarray, "time n 3"]
+  ) -> Float[np.ndarray, "time n 3"]:
+    """Moves points of each frame from the world to the camera."""
+    return points_world @ self.R_wc.transpose(0, 2, 1) + self.t_wc[:, None]
+
+
+@dataclasses.dataclass
+class _Shot:
+  """What a camera operator decides; the defaults follow the person exactly."""
+
+  focal: float  # Pixels.
+  fill: float  # Height of the person over the frame's, at the middle frame.
+  azimuth: float  # Radians about the person, from their world's +z.
+  elevation: float  # Radians above the person.
+  smoothing: float  # Seconds that the operator lags and leads.
+  pan: float = 1.0  # Share of the person's path that the lens turns after…
+  walk: float = 1.0  # … and that the camera moves along.
+  orbit: float = 0.0  # Radians a second around the person.
+  dolly: float = 0.0  # Logarithm of the distance, a second.
+  # Of the person from the frame's middle, in frame widths, and its change a second.
+  offset: Float[np.ndarray, "2"] = dataclasses.field(
+    default_factory=lambda: np.zeros(2)
+  )
+  drift: Float[np.ndarray, "2"] = dataclasses.field(default_factory=lambda: np.zeros(2))
+  roll: float = 0.0  # Radians.
+  shake: float = 0.0  # Radians of unrest.
+
+
+def sample(
+  rng: Rng, points_world: Float[np.ndarray, "time n 3"], size: int, fps: float
+) -> CameraPath:
+  """A camera that keeps most of a person in the frame most of the time.
+
+  Args:
+    rng: the stream that the camera comes from.
+    points_world: points all over the person.
+    size: of the square frame in pixels.
+    fps: frames a second.
+  """
+  for _ in range(_ATTEMPTS):
+    shot = _sample_shot(rng, size)
+    path = _film(rng, shot, points_world, size, fps)
+    if _is_good(path, points_world, size):
+      return path
+  safe = _Shot(shot.focal, 0.6, shot.azimuth, min(shot.elevation, 0.4), shot.smoothing)
+  return _film(rng, safe, points_world, size, fps)
+
+
+def _sample_shot(rng: Rng, size: int) -> _Shot:
+  elevation = rng.choice(
+    [rng.normal(3, 8), rng.uniform(-25, 20), rng.uniform(20, 60)], p=[0.6, 0.25, 0.15]
+  )
+  # A few are closer than the frame is high.
+  fill = rng.uniform(0.35, 0.95) if rng.random() < 0.88 else rng.uniform(0.95, 1.4)
+  shot = _Shot(
+    focal=size * np.exp(rng.uniform(np.log(0.9), np.log(2.5))),
+    fill=fill,
+    azimuth=rng.uniform(0, 2 * np.pi),
+    elevation=np.radians(elevation),
+    smoothing=rng.uniform(0.15, 0.8),
+    pan=rng.choice([0.0, rng.uniform(0.4, 1.1), 1.0]),
+    walk=rng.choice([0.0, rng.uniform(0.3, 1.0), 1.0], p=[0.6, 0.2, 0.2]),
+    offset=rng.uniform(-0.5, 0.5, 2) * max(0.12, 1 - fill),
+    roll=np.radians(rng.normal(0, 2.5 if rng.random() < 0.9 else 12)),
+  )
+  if rng.random() < 0.4:
+    shot.orbit = np.radians(rng.normal(0, 12))
+  if rng.random() < 0.4:
+    shot.dolly = rng.normal(0, 0.15)
+  if rng.random() < 0.3:
+    shot.drift = rng.normal(0, 0.15, 2)
+  if rng.random() < 0.75:
+    shot.shake = np.radians(np.exp(rng.normal(np.log(0.25), 0.9)))
+  return shot
+
+
+def _film(
+  rng: Rng, shot: _Shot, points_world: np.ndarray, size: int, fps: float
+) -> CameraPath:
+  """Where the camera stands and looks, frame by frame."""
+  frames = len(points_world)
+  middle = frames // 2
+  seconds = (np.arange(frames) - middle) / fps
+  intrinsics = np.diag([shot.focal, shot.focal, 1.0])
+  intrinsics[:2, 2] = size / 2
+  centre = (points_world.min(1) + points_world.max(1)) / 2
+  path = ndimage.gaussian_filter1d(centre, shot.smoothing * fps, 0, mode="nearest")
+  path -= path[middle]
+  towards = _direction(shot.azimuth + shot.orbit * seconds, shot.elevation)
+  distance = _distance(
+    points_world[middle] - centre[middle], towards[middle], shot.focal / size, shot.fill
+  ) * np.exp(np.clip(shot.dolly * seconds, -0.4, 0.4))
+  eye = centre[middle] + shot.walk * path + towards * distance[:, None]
+  target = centre[middle] + shot.pan * path
+  R_wc = _look_at(target - eye)
+  # Turning right, about the camera's y, moves the person left, and so on.
+  shift = (shot.offset + seconds[:, None] * shot.drift) * (size / shot.focal)
+  turn = np.stack([shift[:, 1], -shift[:, 0], np.full(frames, shot.roll)], -1)
+  turn += shot.shake * _unrest(rng, frames, fps)
+  eye += 0.6 * shot.shake * _unrest(rng, frames, fps)
+  R_wc = Rotation.from_rotvec(-turn).as_matrix() @ R_wc
+  t_wc = -np.einsum("tij,tj->ti", R_wc, eye)
+  return CameraPath(
+    R_wc.astype(np.float32), t_wc.astype(np.float32), intrinsics.astype(np.float32)
+  )
+
+
+def _is_good(path: CameraPath, points_world: np.ndarray, size: int) -> bool:
+  points = path.to_camera(points_world)
+  if points[..., 2].min() < _MIN_DEPTH:
+    return False
+  pixels = render.project(points, path.intrinsics)
+  inside = ((pixels > 0) & (pixels < size)).all(-1).mean(1)
+  axis = path.R_wc[:, 2]
+  turn = np.arccos(np.clip(axis @ axis[len(axis) // 2], -1, 1)).max()
+  return bool(np.quantile(inside, 0.1) > 0.45 and turn < _MAX_TURN)
+
+
+def _direction(
+  azimuth: Float[np.ndarray, "time"], elevation: float
+) -> Float[np.ndarray, "time 3"]:
+  """Unit vectors from the person to the camera."""
+  level = np.stack([np.sin(azimuth), np.zeros_like(azimuth), np.cos(azimuth)], -1)
+  return level * np.cos(elevation) + np.array([0, np.sin(elevation), 0])
+
+
+def _look_at(direction: Float[np.ndarray, "time 3"]) -> Float[np.ndarray, "time 3 3"]:
+  """World to camera, of a camera that looks along `direction` and stands upright."""
+  forward = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+  right = np.cross(forward, [0.0, 1.0, 0.0])
+  right /= np.linalg.norm(right, axis=-1, keepdims=True)
+  return np.stack([right, np.cross(forward, right), forward], 1)
+
+
+def _distance(
+  points: Float[np.ndarray, "n 3"],
+  towards: Float[np.ndarray, "3"],
+  focal: float,
+  fill: float,
+) -> float:
+  """How far a camera must be for the points to fill that part of the frame.
+
+  The longer of their height and 0.7 of their width counts. Perspective makes the
+  equation implicit; a few rounds solve it to a percent.
+
+  Args:
+    points: relative to what the camera looks at, world axes.
+    towards: the direction to the camera.
+    focal: in frame widths.
+    fill: in frame widths.
+  """
+  in_camera = points @ _look_at(-towards[None])[0].T
+  distance = 3.0
+  for _ in range(6):
+    depth = np.maximum(in_camera[:, 2:] + distance, 0.3)
+    extent = np.ptp(in_camera[:, :2] / depth, axis=0) * focal
+    distance *= max(extent[1], 0.7 * extent[0]) / fill
+  return float(distance)
+
+
+def _unrest(rng: Rng, frames: int, fps: float) -> Float[np.ndarray, "time 3"]:
+  """Smooth noise of about unit size: sway of a second, tremor of a tenth."""
+  total = np.zeros((frames, 3))
+  for period, size in ((0.6, 1.0), (0.15, 0.3), (0.06, 0.1)):
+    sigma = period / 2 * fps
+    # Beyond the ends, so that these move like the middle.
+    margin = int(3 * sigma) + 1
+    noise = rng.standard_normal((frames + 2 * margin, 3))
+    smooth = ndimage.gaussian_filter1d(noise, sigma, axis=0)[margin:-margin]
+    # The filter leaves this part of white noise's standard deviation.
+    total += size * smooth * np.sqrt(2 * np.sqrt(np.pi) * max(sigma, 0.3))
+  return total

@@ -1,0 +1,54 @@
+"""What a camera does to the light it gets: exposure, colour, blur and noise."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+Rng = np.random.Generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensor:
+  """One camera's habits."""
+
+  gain: Float[np.ndarray, "time 3"]  # Exposure times white balance, over time.
+  contrast: float
+  blur: float  # Standard deviation in pixels.
+  noise: Float[np.ndarray, "2*size 2*size 3"]  # Grey levels; each frame cuts a part.
+  corner: Float[np.ndarray, "time 2"]  # Of that part.
+
+  def record(
+    self, time: int, image: Float[np.ndarray, "size size 3"]
+  ) -> UInt8[np.ndarray, "size size 3"]:
+    """The image that comes out of the camera at that frame."""
+    size = len(image)
+    if self.blur > 0.25:
+      image = cv2.GaussianBlur(image, (0, 0), self.blur)
+    y, x = self.corner[time]
+    gain = self.gain[time] * np.float32(self.contrast)
+    image = image * gain + np.float32(128 * (1 - self.contrast))
+    image += self.noise[y : y + size, x : x + size]
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def sample(rng: Rng, frames: int, size: int) -> Sensor:
+  """Draws a camera: a good one more often than not."""
+  exposure = np.exp(rng.normal(0, 0.15))
+  # Automatic exposure wanders slowly.
+  wander = rng.normal(0, 0.03) * np.sin(
+    np.arange(frames) * rng.uniform(0.02, 0.2) + rng.uniform(0, 2 * np.pi)
+  )
+  balance = 1 + rng.normal(0, 0.06) * np.array([1.0, 0.0, -1.0])
+  noise = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
+  noise *= np.float32(rng.gamma(1.5, 1.6))
+  if rng.random() < 0.5:  # Demosaicing and compression smear it.
+    noise = 1.8 * cv2.GaussianBlur(noise, (3, 3), 0)
+  return Sensor(
+    gain=(exposure * (1 + wander)[:, None] * balance).astype(np.float32),
+    contrast=rng.uniform(0.75, 1.15),
+    blur=rng.choice([0.0, rng.uniform(0.3, 1.0)], p=[0.5, 0.5]),
+    noise=noise,
+    corner=rng.integers(0, size + 1, (frames, 2)),
+  )

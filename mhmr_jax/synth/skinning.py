@@ -1,0 +1,143 @@
+"""Skins the vertices of a whole clip at once, with NumPy, for the renderer.
+
+It computes what `smpl.forward` does. A worker process that renders has no use for
+a compiler, a second pool of threads, or an accelerator.
+"""
+
+import dataclasses
+import functools
+import pathlib
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.body import smpl
+
+
+class PosedBody(NamedTuple):
+  """A body over time, in the frame of its global orientation; metres."""
+
+  vertices: Float[np.ndarray, "time V 3"]
+  normals: Float[np.ndarray, "time V 3"]  # About unit length, outwards.
+  joints: Float[np.ndarray, "time 24 3"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Body:
+  """A body model as NumPy arrays, with what rendering derives from it once."""
+
+  model: smpl.SmplModel
+
+  @functools.cached_property
+  def faces(self) -> Int[np.ndarray, "F 3"]:
+    """Vertices of each triangle."""
+    return np.asarray(self.model.faces)
+
+  @functools.cached_property
+  def part(self) -> Int[np.ndarray, "V"]:
+    """The joint that moves each vertex most."""
+    return np.asarray(self.model.weights).argmax(1)
+
+  @functools.cached_property
+  def keypoint_regressor(self) -> sparse.csr_array:
+    """COCO-17 from the vertices [17, V]."""
+    return sparse.csr_array(np.asarray(self.model.keypoint_regressor))
+
+  @functools.cached_property
+  def _faces_of_vertex(self) -> sparse.csr_array:
+    count = len(self.faces)
+    rows = self.faces.T.ravel()
+    columns = np.tile(np.arange(count), 3)
+    shape = (len(self.model.v_template), count)
+    return sparse.csr_array((np.ones(3 * count, np.float32), (rows, columns)), shape)
+
+  def rest_normals(
+    self, vertices: Float[np.ndarray, "V 3"]
+  ) -> Float[np.ndarray, "V 3"]:
+    """Unit normals: the mean of the faces around, weighted by their area."""
+    a, b, c = vertices[self.faces].transpose(1, 0, 2)
+    normals = self._faces_of_vertex @ np.cross(b - a, c - a)
+    length = np.linalg.norm(normals, axis=-1, keepdims=True)
+    return normals / np.maximum(length, 1e-12)
+
+  def shaped(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "V 3"]:
+    """The vertices of the rest pose."""
+    return np.asarray(self.model.v_template + self.model.shapedirs @ betas)
+
+  def rest_joints(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "24 3"]:
+    """The joints of the rest pose."""
+    model = self.model
+    return np.asarray(model.joint_template + model.joint_shapedirs @ betas)
+
+  def pose(
+    self,
+    pose: Float[np.ndarray, "time 24 3"],
+    betas: Float[np.ndarray, "10"],
+    transl: Float[np.ndarray, "time 3"],
+  ) -> PosedBody:
+    """Vertices, normals and joints of every frame."""
+    R = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().astype(np.float32)
+    R = R.reshape(-1, 24, 3, 3)
+    rest = self.rest_joints(betas)
+    global_R, joints = _kinematic_chain(R, rest)
+    shaped = self.shaped(betas)
+    weights = np.asarray(self.model.weights)
+    shift = joints - np.einsum("tjik,jk->tji", global_R, rest)
+    # A vertex is sum_j w_j (R_j v + t_j): one matrix product over (joint, [v, 1]).
+    homogeneous = np.append(shaped, np.ones((len(shaped), 1), np.float32), 1)
+    transform = np.concatenate([global_R, shift[..., None]], -1)
+    vertices = _blend(weights, homogeneous, transform)
+    if self.model.posedirs.shape[-1]:
+      vertices += self._pose_offsets(R, global_R)
+    normals = _blend(weights, self.rest_normals(shaped), global_R)
+    return PosedBody(vertices + transl[:, None], normals, joints + transl[:, None])
+
+  def _pose_offsets(
+    self,
+    R: Float[np.ndarray, "time 24 3 3"],
+    global_R: Float[np.ndarray, "time 24 3 3"],
+  ) -> Float[np.ndarray, "time V 3"]:
+    """The pose blend shapes, turned with the skin."""
+    feature = (R[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(R), -1)
+    offsets = np.tensordot(feature, np.asarray(self.model.posedirs), (1, 2))
+    blended = np.tensordot(np.asarray(self.model.weights), global_R, (1, 1))
+    return np.einsum("vtik,tvk->tvi", blended, offsets)
+
+
+@functools.cache
+def load(path: str | pathlib.Path | None = None) -> Body:
+  """Reads a body model; None or '' is the free body.
+
+  Raises:
+    InputError: as `smpl.load` does.
+  """
+  return Body(jax.tree.map(np.asarray, smpl.load(path or None)))
+
+
+def _kinematic_chain(
+  R: Float[np.ndarray, "time 24 3 3"], rest: Float[np.ndarray, "24 3"]
+) -> tuple[Float[np.ndarray, "time 24 3 3"], Float[np.ndarray, "time 24 3"]]:
+  """Global rotations and places of the joints, the pelvis where it rests."""
+  global_R = R.copy()
+  joints = np.broadcast_to(rest, (len(R), 24, 3)).copy()
+  for joint, parent in enumerate(smpl.body_joints.SMPL_PARENTS[1:], 1):
+    global_R[:, joint] = global_R[:, parent] @ R[:, joint]
+    offset = global_R[:, parent] @ (rest[joint] - rest[parent])
+    joints[:, joint] = joints[:, parent] + offset
+  return global_R, joints
+
+
+def _blend(
+  weights: Float[np.ndarray, "V 24"],
+  values: Float[np.ndarray, "V n"],
+  transform: Float[np.ndarray, "time 24 3 n"],
+) -> Float[np.ndarray, "time V 3"]:
+  """sum_j w_vj transform_j value_v, for all times in one matrix product."""
+  count, time = len(values), len(transform)
+  left = (weights[:, :, None] * values[:, None, :]).reshape(count, -1)
+  right = transform.transpose(1, 3, 0, 2).reshape(left.shape[1], -1)
+  return (left @ right).reshape(count, time, 3).transpose(1, 0, 2)
