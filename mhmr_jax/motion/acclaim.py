@@ -1,0 +1,275 @@
+"""Acclaim's skeleton (ASF) and motion (AMC) files, as CMU writes them."""
+
+import collections
+import dataclasses
+import pathlib
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.errors import InputError
+
+_METRES_PER_INCH = 0.0254
+_ROTATIONS = ("rx", "ry", "rz")
+_TRANSLATIONS = ("tx", "ty", "tz")
+
+
+@dataclasses.dataclass(frozen=True)
+class Bone:
+  """A bone: where it lies at rest, and the angles that turn it.
+
+  Attributes:
+    direction: unit vector in the rest pose, world frame.
+    length: metres.
+    axis: rest frame in which the angles turn the bone.
+    order: axes in the order of turning, e.g. 'xyz'; about fixed axes.
+    dofs: the file's columns, of tx ty tz rx ry rz.
+  """
+
+  parent: str
+  direction: Float[np.ndarray, "3"]
+  length: float
+  axis: Rotation
+  order: str
+  dofs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Skeleton:
+  """An ASF file: bones by name, parents first; 'root' has length zero."""
+
+  bones: dict[str, Bone]
+  metres_per_unit: float
+  degrees: bool
+
+
+def read_skeleton(path: str | pathlib.Path) -> Skeleton:
+  """Reads an ASF file.
+
+  Raises:
+    InputError: the file is missing or malformed.
+  """
+  path = pathlib.Path(path)
+  sections = _sections(path)
+  units = _Fields(f"{path}: :units", {line[0]: line[1:] for line in sections[":units"]})
+  length = float(units.floats("length", 1)[0])
+  if length <= 0:
+    raise InputError(f"{path}: 'length' under :units must be above zero.")
+  scale = _METRES_PER_INCH / length
+  degrees = units.words("angle", 1)[0].lower().startswith("deg")
+  blocks = _blocks(path, sections[":bonedata"])
+  root = {line[0].lower(): line[1:] for line in sections[":root"]}
+  blocks["root"] = _Fields(f"{path}: :root", root)
+  parents = _parents(path, sections[":hierarchy"])
+  if parents.keys() != blocks.keys():
+    name = min(parents.keys() ^ blocks.keys())
+    raise InputError(f"{path}: bone '{name}' is not in both :bonedata and :hierarchy.")
+  bones = {
+    name: _bone(blocks[name], parent, scale, degrees)
+    for name, parent in parents.items()
+  }
+  return Skeleton(bones, scale, degrees)
+
+
+def read_angles(
+  path: str | pathlib.Path, skeleton: Skeleton
+) -> dict[str, Float[np.ndarray, "time _"]]:
+  """Reads an AMC file: each bone's columns, as in the file (degrees, file units).
+
+  Raises:
+    InputError: the file is missing or malformed, or doesn't fit the skeleton.
+  """
+  path = pathlib.Path(path)
+  lines = _read_text(path).splitlines()
+  rows: dict[str, list[str]] = collections.defaultdict(list)
+  numbers: dict[str, list[int]] = collections.defaultdict(list)
+  frames = 0
+  for number, line in enumerate(lines, 1):
+    name, _, values = line.strip().partition(" ")
+    if name.isdigit() and not values:
+      frames += 1
+    elif frames:
+      if name:
+        rows[name].append(values)
+        numbers[name].append(number)
+    elif name and name[0] not in "#:":
+      raise InputError(f"{path}:{number}: expected a frame number, not '{line}'.")
+  if not frames or "root" not in rows:
+    raise InputError(f"{path}: no frame with a root; is this an AMC file?")
+  return {
+    name: _columns(path, skeleton, name, rows[name], numbers[name], frames)
+    for name in rows
+  }
+
+
+def local_rotations(
+  skeleton: Skeleton, angles: dict[str, Float[np.ndarray, "time _"]]
+) -> dict[str, Rotation]:
+  """Each bone's rotation from its parent, in world axes: C R(angles) C^-1."""
+  frames = len(angles["root"])
+  local = {}
+  for name, bone in skeleton.bones.items():
+    euler = np.zeros((frames, 3))
+    for column, dof in enumerate(bone.dofs):
+      if name in angles and dof in _ROTATIONS:
+        euler[:, bone.order.index(dof[1])] = angles[name][:, column]
+    turn = Rotation.from_euler(bone.order, euler, degrees=skeleton.degrees)
+    local[name] = bone.axis * turn * bone.axis.inv()
+  return local
+
+
+def global_rotations(
+  skeleton: Skeleton, local: dict[str, Rotation]
+) -> dict[str, Rotation]:
+  """Each bone's rotation from its rest pose, in the world."""
+  world: dict[str, Rotation] = {}
+  for name, bone in skeleton.bones.items():
+    world[name] = world[bone.parent] * local[name] if bone.parent else local[name]
+  return world
+
+
+def root_path(
+  skeleton: Skeleton, angles: dict[str, Float[np.ndarray, "time _"]]
+) -> Float[np.ndarray, "time 3"]:
+  """The root's position in metres."""
+  dofs = skeleton.bones["root"].dofs
+  columns = [dofs.index(dof) for dof in _TRANSLATIONS]
+  return angles["root"][:, columns] * skeleton.metres_per_unit
+
+
+def _read_text(path: pathlib.Path) -> str:
+  try:
+    return path.read_text(encoding="latin-1")
+  except OSError as error:
+    raise InputError(f"{path}: cannot read the file ({error.strerror}).") from error
+
+
+def _columns(
+  path: pathlib.Path,
+  skeleton: Skeleton,
+  name: str,
+  rows: list[str],
+  numbers: list[int],
+  frames: int,
+) -> Float[np.ndarray, "time _"]:
+  if name not in skeleton.bones:
+    raise InputError(
+      f"{path}:{numbers[0]}: the skeleton has no bone '{name}'; give the ASF file of "
+      "the same subject."
+    )
+  if len(rows) != frames:
+    raise InputError(f"{path}: bone '{name}' is in {len(rows)} of {frames} frames.")
+  width = len(skeleton.bones[name].dofs)
+  tokens = " ".join(rows).split()
+  try:
+    values = np.array(tokens, np.float64).reshape(frames, width)
+  except ValueError:
+    values = np.full((frames, width), np.nan)
+  if not np.isfinite(values).all():
+    number = next(n for row, n in zip(rows, numbers, strict=True) if _bad(row, width))
+    raise InputError(f"{path}:{number}: bone '{name}' wants {width} finite numbers.")
+  return values
+
+
+def _bad(row: str, width: int) -> bool:
+  try:
+    values = [float(token) for token in row.split()]
+  except ValueError:
+    return True
+  return len(values) != width or not np.isfinite(values).all()
+
+
+def _sections(path: pathlib.Path) -> dict[str, list[list[str]]]:
+  """The words of each line under each ':section' of an ASF file."""
+  sections: dict[str, list[list[str]]] = collections.defaultdict(list)
+  section = ""
+  for line in _read_text(path).splitlines():
+    words = line.partition("#")[0].split()
+    if words and words[0].startswith(":"):
+      section = words[0]
+    elif words:
+      sections[section].append(words)
+  missing = {":units", ":root", ":bonedata", ":hierarchy"} - sections.keys()
+  if missing:
+    raise InputError(f"{path}: no section {min(missing)}; is this an ASF file?")
+  return sections
+
+
+@dataclasses.dataclass(frozen=True)
+class _Fields:
+  """The values of one block of an ASF file, and what to call it in messages."""
+
+  where: str
+  values: dict[str, list[str]]
+
+  def words(self, key: str, count: int) -> list[str]:
+    words = self.values.get(key, [])
+    if len(words) < count:
+      raise InputError(f"{self.where} wants {count} values of '{key}'.")
+    return words
+
+  def floats(self, key: str, count: int) -> Float[np.ndarray, "_"]:
+    try:
+      values = np.array(self.words(key, count)[:count], np.float64)
+    except ValueError:
+      values = np.array(np.nan)
+    if not np.isfinite(values).all():
+      raise InputError(f"{self.where}: '{key}' wants {count} finite numbers.")
+    return values
+
+
+def _blocks(path: pathlib.Path, lines: list[list[str]]) -> dict[str, _Fields]:
+  blocks: dict[str, _Fields] = {}
+  fields: dict[str, list[str]] = {}
+  for words in lines:
+    if words[0] == "begin":
+      fields = {}
+    elif words[0] == "end":
+      (name, *_) = _Fields(f"{path}: a bone", fields).words("name", 1)
+      blocks[name] = _Fields(f"{path}: bone '{name}'", fields)
+    elif len(words) > 1:
+      fields.setdefault(words[0], words[1:])
+  return blocks
+
+
+def _parents(path: pathlib.Path, lines: list[list[str]]) -> dict[str, str]:
+  """Each bone's parent, parents first."""
+  children: dict[str, list[str]] = collections.defaultdict(list)
+  for words in lines:
+    if words[0] not in ("begin", "end"):
+      children[words[0]] += words[1:]
+  parents = {"root": ""}
+  queue = ["root"]
+  for name in queue:
+    for child in children.pop(name, []):
+      if child in parents:
+        raise InputError(f"{path}: bone '{child}' has two parents in :hierarchy.")
+      parents[child] = name
+      queue.append(child)
+  if children:
+    raise InputError(f"{path}: bone '{min(children)}' doesn't hang on the root.")
+  return parents
+
+
+def _bone(fields: _Fields, parent: str, scale: float, degrees: bool) -> Bone:
+  if parent:
+    order = fields.words("axis", 4)[3].lower()
+    axis = fields.floats("axis", 3)
+    direction = fields.floats("direction", 3)
+    direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
+    length = float(fields.floats("length", 1)[0]) * scale
+    dofs = tuple(dof.lower() for dof in fields.values.get("dof", ()))
+    known: tuple[str, ...] = _ROTATIONS
+  else:
+    order = fields.words("axis", 1)[0].lower()
+    axis = fields.floats("orientation", 3)
+    direction, length = np.zeros(3), 0.0
+    dofs = tuple(dof.lower() for dof in fields.words("order", 6))
+    known = _TRANSLATIONS + _ROTATIONS
+  if sorted(order) != ["x", "y", "z"] or not set(dofs) <= set(known):
+    raise InputError(
+      f"{fields.where}: only the dofs {known} are read, about the axes x, y and z."
+    )
+  rest = Rotation.from_euler(order, axis, degrees=degrees)
+  return Bone(parent, direction, length, rest, order, dofs)

@@ -1,0 +1,72 @@
+"""AMASS motion files (SMPL-H or SMPL-X poses), as SMPL poses with y up."""
+
+import pathlib
+import zipfile
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.motion.motion import Motion, resample
+
+_BODY_JOINTS = 22  # SMPL-H's and SMPL-X's first joints are SMPL's; hands follow.
+_RATES = ("mocap_framerate", "mocap_frame_rate")
+# AMASS has z up: a quarter turn about x puts it on y.
+_Y_UP = Rotation.from_rotvec([-np.pi / 2, 0, 0])
+
+
+def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
+  """Reads one motion; the joints of SMPL's hands are set to zero.
+
+  `transl` is AMASS's `trans` turned upright: the pelvis path up to a constant, the
+  rest pelvis of the subject's body, which the file doesn't hold.
+
+  Raises:
+    InputError: the file is missing, not AMASS's, or holds pickled objects.
+  """
+  arrays = _load(pathlib.Path(path))
+  poses = _numbers(path, arrays, "poses", 2)
+  trans = _numbers(path, arrays, "trans", 2)
+  rate = next((name for name in _RATES if name in arrays), _RATES[0])
+  source_fps = float(_numbers(path, arrays, rate, 0))
+  if poses.shape[1] < 3 * _BODY_JOINTS or trans.shape != (len(poses), 3):
+    raise InputError(
+      f"{path}: poses {poses.shape} and trans {trans.shape} are not T x 156 (or 72, "
+      "165) and T x 3."
+    )
+  if not len(poses) or source_fps <= 0:
+    raise InputError(f"{path}: has no frames, or no frame rate above zero.")
+  pose = np.zeros((len(poses), 24, 3))
+  body = poses[:, : 3 * _BODY_JOINTS]
+  pose[:, :_BODY_JOINTS] = body.reshape(-1, _BODY_JOINTS, 3)
+  pose[:, 0] = (_Y_UP * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
+  transl = _Y_UP.apply(trans)
+  motion = Motion(pose.astype(np.float32), transl.astype(np.float32), source_fps)
+  return resample(motion, fps)
+
+
+def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
+  wanted = ("poses", "trans", *_RATES)
+  try:
+    file = np.load(path, allow_pickle=False)
+    if not isinstance(file, np.lib.npyio.NpzFile):
+      raise ValueError("it holds one array without a name")
+    with file:
+      return {name: file[name] for name in wanted if name in file.files}
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    raise InputError(f"{path}: not a readable AMASS .npz file ({error}).") from error
+
+
+def _numbers(
+  path: str | pathlib.Path, arrays: dict[str, np.ndarray], name: str, dims: int
+) -> Float[np.ndarray, "..."]:
+  if name not in arrays:
+    raise InputError(f"{path}: has no '{name}'; is this an AMASS motion file?")
+  array = arrays[name]
+  if array.ndim != dims or array.dtype.kind not in "fiu":
+    raise InputError(f"{path}: '{name}' is not a {dims}-dimensional array of numbers.")
+  array = array.astype(np.float64)
+  if not np.isfinite(array).all():
+    raise InputError(f"{path}: '{name}' has values that are not finite.")
+  return array

@@ -1,0 +1,146 @@
+"""CMU motion capture (ASF skeleton, AMC motion), retargeted to SMPL's joints.
+
+Every SMPL joint takes the world rotation of one CMU bone. The two rest poses differ
+(CMU's legs are splayed by 20 degrees), so each is first turned by the smallest rotation
+that lays SMPL's rest bone along CMU's: limbs then point exactly where the source's do,
+and twist follows the source.
+"""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.body.joints import SMPL_JOINTS, SMPL_PARENTS
+from mhmr_jax.errors import InputError
+from mhmr_jax.motion import acclaim
+from mhmr_jax.motion.motion import Motion, resample
+from mhmr_jax.motion.skeleton import rest_joints
+
+# The files don't say their rate; this is what CMU recorded at.
+CMU_FPS = 120.0
+
+_SPINE = ("lowerback", "upperback", "thorax")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Source:
+  """What an SMPL joint turns with.
+
+  Attributes:
+    bones: one CMU bone, or two to turn half-way between: the neck's two, and the
+      forearm, which CMU twists in a bone of its own.
+    chain: the CMU bones whose rest direction is kept; none: the rest poses agree.
+    ends: the SMPL joints between which it is kept.
+  """
+
+  bones: tuple[str, ...]
+  chain: tuple[str, ...] = ()
+  ends: tuple[str, str] = ("", "")
+
+
+def _sources() -> dict[str, _Source]:
+  # The spine is aligned as one: the small bones curve differently in the two
+  # skeletons. Collars aren't: CMU's start lower, and would raise the shoulders. Hip
+  # sockets, fingers and thumbs fold into their parents.
+  sources = {
+    "pelvis": _Source(("root",)),
+    "spine1": _Source(("lowerback",), _SPINE, ("spine1", "neck")),
+    "spine2": _Source(("upperback",), _SPINE, ("spine1", "neck")),
+    "spine3": _Source(("thorax",), _SPINE, ("spine1", "neck")),
+    "neck": _Source(*2 * (("lowerneck", "upperneck"),), ("neck", "head")),
+    "head": _Source(("head",)),
+  }
+  for side in ("left", "right"):
+    for joint, end, bones in (
+      ("hip", "knee", ("femur",)),
+      ("knee", "ankle", ("tibia",)),
+      ("ankle", "foot", ("foot",)),
+      ("shoulder", "elbow", ("humerus",)),
+      ("elbow", "wrist", ("radius", "wrist")),
+      ("wrist", "hand", ("hand",)),
+    ):
+      names = tuple(side[0] + bone for bone in bones)
+      ends = (f"{side}_{joint}", f"{side}_{end}")
+      sources[ends[0]] = _Source(names, names, ends)
+    sources[f"{side}_collar"] = _Source((f"{side[0]}clavicle",))
+    sources[f"{side}_foot"] = _Source((f"{side[0]}toes",))
+    sources[f"{side}_hand"] = sources[f"{side}_wrist"]
+  return {joint: sources[joint] for joint in SMPL_JOINTS}
+
+
+_SOURCES = _sources()
+
+
+def read(
+  asf_path: str | pathlib.Path, amc_path: str | pathlib.Path, fps: float = 30.0
+) -> Motion:
+  """Reads one motion, recorded at 120 frames a second, as SMPL poses.
+
+  The hands' joints keep their rest pose. `transl` is the root's path in metres.
+
+  Raises:
+    InputError: a file is missing or malformed, or the two don't belong together.
+  """
+  skeleton = acclaim.read_skeleton(asf_path)
+  _check_bones(asf_path, skeleton)
+  angles = acclaim.read_angles(amc_path, skeleton)
+  stride = CMU_FPS / fps
+  kept = round(stride) if stride >= 1 and stride == round(stride) else 1
+  angles = {name: columns[::kept] for name, columns in angles.items()}
+  local = acclaim.local_rotations(skeleton, angles)
+  pose = _retarget(skeleton, acclaim.global_rotations(skeleton, local))
+  transl = acclaim.root_path(skeleton, angles).astype(np.float32)
+  return resample(Motion(pose, transl, CMU_FPS / kept), fps)
+
+
+def _check_bones(path: str | pathlib.Path, skeleton: acclaim.Skeleton) -> None:
+  wanted = {bone for source in _SOURCES.values() for bone in source.bones}
+  missing = wanted - skeleton.bones.keys()
+  if missing:
+    raise InputError(f"{path}: not CMU's skeleton: it has no bone '{min(missing)}'.")
+
+
+def _retarget(
+  skeleton: acclaim.Skeleton, rotations: dict[str, Rotation]
+) -> Float[np.ndarray, "time 24 3"]:
+  """From CMU's world rotations to SMPL's local ones."""
+  world = []
+  for joint, source in _SOURCES.items():
+    rotation = rotations[source.bones[0]]
+    if len(source.bones) == 2:
+      turn = (rotation.inv() * rotations[source.bones[1]]).as_rotvec()
+      rotation = rotation * Rotation.from_rotvec(turn / 2)
+    world.append(rotation * _alignment(skeleton, joint, source))
+  local = [world[0]]
+  local += [world[SMPL_PARENTS[j]].inv() * world[j] for j in range(1, len(world))]
+  return np.stack([r.as_rotvec() for r in local], axis=1).astype(np.float32)
+
+
+def _alignment(skeleton: acclaim.Skeleton, joint: str, source: _Source) -> Rotation:
+  if joint in ("left_foot", "right_foot"):
+    return _toe_alignment(skeleton, joint.removesuffix("_foot"))
+  if not source.chain:
+    return Rotation.identity()
+  first, last = (SMPL_JOINTS.index(name) for name in source.ends)
+  bones = [skeleton.bones[name] for name in source.chain]
+  direction = np.sum([bone.direction * bone.length for bone in bones], axis=0)
+  return _smallest_turn(rest_joints()[last] - rest_joints()[first], direction)
+
+
+def _toe_alignment(skeleton: acclaim.Skeleton, side: str) -> Rotation:
+  """SMPL's toes lie flat at rest, pointing where the foot does; so do CMU's."""
+  ankle, foot = (SMPL_JOINTS.index(f"{side}_{name}") for name in ("ankle", "foot"))
+  forward = (rest_joints()[foot] - rest_joints()[ankle]) * (1, 0, 1)
+  return _smallest_turn(forward, skeleton.bones[f"{side[0]}toes"].direction)
+
+
+def _smallest_turn(
+  start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"]
+) -> Rotation:
+  start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
+  axis = np.cross(start, end)
+  angle = np.arctan2(np.linalg.norm(axis), start @ end)
+  return Rotation.from_rotvec(axis / max(float(np.linalg.norm(axis)), 1e-9) * angle)

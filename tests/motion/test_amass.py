@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.motion import amass
+
+
+def _arrays(width=156, rate="mocap_framerate", frames=9):
+  rng = np.random.default_rng(0)
+  return {
+    "poses": rng.normal(0, 0.3, (frames, width)),
+    "trans": rng.normal(0, 1, (frames, 3)),
+    "betas": np.zeros(16),
+    "gender": np.array("female"),
+    rate: np.array(120.0),
+  }
+
+
+@pytest.mark.parametrize("width", [72, 156, 165])
+@pytest.mark.parametrize("rate", ["mocap_framerate", "mocap_frame_rate"])
+def test_reads_the_body_s_joints_with_y_up(tmp_path, width, rate):
+  arrays = _arrays(width, rate)
+  np.savez(tmp_path / "a.npz", **arrays)
+  motion = amass.read(tmp_path / "a.npz")
+  assert motion.pose.shape == (3, 24, 3)
+  assert motion.fps == 30.0
+  poses, trans = arrays["poses"][::4], arrays["trans"][::4]
+  np.testing.assert_allclose(
+    motion.pose[:, 1:22], poses[:, 3:66].reshape(3, 21, 3), 1e-6
+  )
+  assert not motion.pose[:, 22:].any()
+  x, y, z = trans.T
+  np.testing.assert_allclose(motion.transl, np.stack([x, z, -y], -1), rtol=1e-6)
+  # What the body's axes point to, before in a z-up world and now in a y-up one.
+  for axis in np.eye(3):
+    x, y, z = Rotation.from_rotvec(poses[:, :3]).apply(axis).T
+    now = Rotation.from_rotvec(motion.pose[:, 0]).apply(axis)
+    np.testing.assert_allclose(now, np.stack([x, z, -y], -1), atol=1e-6)
+
+
+def test_somebody_upright_stays_upright(tmp_path):
+  arrays = _arrays()
+  arrays["poses"][:, :3] = [np.pi / 2, 0, 0]  # Stands in AMASS's world.
+  np.savez(tmp_path / "a.npz", **arrays)
+  np.testing.assert_allclose(amass.read(tmp_path / "a.npz").pose[:, 0], 0, atol=1e-6)
+
+
+def test_an_object_array_is_refused_unless_it_is_the_gender(tmp_path):
+  arrays = _arrays()
+  arrays["gender"] = np.array({"pickled": True}, dtype=object)
+  np.savez(tmp_path / "a.npz", **arrays)
+  assert len(amass.read(tmp_path / "a.npz")) == 3
+  arrays["poses"] = arrays["poses"].astype(object)
+  np.savez(tmp_path / "a.npz", **arrays)
+  with pytest.raises(InputError, match=r"a\.npz: not a readable AMASS"):
+    amass.read(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    ({"poses": None}, "has no 'poses'"),
+    ({"mocap_framerate": None}, "has no 'mocap_framerate'"),
+    ({"mocap_framerate": np.array(0.0)}, "no frame rate above zero"),
+    ({"poses": np.zeros((9, 60))}, r"poses \(9, 60\)"),
+    ({"poses": np.zeros((0, 156)), "trans": np.zeros((0, 3))}, "no frames"),
+    ({"trans": np.zeros((8, 3))}, r"trans \(8, 3\)"),
+    ({"trans": np.full((9, 3), np.nan)}, "'trans' has values that are not finite"),
+    ({"poses": np.zeros(9)}, "'poses' is not a 2-dimensional"),
+  ],
+)
+def test_what_is_wrong_is_named(tmp_path, change, message):
+  arrays = {k: v for k, v in {**_arrays(), **change}.items() if v is not None}
+  np.savez(tmp_path / "a.npz", **arrays)
+  with pytest.raises(InputError, match=message):
+    amass.read(tmp_path / "a.npz")
+
+
+def test_a_file_that_is_no_archive_is_named(tmp_path):
+  (tmp_path / "a.npz").write_bytes(b"not an archive")
+  np.save(tmp_path / "b.npy", np.zeros(3))
+  (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+  for name in ("a.npz", "b.npz", "c.npz"):
+    with pytest.raises(InputError, match=name):
+      amass.read(tmp_path / name)
