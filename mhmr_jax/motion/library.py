@@ -1,0 +1,180 @@
+"""One interface for all motion: a folder of motion capture, or procedural motion."""
+
+import abc
+import collections
+import dataclasses
+import hashlib
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.motion import amass, cmu, procedural
+from mhmr_jax.motion.motion import Motion
+
+FPS = 30.0
+SPLITS = ("train", "test")
+_TEST_PART = 0.2
+_ENOUGH_GROUPS = 5  # Fewer subjects or files than this can't be held out.
+_CACHED_MOTIONS = 128
+
+
+class MotionSource(abc.ABC):
+  """Where clips' motion comes from; train and test share none."""
+
+  @abc.abstractmethod
+  def split(self, name: str) -> list[str]:
+    """What the split 'train' or 'test' draws from."""
+
+  @abc.abstractmethod
+  def sample(self, rng: np.random.Generator, split: str, frames: int) -> Motion:
+    """Draws `frames` frames at 30 fps; the same for the same generator's state.
+
+    Raises:
+      InputError: the split has no readable motion that long.
+    """
+
+
+def open_motions(path: str) -> MotionSource:
+  """Opens a folder of CMU (`.asf`, `.amc`) or AMASS (`.npz`) files, at any depth.
+
+  Args:
+    path: the folder; empty: procedural motion.
+
+  Raises:
+    InputError: the folder holds no motion.
+  """
+  return _Files(pathlib.Path(path)) if path else _Procedural()
+
+
+def _check_split(name: str) -> None:
+  if name not in SPLITS:
+    raise ValueError(f"split is one of {SPLITS}, not '{name}'")
+
+
+class _Procedural(MotionSource):
+  """Even seeds train, odd ones test."""
+
+  def split(self, name: str) -> list[str]:
+    _check_split(name)
+    return [f"procedural/{name}"]
+
+  def sample(self, rng: np.random.Generator, split: str, frames: int) -> Motion:
+    _check_split(split)
+    seed = 2 * int(rng.integers(2**61)) + SPLITS.index(split)
+    return procedural.generate(seed, frames, FPS)
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+  """A motion file, and the part of its time that a split may use."""
+
+  path: pathlib.Path
+  skeleton: pathlib.Path | None
+  subject: str
+  size: int
+  part: tuple[float, float] = (0.0, 1.0)
+
+  def read(self) -> Motion:
+    if self.skeleton is None:
+      return amass.read(self.path, FPS)
+    return cmu.read(self.skeleton, self.path, FPS)
+
+
+class _Files(MotionSource):
+  """Motion capture: split by subject, or else by file, or else by time."""
+
+  def __init__(self, folder: pathlib.Path):
+    files = _find(folder)
+    if not files:
+      raise InputError(
+        f"{folder}: no motion capture here; give a folder of CMU's .asf and .amc files "
+        "or AMASS's .npz files, or leave the path empty for procedural motion."
+      )
+    self._folder = folder
+    self._splits = _divide(files)
+    self._lengths: dict[pathlib.Path, int] = {}
+    self._cache: collections.OrderedDict[pathlib.Path, Motion]
+    self._cache = collections.OrderedDict()
+
+  def split(self, name: str) -> list[str]:
+    _check_split(name)
+    return [
+      str(file.path.relative_to(self._folder))
+      + ("" if file.part == (0, 1) else f"[{file.part[0]:.0%}-{file.part[1]:.0%}]")
+      for file in self._splits[name]
+    ]
+
+  def sample(self, rng: np.random.Generator, split: str, frames: int) -> Motion:
+    _check_split(split)
+    files = self._splits[split]
+    # A draw without replacement, in which a file's chance is its size; what this
+    # process knows of the files' lengths must not change it.
+    chance = np.log([file.size for file in files]) + rng.gumbel(size=len(files))
+    place = rng.random()
+    for index in np.argsort(-chance):
+      file = files[index]
+      first, last = _usable(file, self._length(file))
+      if last - first >= frames:
+        start = first + int(place * (last - first - frames + 1))
+        return self._read(file).slice(start, start + frames)
+    raise InputError(
+      f"{self._folder}: no motion of the {split} split has {frames} frames at "
+      f"{FPS:.0f} a second ({len(files)} files tried); ask for shorter clips."
+    )
+
+  def _length(self, file: _File) -> int:
+    if file.path not in self._lengths:
+      try:
+        self._lengths[file.path] = len(self._read(file))
+      except InputError as error:
+        self._lengths[file.path] = 0
+        skipped = sum(length == 0 for length in self._lengths.values())
+        logging.warning("Skipped a motion file (%d so far): %s", skipped, error)
+    return self._lengths[file.path]
+
+  def _read(self, file: _File) -> Motion:
+    if file.path in self._cache:
+      self._cache.move_to_end(file.path)
+    else:
+      self._cache[file.path] = file.read()
+      if len(self._cache) > _CACHED_MOTIONS:
+        self._cache.popitem(last=False)
+    return self._cache[file.path]
+
+
+def _usable(file: _File, length: int) -> tuple[int, int]:
+  first, last = (round(part * length) for part in file.part)
+  return first, last
+
+
+def _find(folder: pathlib.Path) -> list[_File]:
+  files = []
+  for path in sorted(folder.rglob("*")):
+    if path.suffix == ".amc":
+      subject = path.stem.split("_")[0]
+      skeleton = path.with_name(f"{subject}.asf")
+      files.append(_File(path, skeleton, subject, path.stat().st_size))
+    elif path.suffix == ".npz":
+      subject = str(path.parent.relative_to(folder))
+      files.append(_File(path, None, subject, path.stat().st_size))
+  return [file for file in files if file.size]
+
+
+def _divide(files: list[_File]) -> dict[str, list[_File]]:
+  """Into train and test, the same way wherever the folder lies."""
+  for key in ([file.subject for file in files], [file.path.name for file in files]):
+    groups = sorted(set(key), key=lambda name: hashlib.sha256(name.encode()).digest())
+    if len(groups) >= _ENOUGH_GROUPS:
+      held_out = set(groups[: round(_TEST_PART * len(groups))])
+      pairs = list(zip(files, key, strict=True))
+      return {
+        "train": [file for file, group in pairs if group not in held_out],
+        "test": [file for file, group in pairs if group in held_out],
+      }
+  border = 1 - _TEST_PART
+  return {
+    "train": [dataclasses.replace(file, part=(0.0, border)) for file in files],
+    "test": [dataclasses.replace(file, part=(border, 1.0)) for file in files],
+  }

@@ -1,0 +1,135 @@
+import logging
+import pickle
+
+import numpy as np
+import pytest
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.motion import library
+from tests.motion.test_cmu import _write_pair
+
+
+def _write_amass(path, frames=200, seed=0):
+  rng = np.random.default_rng(seed)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  np.savez(
+    path,
+    poses=rng.normal(0, 0.3, (frames, 156)),
+    trans=rng.normal(0, 1, (frames, 3)),
+    mocap_framerate=30.0,
+  )
+
+
+def _same(a, b):
+  return np.array_equal(a.pose, b.pose) and np.array_equal(a.transl, b.transl)
+
+
+def test_procedural_clips_have_the_length_asked_for_and_no_seed_in_both_splits():
+  source = library.open_motions("")
+  assert not set(source.split("train")) & set(source.split("test"))
+  train = source.sample(np.random.default_rng(0), "train", 40)
+  assert train.pose.shape == (40, 24, 3)
+  assert train.fps == 30.0
+  assert _same(train, source.sample(np.random.default_rng(0), "train", 40))
+  assert not _same(train, source.sample(np.random.default_rng(0), "test", 40))
+
+
+def test_an_unknown_split_is_an_error():
+  with pytest.raises(ValueError, match="validation"):
+    library.open_motions("").sample(np.random.default_rng(0), "validation", 8)
+
+
+def test_subjects_are_held_out_where_there_are_enough(tmp_path):
+  for subject in range(6):
+    for motion in range(3):
+      _write_amass(tmp_path / f"{subject:02d}" / f"{motion}.npz", seed=subject)
+  source = library.open_motions(str(tmp_path))
+  train, test = ({n.split("/")[0] for n in source.split(s)} for s in ("train", "test"))
+  assert not train & test
+  assert train | test == {f"{subject:02d}" for subject in range(6)}
+  assert test
+
+
+def test_files_are_held_out_where_subjects_are_few(tmp_path):
+  for motion in range(7):
+    _write_amass(tmp_path / f"{motion}.npz")
+  source = library.open_motions(str(tmp_path))
+  train, test = set(source.split("train")), set(source.split("test"))
+  assert (len(train), len(test)) == (6, 1)
+  assert not train & test
+
+
+def test_time_is_held_out_of_a_single_file(tmp_path):
+  _write_amass(tmp_path / "only.npz")
+  source = library.open_motions(str(tmp_path))
+  rng = np.random.default_rng(0)
+  rows = {
+    split: {
+      row.tobytes() for _ in range(40) for row in source.sample(rng, split, 20).transl
+    }
+    for split in ("train", "test")
+  }
+  assert not rows["train"] & rows["test"]
+  assert len(rows["train"]) > 140
+  assert len(rows["test"]) > 35
+
+
+def test_a_sample_depends_on_its_generator_alone(tmp_path):
+  for motion in range(6):
+    _write_amass(tmp_path / f"{motion}.npz", frames=20 + 20 * motion, seed=motion)
+  (tmp_path / "broken.npz").write_bytes(b"no archive")
+  fresh, used = (library.open_motions(str(tmp_path)) for _ in range(2))
+  for seed in range(20):
+    used.sample(np.random.default_rng(seed), "train", 50)
+  used = pickle.loads(pickle.dumps(used))
+  first = fresh.sample(np.random.default_rng(3), "train", 50)
+  assert len(first) == 50
+  assert _same(first, used.sample(np.random.default_rng(3), "train", 50))
+
+
+def test_an_unreadable_file_is_skipped_counted_and_named(tmp_path, caplog):
+  _write_amass(tmp_path / "good.npz")
+  (tmp_path / "broken.npz").write_bytes(b"no archive" * 10_000)
+  (tmp_path / "04_01.amc").write_text("1\nroot 0 0 0 0 0 0\n" * 5000)
+  source = library.open_motions(str(tmp_path))
+  with caplog.at_level(logging.WARNING):
+    for seed in range(10):
+      assert len(source.sample(np.random.default_rng(seed), "train", 30)) == 30
+  skipped = [r.getMessage() for r in caplog.records if "Skipped" in r.getMessage()]
+  assert len(skipped) == 2  # Once each, however often they are drawn.
+  assert any("broken.npz" in message for message in skipped)
+  assert any("04.asf" in message for message in skipped)
+  assert "(2 so far)" in skipped[-1]
+
+
+def test_clips_longer_than_every_motion_are_refused(tmp_path):
+  _write_amass(tmp_path / "short.npz", frames=40)
+  source = library.open_motions(str(tmp_path))
+  assert len(source.sample(np.random.default_rng(0), "train", 32)) == 32
+  with pytest.raises(InputError, match="no motion of the test split has 32 frames"):
+    source.sample(np.random.default_rng(0), "test", 32)
+
+
+def test_a_folder_without_motion_is_refused(tmp_path):
+  with pytest.raises(InputError, match="no motion capture"):
+    library.open_motions(str(tmp_path))
+  with pytest.raises(InputError, match="nowhere"):
+    library.open_motions(str(tmp_path / "nowhere"))
+
+
+def test_cmu_s_own_layout_is_found(tmp_path):
+  folder = tmp_path / "subjects" / "09"
+  folder.mkdir(parents=True)
+  _write_pair(folder, [{"root": f"0 {i} 0 0 0 0"} for i in range(400)])
+  source = library.open_motions(str(tmp_path))
+  assert source.split("train") == ["subjects/09/09_01.amc[0%-80%]"]
+  motion = source.sample(np.random.default_rng(0), "test", 20)
+  assert motion.transl[0, 1] >= 0.8 * 400 * 0.0254 / 0.45 - 1e-3
+
+
+def test_real_files_are_sampled(shared_data):
+  source = library.open_motions(str(shared_data / "cmu"))
+  assert len(source.split("train")) == 20
+  assert len(source.split("test")) == 5
+  motion = source.sample(np.random.default_rng(0), "test", 32)
+  assert motion.pose.shape == (32, 24, 3)
