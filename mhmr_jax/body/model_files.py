@@ -169,7 +169,7 @@ class _Encoded(_Record):
   __slots__ = ()
 
   def value(self, args: tuple, state: Any) -> bytes:
-    text, encoding = args
+    text, encoding = args or ("", "latin1")  # bytes() is how it writes none.
     if encoding != "latin1":
       raise _RefusedError(f"bytes encoded as {encoding!r}")
     return text.encode("latin1")
@@ -180,8 +180,8 @@ class _Set(_Record):
 
   __slots__ = ()
 
-  def value(self, args: tuple, state: Any) -> list:
-    return list(*args)
+  def value(self, args: tuple, state: Any) -> set:
+    return set(*args)
 
 
 class _Dtype(_Record):
@@ -270,6 +270,7 @@ for _underscore in ("", "_"):
   _RECORDS[f"scipy.sparse.{_underscore}csc", "csc_matrix"] = _Csc
   _RECORDS[f"scipy.sparse.{_underscore}csr", "csr_matrix"] = _Csr
 for _builtins, _registry in (("__builtin__", "copy_reg"), ("builtins", "copyreg")):
+  _RECORDS[_builtins, "bytes"] = _Encoded
   _RECORDS[_builtins, "object"] = _Record
   _RECORDS[_builtins, "set"] = _Set
   _RECORDS[_registry, "_reconstructor"] = _Reconstructor
