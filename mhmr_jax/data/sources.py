@@ -35,7 +35,10 @@ class ClipSource:
 
   def __getitem__(self, index: int) -> Clip:
     try:
-      clip = cast(Clip, dict(self._records[index]))
+      record = dict(self._records[index])
+      # TFDS hands text over as bytes.
+      record["sequence"] = record["sequence"].decode()
+      clip = cast(Clip, record)
       _check(clip)
     # Whatever a damaged record makes the readers below raise, the user needs
     # to know the same thing: which record, where, and what to do.
