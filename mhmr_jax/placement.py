@@ -107,8 +107,10 @@ def place(
   moved = _in_front(
     translation(joints, keypoints, intrinsics), joints, scale, pelvis, intrinsics
   )
-  rest = jnp.zeros((24, 3))
-  root = np.asarray(smpl.joints(body, rest, jnp.asarray(betas), rest[0]))[0]
+  # Where the unposed body has its pelvis: SMPL's `transl` does not start there.
+  root = (
+    np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
+  )
   columns = Motion(
     frame_index=frames,
     pose=np.asarray(_axis_angle(rotations)),

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
@@ -115,9 +115,9 @@ def predict(
   body = smpl.load(config.body.path or None)
   info = video.probe(video_path)
   track = find_person(info, spec.inputs, keypoints, keypoint_format, person)
-  logging.info(
-    "Step %d on %d of %d frames, %dx%d at %.4g fps",
-    *(step, len(track.frame_index), info.num_frames, info.width, info.height, info.fps),
+  print(
+    f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, person in "
+    f"{len(track.frame_index)} of {info.num_frames} frames; model of step {step}"
   )
   chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
   sees_pixels = bool({"rgb", "flow"} & set(spec.inputs))
@@ -128,7 +128,7 @@ def predict(
   with tqdm(
     desc="Predicting", total=sum(len(c.frames) for c in chunks), unit="frame"
   ) as progress:
-    for part in streaming.run(config, variables, chunks, batches):
+    for part in streaming.run(chunks, batches, *streaming.make_step(config, variables)):
       parts.append(part)
       progress.update(len(part.frames))
   intrinsics = placement.pinhole(info.width, info.height, focal)
@@ -211,7 +211,6 @@ def main(argv: list[str]) -> None:
     program.require(flag)
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  logging.set_verbosity(logging.INFO)
   workdir, video_path, out = (
     pathlib.Path(str(flag.value)).expanduser().absolute()
     for flag in (_WORKDIR, _VIDEO, _OUT)

@@ -1,7 +1,8 @@
 """Runs a model along one person in a video of any length, in constant memory."""
 
+import functools
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, cast
 
 import cv2
@@ -11,12 +12,15 @@ from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from mhmr_jax import train_step
-from mhmr_jax.batch import Batch, HostBatch
+from mhmr_jax.batch import Batch, HostBatch, Prediction
 from mhmr_jax.data import pipeline, transforms
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.models.temporal import Carry
 from mhmr_jax.train_step import Variables
+
+Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
 
 _TRAINING_FPS = 30.0
 # After so long the memory is of another movement: it starts anew.
@@ -154,24 +158,31 @@ def _padded(batch: HostBatch, window: int) -> Batch:
   return cast(Batch, jax.tree.map(pad, batch))
 
 
-_step = jax.jit(train_step.eval_step, static_argnames="model")
+def make_step(config: ConfigDict, variables: Variables) -> tuple[Step, Carry | None]:
+  """The model as a jitted function of a chunk and the memory, and the first memory."""
+  model = motion_hmr.from_config(config.model, config.data.size)
+  # All on a named device, as the step's own results are: else the second call, with
+  # the first one's carry, would be compiled anew.
+  variables, carry = jax.device_put(
+    (variables, model.initial_carry(1)), jax.local_devices()[0]
+  )
+  jitted = jax.jit(functools.partial(train_step.eval_step, model=model))
+  return functools.partial(jitted, variables), carry
 
 
 def run(
-  config: ConfigDict,
-  variables: Variables,
   chunks: Sequence[Chunk],
   batches: Iterable[Batch],
+  step: Step,
+  first_carry: Carry | None,
 ) -> Iterator[Raw]:
   """Yields what the network says of each chunk; memory lasts through a segment."""
-  model = motion_hmr.from_config(config.model, config.data.size)
-  variables = jax.device_put(variables)
-  carry = model.initial_carry(1)
+  carry = first_carry
   pending = None
   for number, (chunk, batch) in enumerate(zip(chunks, batches, strict=True)):
     if number and chunks[number - 1].segment != chunk.segment:
-      carry = model.initial_carry(1)
-    prediction, carry = _step(variables, batch, carry, model=model)
+      carry = first_carry
+    prediction, carry = step(batch, carry)
     # The host makes the next chunk's inputs while the device works on this one.
     if pending is not None:
       yield _raw(*pending)
@@ -180,7 +191,7 @@ def run(
     yield _raw(*pending)
 
 
-def _raw(chunk: Chunk, prediction: train_step.Prediction) -> Raw:
+def _raw(chunk: Chunk, prediction: Prediction) -> Raw:
   length = len(chunk.frames)
   said = jax.device_get(prediction)
   return Raw(

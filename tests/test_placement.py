@@ -1,5 +1,6 @@
 """From crops to space: translations, interpolation, one shape for a person."""
 
+import jax
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -78,7 +79,7 @@ def test_rows_agree_with_each_other(body):
     assert column.dtype == np.float32
     assert len(column) == 5
     assert np.isfinite(column).all()
-  joints = smpl.joints(body, motion.pose, motion.betas, motion.transl_camera)
+  joints = jax.jit(smpl.joints)(body, motion.pose, motion.betas, motion.transl_camera)
   np.testing.assert_allclose(joints, motion.joints_camera, atol=1e-4)
   relative = motion.joints_camera - motion.joints_camera[:, :1]
   crop = cameras.weak_perspective(relative, motion.camera)
@@ -156,3 +157,14 @@ def test_camera_that_cannot_be_still_puts_the_body_in_front(body, scale):
   for column in motion[1:]:
     assert np.isfinite(column).all()
   assert motion.joints_camera[..., 2].max() > 0
+
+
+def test_depth_is_proportional_to_the_focal_length(body):
+  near, far = (
+    placement.place(body, _raw([0, 1]), [(0, 1)], placement.pinhole(640, 480, focal))
+    for focal in (1500.0, 3000.0)
+  )
+  np.testing.assert_allclose(
+    far.transl_camera[:, 2] / near.transl_camera[:, 2], 2, rtol=0.05
+  )
+  np.testing.assert_array_equal(near.keypoints_image, far.keypoints_image)

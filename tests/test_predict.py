@@ -1,0 +1,221 @@
+"""The program, end to end on a small video with an untrained model, and bad input."""
+
+import jax
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+
+from mhmr_jax import checkpoints, placement, predict, train_step, video
+from mhmr_jax.body import smpl
+from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints import formats
+from mhmr_jax.models import motion_hmr
+from mhmr_jax.visualize.overlay import VideoWriter
+from tests import tiny
+
+_FRAMES = 20
+_SIZE = (96, 128)  # Height, width.
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  """A run of no steps."""
+  folder = tmp_path_factory.mktemp("run")
+  config = tiny.config(folder / "data")
+  model = motion_hmr.from_config(config.model, config.data.size)
+  optimizer = train_step.make_optimizer(config)
+  init = jax.jit(train_step.init_state, static_argnums=(2, 3))
+  inputs = jax.tree.map(
+    lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.input_shapes(config)
+  )
+  state = init(jax.random.key(0), inputs, model, optimizer)
+  checkpoints.prepare_workdir(folder, config)
+  saved = checkpoints.Checkpoints(folder)
+  saved.save(state, {"global_next_index": 0})
+  saved.close()
+  return folder
+
+
+def _person(frame):
+  """A person of 50 px who walks right."""
+  rng = np.random.default_rng(0)
+  points = rng.uniform([30, 20], [50, 70], (17, 2))
+  points[:, 0] += 2 * frame
+  return np.concatenate([points, np.ones((17, 1))], -1).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def footage(tmp_path_factory):
+  """A video at 60 fps, and keypoints of a large and of a small person."""
+  folder = tmp_path_factory.mktemp("footage")
+  noise = np.random.default_rng(0).integers(0, 255, (*_SIZE, 3)).astype(np.uint8)
+  with VideoWriter(folder / "video.mp4", 60.0) as writer:
+    for frame in range(_FRAMES):
+      writer.write(np.roll(noise, 2 * frame, axis=1))
+  detections = []
+  for frame in range(_FRAMES):
+    large = _person(frame)
+    small = (large - [30, 20, 0]) * [0.3, 0.3, 1] + [5, 5, 0]
+    people = [large] if 2 <= frame < 17 and frame != 9 else []
+    detections.append(np.array([*people, small], np.float32))
+  formats.write_npz(folder / "keypoints.npz", detections)
+  return folder
+
+
+def _predict(workdir, footage, out, **options):
+  given = {"keypoints": str(footage / "keypoints.npz"), "keypoint_format": "npz"}
+  return predict.predict(workdir, footage / "video.mp4", out=out, **(given | options))
+
+
+@pytest.fixture(scope="module")
+def predicted(workdir, footage, tmp_path_factory):
+  out = tmp_path_factory.mktemp("out")
+  given = ["--keypoints", str(footage / "keypoints.npz"), "--keypoint_format=npz"]
+  status, output, errors = tiny.run(
+    "predict", f"--workdir={workdir}", f"--video={footage / 'video.mp4'}",
+    *given, f"--out={out / 'new'}",
+  )  # fmt: skip
+  assert status == 0, errors
+  return out / "new", output, errors
+
+
+def test_files_and_progress(predicted):
+  out, output, errors = predicted
+  assert sorted(f.name for f in out.iterdir()) == ["overlay.mp4", "prediction.npz"]
+  assert "15 frames, from 2 to 16" in output
+  assert str(out / "overlay.mp4") in output
+  assert "Predicting" in errors
+  assert "Drawing" in errors
+
+
+def test_prediction_has_a_row_for_each_frame_of_the_person(predicted):
+  with np.load(predicted[0] / "prediction.npz") as file:
+    arrays = dict(file)
+  assert {name: array.shape for name, array in arrays.items()} == {
+    "frame_index": (15,), "pose": (15, 24, 3), "betas": (15, 10), "camera": (15, 3),
+    "box": (15, 4), "transl_camera": (15, 3), "joints_camera": (15, 24, 3),
+    "keypoints_image": (15, 24, 2),
+  }  # fmt: skip
+  # Frame 9, in which nobody was detected, too.
+  assert arrays["frame_index"].tolist() == list(range(2, 17))
+  for array in arrays.values():
+    assert np.isfinite(array).all()
+  joints = jax.jit(smpl.joints)(
+    smpl.load(), arrays["pose"], arrays["betas"], arrays["transl_camera"]
+  )
+  np.testing.assert_allclose(joints, arrays["joints_camera"], atol=1e-4)
+  # The untrained model sees its mean body in the middle of each window.
+  centre = (arrays["box"][:, :2] + arrays["box"][:, 2:]) / 2
+  side = arrays["box"][:, 2] - arrays["box"][:, 0]
+  away = np.linalg.norm(arrays["keypoints_image"].mean(1) - centre, axis=-1)
+  assert np.all(away < side / 2)
+
+
+def test_overlay_draws_the_person_and_leaves_other_frames(predicted, footage):
+  info = video.probe(predicted[0] / "overlay.mp4")
+  assert info == video.probe(footage / "video.mp4")
+  drawn = video.read_frames(predicted[0] / "overlay.mp4")
+  given = video.read_frames(footage / "video.mp4")
+  change = [
+    np.abs(a.astype(int) - b).mean(-1) for a, b in zip(drawn, given, strict=True)
+  ]
+  # A second pass through the codec changes little, a mesh over noise much.
+  with np.load(predicted[0] / "prediction.npz") as file:
+    pelvis = file["keypoints_image"][:, 0].astype(int)
+  outside = [i for i in range(_FRAMES) if not 2 <= i < 17]
+  still = np.mean([change[i] for i in outside])
+  for row, (x, y) in enumerate(pelvis):
+    assert change[row + 2][y - 3 : y + 3, x - 3 : x + 3].mean() > 2 * still
+
+
+def test_another_person_by_size(workdir, footage, tmp_path):
+  motion = _predict(workdir, footage, tmp_path, person=1, focal=500.0)
+  assert motion.frame_index.tolist() == list(range(_FRAMES))
+  assert np.all(motion.box[:, 2] - motion.box[:, 0] < 30)
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"keypoints": None}, "This model sees keypoints: give them by --keypoints"),
+    ({"keypoint_format": None}, "--keypoint_format is missing: name what .* is"),
+    ({"keypoint_format": "coco"}, "is not readable as JSON"),
+    ({"person": 2}, "--person=2: 2 people were followed .* 0 for the largest, up to 1"),
+    ({"person": -1}, "--person=-1"),
+  ],
+)
+def test_bad_choice(workdir, footage, tmp_path, options, message):
+  with pytest.raises(InputError, match=message):
+    _predict(workdir, footage, tmp_path, **options)
+  assert not any(tmp_path.iterdir())
+
+
+def test_nobody_in_the_video(workdir, footage, tmp_path):
+  path = tmp_path / "keypoints.npz"
+  formats.write_npz(path, [np.zeros((0, 17, 3), np.float32)] * _FRAMES)
+  with pytest.raises(InputError, match="No person was found"):
+    _predict(workdir, footage, tmp_path, keypoints=str(path))
+
+
+def test_keypoints_of_a_longer_video(workdir, footage, tmp_path):
+  path = tmp_path / "keypoints.npz"
+  formats.write_npz(path, [_person(0)[None]] * (_FRAMES + 1))
+  with pytest.raises(InputError, match="keypoints for frame 20, but the video's 20"):
+    _predict(workdir, footage, tmp_path, keypoints=str(path))
+
+
+def test_model_of_flow_alone_may_see_the_whole_image():
+  info = video.VideoInfo(64, 48, 30.0, 5)
+  track = predict.find_person(info, ("flow",), None, None, 0)
+  assert track.frame_index.tolist() == [0, 1, 2, 3, 4]
+  assert not track.keypoints.any()
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"video": None}, "error: --video is missing"),
+    ({"video": "{tmp}/absent.mp4"}, r"error: There is no video .*absent\.mp4"),
+    ({"workdir": "{tmp}"}, "is not a work directory of a training run"),
+    ({"focal": "-3"}, "a focal length is above 0 px"),
+    ({"out": "{tmp}/file/out"}, "cannot be written"),
+    ({"out": "{tmp}/file"}, "cannot be written"),
+  ],
+)
+def test_bad_flag_is_one_sentence_and_leaves_nothing(
+  workdir, footage, tmp_path, changed, message, capsys, monkeypatch
+):
+  (tmp_path / "file").touch()
+  given = {
+    "workdir": workdir,
+    "video": footage / "video.mp4",
+    "keypoints": footage / "keypoints.npz",
+    "keypoint_format": "npz",
+    "out": tmp_path / "a" / "out",
+  }
+  flags = {
+    name: str(value).format(tmp=tmp_path)
+    for name, value in (given | changed).items()
+    if value is not None
+  }
+  argv = ["predict", *(f"--{name}={value}" for name, value in flags.items())]
+  with flagsaver.flagsaver():
+    predict.flags.FLAGS(argv)
+    with pytest.raises(InputError, match=message.removeprefix("error: ")):
+      predict.main(argv[:1])
+  assert not (tmp_path / "a" / "out").exists()
+  assert (tmp_path / "file").is_file()
+
+
+def test_failure_while_drawing_leaves_the_results_before(tmp_path):
+  (tmp_path / "prediction.npz").write_bytes(b"before")
+  motion = placement.Motion(*[np.zeros(1)] * len(placement.Motion._fields))
+
+  def broken():
+    yield np.zeros((48, 64, 3), np.uint8)
+    raise InputError("no room")
+
+  with pytest.raises(InputError, match="no room"):
+    predict._write(tmp_path, motion, broken(), 30.0)
+  assert [file.name for file in tmp_path.iterdir()] == ["prediction.npz"]
+  assert (tmp_path / "prediction.npz").read_bytes() == b"before"
