@@ -25,9 +25,9 @@ WEIGHT_SIZE, SPACING = 0.012, 0.03
 HEAD_IMPORTANCE = 25.0
 # Where the pelvis of every shape lies, about where SMPL has it.
 PELVIS = np.array([0.0, -0.24, 0.03])
-# Half of what a shoulder blade does when the arm is raised this far: poses that
+# A third of what a shoulder blade does when the arm is raised this far: poses that
 # leave the collars alone should not shrug with the arms down.
-COLLAR_RAISE = np.radians(8)
+COLLAR_RAISE = np.radians(5)
 LEG_DIRECTION = np.array([np.sin(np.radians(2)), -np.cos(np.radians(2)), 0.0])
 
 # SMPL's joint: MakeHuman's marks whose mean it is, the bones whose weights it gets.

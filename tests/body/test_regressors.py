@@ -8,9 +8,9 @@ from mhmr_jax.errors import InputError
 def test_joints_of_random_clouds_are_found_and_mirror_each_other():
   rng = np.random.default_rng(0)
   half = rng.uniform(-1, 1, (24, 12, 3)) * 0.05
-  mean = rng.uniform(0.2, 1, (24, 1, 3)) + half
-  mean[[j for j, other in enumerate(joints.SMPL_FLIP) if other == j], :, 0] -= 1
-  points = mean.reshape(-1, 3)
+  middle = np.array(joints.SMPL_FLIP) == np.arange(24)
+  centres = np.stack([np.where(middle, 0, 0.5), np.arange(24), np.zeros(24)], axis=1)
+  points = (centres[:, None] + half).reshape(-1, 3)
   points = np.concatenate([points, points * [-1, 1, 1]])
   mirror = np.roll(np.arange(len(points)), len(points) // 2)
   people = points + 0.02 * rng.normal(size=(40, *points.shape))
