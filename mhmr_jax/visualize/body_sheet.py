@@ -7,6 +7,7 @@ import argparse
 import pathlib
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -37,7 +38,9 @@ def draw(
     else:
       drawn = [motions.sample(rng, "train", 1) for _ in range(COLUMNS)]
       pose = np.concatenate([motion.pose for motion in drawn])
-    vertices, _ = smpl.forward(body, pose, betas, np.zeros(3, np.float32))
+    vertices, _ = smpl.forward(
+      body, jnp.asarray(pose), jnp.asarray(betas), jnp.zeros(3, jnp.float32)
+    )
     rows.append([_cell(np.asarray(v), np.asarray(body.faces)) for v in vertices])
   return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
@@ -72,12 +75,10 @@ def main() -> None:
   args = parser.parse_args()
   try:
     sheet = draw(smpl.load(args.body), library.open_motions(args.motion))
-  except InputError as error:
+    _, jpeg = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    args.out.write_bytes(jpeg.tobytes())
+  except (InputError, OSError) as error:
     raise SystemExit(str(error)) from error
-  if not cv2.imwrite(str(args.out), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88]):
-    raise SystemExit(
-      f"{args.out} cannot be written: name a .jpg in a folder that exists."
-    )
 
 
 if __name__ == "__main__":
