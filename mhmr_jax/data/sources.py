@@ -36,8 +36,8 @@ class ClipSource:
   def __getitem__(self, index: int) -> Clip:
     try:
       record = dict(self._records[index])
-      # TFDS hands text over as bytes.
-      record["sequence"] = record["sequence"].decode()
+      if isinstance(record["sequence"], bytes):  # As TFDS hands text over.
+        record["sequence"] = record["sequence"].decode()
       clip = cast(Clip, record)
       _check(clip)
     # Whatever a damaged record makes the readers below raise, the user needs
