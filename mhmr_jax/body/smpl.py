@@ -12,9 +12,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 
-from mhmr_jax.batch import Array
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.body import model_files
 from mhmr_jax.errors import InputError
@@ -174,7 +173,9 @@ def joints_from_matrices(
   return t + transl[..., None, :]
 
 
-def restrict(model: SmplModel, regressor: Float[Array, "K V"]) -> SmplModel:
+def restrict(
+  model: SmplModel, regressor: Float[Array | np.ndarray, "K V"]
+) -> SmplModel:
   """The model of only the vertices that a regressor reads, to be `regressed_joints`.
 
   `keypoint_regressor` becomes the regressor on those vertices; faces are dropped.
@@ -206,17 +207,17 @@ def regressed_joints(
 
 
 def _rest_joints(
-  model: SmplModel, betas: Float[Array, "*batch 10"]
-) -> Float[Array, "*batch 24 3"]:
+  model: SmplModel, betas: Float[Array, "*#batch 10"]
+) -> Float[Array, "*#batch 24 3"]:
   offsets = _einsum("jcs,...s->...jc", model.joint_shapedirs, betas)
   return model.joint_template + offsets
 
 
 def _unposed(
   model: SmplModel,
-  rotations: Float[Array, "*batch 24 3 3"],
-  betas: Float[Array, "*batch 10"],
-) -> Float[Array, "*batch V 3"]:
+  rotations: Float[Array, "*#batch 24 3 3"],
+  betas: Float[Array, "*#batch 10"],
+) -> Float[Array, "*#batch V 3"]:
   """Template, shape and pose blend shapes, before skinning."""
   vertices = model.v_template + _einsum("vcs,...s->...vc", model.shapedirs, betas)
   if not model.posedirs.shape[-1]:
@@ -228,18 +229,18 @@ def _unposed(
 
 def _skin(
   model: SmplModel,
-  vertices: Float[Array, "*batch V 3"],
-  R: Float[Array, "*batch 24 3 3"],
-  t: Float[Array, "*batch 24 3"],
-) -> Float[Array, "*batch V 3"]:
+  vertices: Float[Array, "*#batch V 3"],
+  R: Float[Array, "*#batch 24 3 3"],
+  t: Float[Array, "*#batch 24 3"],
+) -> Float[Array, "*#batch V 3"]:
   blended_R = _einsum("vj,...jik->...vik", model.weights, R)
   blended_t = _einsum("vj,...ji->...vi", model.weights, t)
   return _einsum("...vik,...vk->...vi", blended_R, vertices) + blended_t
 
 
 def _product(
-  A: Float[Array, "*batch 3 3"], B: Float[Array, "*batch 3 n"]
-) -> Float[Array, "*batch 3 n"]:
+  A: Float[Array, "*#batch 3 3"], B: Float[Array, "*#batch 3 n"]
+) -> Float[Array, "*#batch 3 n"]:
   # Not a dot: for such small matrices it is slower, and in the training step XLA's
   # CPU compiler (jaxlib 0.10.2) aborts while it simplifies these dots' gradients.
   return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
@@ -247,9 +248,9 @@ def _product(
 
 def _kinematic_chain(
   parents: tuple[int, ...],
-  rotations: Float[Array, "*batch 24 3 3"],
-  rest_joints: Float[Array, "*batch 24 3"],
-) -> tuple[Float[Array, "*batch 24 3 3"], Float[Array, "*batch 24 3"]]:
+  rotations: Float[Array, "*#batch 24 3 3"],
+  rest_joints: Float[Array, "*#batch 24 3"],
+) -> tuple[Float[Array, "*#batch 24 3 3"], Float[Array, "*#batch 24 3"]]:
   """Every joint's world rotation and place, one level of the tree at a time."""
   offsets = rest_joints[..., 1:, :] - rest_joints[..., parents[1:], :]
   batch = jnp.broadcast_shapes(rotations.shape[:-3], rest_joints.shape[:-2])

@@ -2,9 +2,7 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
-
-from mhmr_jax.batch import Array
+from jaxtyping import Array, Float
 
 
 def weak_perspective(

@@ -4,9 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
-
-from mhmr_jax.batch import Array
+from jaxtyping import Array, Float
 
 # A TPU would otherwise multiply in bfloat16: centimetres at human scale.
 _einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)

@@ -1,9 +1,7 @@
 """Rotations as axis-angle, matrix and 6D; gradients are finite everywhere."""
 
 import jax.numpy as jnp
-from jaxtyping import Float
-
-from mhmr_jax.batch import Array
+from jaxtyping import Array, Float
 
 # Below this squared angle two terms of a series are exact to float32.
 _SMALL = 1e-4
