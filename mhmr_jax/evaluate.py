@@ -151,7 +151,8 @@ def main(argv: list[str]) -> None:
   del argv
   for flag in (_WORKDIR, _DATASET):
     program.require(flag)
-  logging.set_verbosity(logging.INFO)
+  # TFDS warns of every configuration that is not built in, Orbax of much else.
+  logging.set_verbosity(logging.ERROR)
   check_protocol(_PROTOCOL.value)
   workdir = pathlib.Path(str(_WORKDIR.value)).expanduser().absolute()
   dataset = str(_DATASET.value)

@@ -153,20 +153,18 @@ def _training_charts(
     return "<p>The workdir holds no training history.</p>"
   step = np.array([record["step"] for record in history], np.float64)
 
-  def chart(names: Sequence[str], label: str) -> str:
-    curves = {
-      name: (step, np.array([record.get(name, np.nan) for record in history], float))
-      for name in names
-    }
-    return charts.line_chart(curves, "step", label)
+  def curve(name: str) -> tuple[np.ndarray, np.ndarray]:
+    return step, np.array([record.get(name, np.nan) for record in history], np.float64)
 
   losses = _figure(
-    chart(["loss", *loss_terms], "loss"),
+    charts.line_chart({n: curve(n) for n in ("loss", *loss_terms)}, "step", "loss"),
     "The loss and its unweighted terms, on training batches.",
   )
   errors = _figure(
-    chart(["pa_mpjpe_mm"], "PA-MPJPE, mm"),
-    "PA-MPJPE of training batches, augmented and with dropout.",
+    charts.line_chart(
+      {"training batches": curve("pa_mpjpe_mm")}, "step", MEASURES["pa_mpjpe_mm"]
+    ),
+    "PA-MPJPE while training: augmented clips, dropout, batch statistics.",
   )
   return f'<div class="pair">{losses}{errors}</div>'
 
