@@ -118,13 +118,13 @@ def _grainy(
 def sample_light(rng: Rng) -> Light:
   """Light from all around, from above, and from one to three sides."""
   matrix = np.zeros((3, 4, 4))
-  matrix[:, 3, 3] = rng.uniform(0.12, 0.5) * _tint(rng, 0.1)
+  matrix[:, 3, 3] = rng.uniform(0.2, 0.55) * _tint(rng, 0.1)
   # The sky: (1 + n_y) / 2.
   sky = rng.uniform(0, 0.4) * _tint(rng, 0.1) / 2
   matrix[:, 3, 3] += sky
   matrix[:, 1, 3] += sky / 2
   matrix[:, 3, 1] += sky / 2
-  for strongest in (0.9, 0.4, 0.3)[: rng.integers(1, 4)]:
+  for strongest in (1.1, 0.5, 0.3)[: rng.integers(1, 4)]:
     direction = rng.normal([0, 0.7, 0], 1)
     direction /= np.linalg.norm(direction)
     colour = rng.uniform(0.3, 1) * strongest * _tint(rng, 0.15)

@@ -107,27 +107,29 @@ def _file(extension: str, image: np.ndarray, options: tuple[int, ...]) -> bytes:
 
 
 def generate(
-  spec: ClipSpec, split: str, count: int, processes: int
+  pool: concurrent.futures.Executor, spec: ClipSpec, split: str, count: int, ahead: int
 ) -> Iterator[tuple[int, Clip]]:
-  """Makes `count` clips in worker processes; yields them in order with their index.
+  """Makes clips in the processes of `workers`; yields them in order with their index.
 
-  Even one process is a worker, so that the number of threads that arithmetic runs
-  in, and with it every bit of the result, is always the same.
+  Args:
+    pool: where they are made.
+    spec: of all clips.
+    split: "train" or "test".
+    count: how many.
+    ahead: at most so many clips wait in memory for the one before them.
 
   Raises:
     InputError: when the spec names a file or folder that cannot be used.
   """
   skipped: set[str] = set()
-  with _workers(min(processes, count)) as pool:
-    submit = lambda index: pool.submit(_make, spec, split, index)
-    indices = iter(range(count))
-    # Bounded: finished clips that nobody has taken yet fill memory.
-    waiting = collections.deque(map(submit, itertools.islice(indices, 3 * processes)))
-    for index in range(count):
-      clip, unread = waiting.popleft().result()
-      waiting.extend(map(submit, itertools.islice(indices, 1)))
-      skipped.update(unread)
-      yield index, clip
+  indices = iter(range(count))
+  submit = lambda index: pool.submit(_make, spec, split, index)
+  waiting = collections.deque(map(submit, itertools.islice(indices, ahead)))
+  for index in range(count):
+    clip, unread = waiting.popleft().result()
+    waiting.extend(map(submit, itertools.islice(indices, 1)))
+    skipped.update(unread)
+    yield index, clip
   if skipped:
     logging.warning(
       "%d files of %s could not be read and were passed over: %s",
@@ -138,8 +140,12 @@ def generate(
 
 
 @contextlib.contextmanager
-def _workers(count: int) -> Iterator[concurrent.futures.Executor]:
-  """A pool whose processes compute on one thread each, and on the CPU only."""
+def workers(count: int) -> Iterator[concurrent.futures.Executor]:
+  """A pool whose processes compute on one thread each, and on the CPU only.
+
+  Even one process is a worker of its own, so that the number of threads, and with it
+  every bit of the results, is always the same.
+  """
   # They read these as they start, which is whenever the pool first needs them.
   settings = {"OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
   before = {name: os.environ.get(name) for name in settings}

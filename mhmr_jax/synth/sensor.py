@@ -42,12 +42,12 @@ def sample(rng: Rng, frames: int, size: int) -> Sensor:
   )
   balance = 1 + rng.normal(0, 0.06) * np.array([1.0, 0.0, -1.0])
   noise = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
-  noise *= np.float32(rng.gamma(1.5, 1.6))
+  noise *= np.float32(rng.gamma(1.5, 1.2))
   if rng.random() < 0.5:  # Demosaicing and compression smear it.
-    noise = 1.8 * cv2.GaussianBlur(noise, (3, 3), 0)
+    noise = 1.5 * cv2.GaussianBlur(noise, (3, 3), 0)
   return Sensor(
     gain=(exposure * (1 + wander)[:, None] * balance).astype(np.float32),
-    contrast=rng.uniform(0.75, 1.15),
+    contrast=rng.uniform(0.85, 1.25),
     blur=rng.choice([0.0, rng.uniform(0.3, 1.0)], p=[0.5, 0.5]),
     noise=noise,
     corner=rng.integers(0, size + 1, (frames, 2)),

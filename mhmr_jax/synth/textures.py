@@ -1,8 +1,9 @@
 """Generated pictures: scenes with natural statistics, and tiles of cloth.
 
-Natural images have power spectra near 1/f^2, sharp edges between regions of one
-material, and objects of all sizes with their number falling as size^-3 (the
-"dead leaves" model). Optical flow needs these to behave as on real video.
+Natural images have sharp edges between regions of one material, objects of all sizes
+with their number falling as size^-3 (the "dead leaves" model), and power that falls
+as f^-2; in compressed video, as f^-3 to f^-4. Optical flow needs these to behave as on
+real video.
 """
 
 import cv2
@@ -45,11 +46,11 @@ def palette(
   rng: Rng, count: int, saturation: float = 0.5
 ) -> UInt8[np.ndarray, "count 3"]:
   """RGB colours that go together: near two hues, of all values, more dull than not."""
-  ranges = [_HUES[i] for i in rng.choice(4, 2, p=[0.35, 0.2, 0.3, 0.15])]
+  ranges = [_HUES[i] for i in rng.choice(4, 2, p=[0.4, 0.25, 0.2, 0.15])]
   centres = np.array([rng.uniform(*r) for r in ranges])
   hues = centres[rng.integers(0, 2, count)] + rng.normal(0, 6, count)
   vivid = saturation * rng.beta(1.2, 2.0, count) + 0.4 * (rng.random(count) < 0.08)
-  value = rng.beta(1.6, 1.5, count)
+  value = rng.beta(1.9, 1.4, count)
   hsv = np.stack([hues % 180, 255 * vivid, 255 * value], -1)
   return cv2.cvtColor(hsv.astype(np.uint8)[None], cv2.COLOR_HSV2RGB)[0]
 
@@ -74,17 +75,17 @@ def scene(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
   for radius in radii[order] * size:
     _draw_object(rng, canvas, colours, radius)
   image = _roughen(rng, canvas)
-  if rng.random() < 0.5:
-    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 2.0))
+  if rng.random() < 0.4:  # Out of focus.
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 1.5))
   return image
 
 
 def _roughen(rng: Rng, canvas: np.ndarray) -> np.ndarray:
   """Adds the noise that the fourth plane asks for, and uneven light."""
   shape = canvas.shape[:2]
-  rough = octave_noise(rng, shape, persistence=rng.uniform(0.55, 0.95))
+  rough = octave_noise(rng, shape, persistence=rng.uniform(0.75, 1.1))
   light = octave_noise(rng, shape, persistence=0.3, octaves=3)
-  amount = canvas[..., 3].astype(np.float32) * np.float32(0.3)
+  amount = canvas[..., 3].astype(np.float32) * np.float32(0.25)
   tint = rng.normal(1, 0.15, 3)
   planes = [
     canvas[..., c] * (1 + 0.25 * light) + np.float32(tint[c]) * amount * rough

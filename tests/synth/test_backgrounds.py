@@ -1,0 +1,130 @@
+import cv2
+import numpy as np
+import pytest
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.flow.dis import DisFlow
+from mhmr_jax.synth import backgrounds, camera
+
+SIZE, FRAMES = 96, 12
+
+
+def _camera(turn: float = 0.0, move: float = 0.0) -> camera.CameraPath:
+  """Turns right by `turn` rad and moves right by `move` metres, from still."""
+  steps = np.arange(FRAMES) / (FRAMES - 1)
+  c, s = np.cos(turn * steps), np.sin(turn * steps)
+  R = np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))
+  R[:, 0, 0], R[:, 0, 2], R[:, 2, 0], R[:, 2, 2] = c, -s, s, c
+  t = np.zeros((FRAMES, 3), np.float32)
+  t[:, 0] = -move * steps
+  K = np.array([[120, 0, SIZE / 2], [0, 120, SIZE / 2], [0, 0, 1]], np.float32)
+  return camera.CameraPath(R, t, K)
+
+
+def _film(path: camera.CameraPath, seed: int = 0) -> backgrounds.Background:
+  rng = np.random.default_rng(seed)
+  media = backgrounds.Generated().draw(rng, "train", FRAMES, SIZE)
+  return backgrounds.film(rng, media, path, 3.0, SIZE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flow_is_the_pictures_motion(seed):
+  background = _film(_camera(0.1, 0.2), seed)
+  assert np.abs(background.flow(0)).max() < 1e-3
+  grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(float) for f in background.frames]
+  y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
+  for t in (1, FRAMES - 1):
+    flow = background.flow(t)
+    assert np.abs(flow).max() > 0.05
+    # Every pixel is found again where the flow says, but for what resampling does.
+    moved = cv2.remap(
+      grey[t].astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR
+    )
+    inner = np.s_[10:-10, 10:-10]
+    still = np.abs(grey[t] - grey[t - 1])[inner].mean()
+    assert np.abs(moved - grey[t - 1])[inner].mean() < 0.4 * still + 0.3
+
+
+def test_flow_agrees_with_dis():
+  background = _film(_camera(0.15))
+  estimate = DisFlow("medium")(background.frames[5], background.frames[6])
+  error = np.linalg.norm(estimate - background.flow(6), axis=-1)[8:-8, 8:-8]
+  assert np.median(error) < 0.2
+
+
+def test_turning_the_camera_right_moves_the_background_left():
+  path = _camera(turn=0.2)
+  seen = backgrounds._seen(path, far=10.0)
+  step = seen[-1] @ np.linalg.inv(seen[0])
+  middle = np.array([SIZE / 2, SIZE / 2, 1])
+  u = (step @ middle)[0] / (step @ middle)[2] - SIZE / 2
+  assert u == pytest.approx(-120 * np.tan(0.2), rel=1e-3)
+  # A plane shows parallax: 120 px * 1 m / 10 m.
+  aside = backgrounds._seen(_camera(move=1.0), far=10.0)
+  step = aside[-1] @ np.linalg.inv(aside[0])
+  assert (step @ middle)[0] - SIZE / 2 == pytest.approx(-12, abs=1e-3)
+
+
+def _fill(folder, pictures: int = 6) -> None:
+  rng = np.random.default_rng(0)
+  (folder / "class a").mkdir(parents=True)
+  for i in range(pictures):
+    picture = np.full((90 + 40 * i, 120, 3), rng.integers(0, 255, 3), np.uint8)
+    cv2.imwrite(str(folder / "class a" / f"{i}.jpg"), picture)
+
+
+def _write_video(path, frames: int) -> None:
+  writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
+  for i in range(frames):
+    writer.write(np.full((48, 64, 3), 10 * i, np.uint8))
+  writer.release()
+
+
+def test_splits_of_a_folder_are_disjoint_and_whole(tmp_path):
+  _fill(tmp_path, 10)
+  folder = backgrounds.open_backgrounds(str(tmp_path))
+  train, test = set(folder.files["train"]), set(folder.files["test"])
+  assert not train & test
+  assert len(train) == 8
+  assert len(test) == 2
+  again = backgrounds.open_backgrounds(str(tmp_path) + "/")
+  assert again.files == folder.files
+
+
+def test_unreadable_files_are_passed_over_and_named(tmp_path):
+  _fill(tmp_path, 2)
+  for name in ("broken.mp4", "torn.jpg", "empty.png"):
+    (tmp_path / name).write_bytes(b"no picture" if name != "empty.png" else b"")
+  folder = backgrounds.open_backgrounds(str(tmp_path))
+  everything = tuple(f for files in folder.files.values() for f in files)
+  folder = backgrounds.Folder(tmp_path, {"train": everything})
+  skipped = set()
+  for seed in range(20):
+    media = folder.draw(np.random.default_rng(seed), "train", FRAMES, SIZE)
+    assert len(media.pictures) == 1
+    skipped.update(media.skipped)
+  assert skipped == {"broken.mp4", "torn.jpg", "empty.png"}
+
+
+def test_folders_that_cannot_do(tmp_path):
+  with pytest.raises(InputError, match="nowhere does not exist"):
+    backgrounds.open_backgrounds(str(tmp_path / "nowhere"))
+  with pytest.raises(InputError, match=str(tmp_path)):
+    backgrounds.open_backgrounds(str(tmp_path))
+  for name in ("a.jpg", "b.mp4"):
+    (tmp_path / name).write_bytes(b"nothing")
+  folder = backgrounds.open_backgrounds(str(tmp_path))
+  with pytest.raises(InputError, match=r"None of the 1 .* train split"):
+    folder.draw(np.random.default_rng(0), "train", FRAMES, SIZE)
+
+
+def test_videos_run_and_short_ones_run_back(tmp_path):
+  _write_video(tmp_path / "a.mp4", 5)
+  folder = backgrounds.Folder(tmp_path, {"train": (tmp_path / "a.mp4",)})
+  media = folder.draw(np.random.default_rng(0), "train", FRAMES, SIZE)
+  levels = [round(float(picture.mean()) / 10) for picture in media.pictures]
+  assert levels == [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3]
+  background = backgrounds.film(np.random.default_rng(1), media, _camera(), 3.0, SIZE)
+  assert not background.is_still
+  # A still camera sees no motion of the plane; the video's own is not known.
+  assert np.abs(background.flow(3)).max() < 1e-3
