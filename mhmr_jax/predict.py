@@ -134,8 +134,10 @@ def predict(
   intrinsics = placement.pinhole(info.width, info.height, focal)
   spans = streaming.segments(track.frame_index, info.fps)
   motion = placement.place(body, streaming.join(parts), spans, intrinsics)
-  frames = tqdm(video.read_frames(video_path), "Drawing", info.num_frames, unit="frame")
-  _write(out, motion, draw(frames, body, motion, intrinsics), info.fps)
+  frames = video.read_frames(video_path)
+  drawn = draw(frames, body, motion, intrinsics)
+  shown = iter(tqdm(drawn, "Drawing", info.num_frames, unit="frame"))
+  _write(out, motion, shown, info.fps)
   return motion
 
 

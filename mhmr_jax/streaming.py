@@ -73,7 +73,7 @@ def plan(
   Each chunk has one window, from its own keypoints as in training. Where it has no
   keypoint the window before it stays; at first, the whole image.
   """
-  box = pipeline.whole_image(*image_size)
+  box = pipeline.whole_image(*map(float, image_size))
   chunks = []
   for number, (first, last) in enumerate(segments(track.frame_index, fps)):
     seen = np.arange(first, last + 1, stride(fps))

@@ -1,6 +1,7 @@
 """From crops to space: translations, interpolation, one shape for a person."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -47,7 +48,7 @@ def test_translation_is_recovered_from_perspective_points(batch):
   rng = np.random.default_rng(0)
   points = rng.normal(0, 0.5, (*batch, 24, 3))
   truth = rng.uniform([-1, -1, 3], [1, 1, 9], (*batch, 3))
-  intrinsics = np.array([[800, 0, 333], [0, 750, 222], [0, 0, 1]])
+  intrinsics = np.array([[800, 0, 333], [0, 750, 222], [0, 0, 1.0]])
   image = (points + truth[..., None, :]) @ intrinsics.T
   image = image[..., :2] / image[..., 2:]
   found = placement.translation(points, image, intrinsics)
@@ -82,11 +83,13 @@ def test_rows_agree_with_each_other(body):
   joints = jax.jit(smpl.joints)(body, motion.pose, motion.betas, motion.transl_camera)
   np.testing.assert_allclose(joints, motion.joints_camera, atol=1e-4)
   relative = motion.joints_camera - motion.joints_camera[:, :1]
-  crop = cameras.weak_perspective(relative, motion.camera)
-  image = cameras.crop_to_image(crop, motion.box)
+  crop = cameras.weak_perspective(jnp.asarray(relative), jnp.asarray(motion.camera))
+  image = cameras.crop_to_image(crop, jnp.asarray(motion.box))
   np.testing.assert_allclose(image, motion.keypoints_image, atol=0.01)
   # Perspective from that place shows nearly the same picture: within 3 % of the box.
-  seen = cameras.perspective(motion.joints_camera, np.float32(intrinsics))
+  seen = cameras.perspective(
+    jnp.asarray(motion.joints_camera), jnp.tile(jnp.asarray(intrinsics), (5, 1, 1))
+  )
   assert np.abs(seen - motion.keypoints_image).mean() < 0.03 * 200
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -38,7 +39,7 @@ def _video(count):
 
 @pytest.mark.parametrize(
   ("fps", "expected"),
-  [(10, 1), (24, 1), (29.97, 1), (44, 1), (50, 2), (59.94, 2), (120, 4), (240, 8)],
+  [(10.0, 1), (24.0, 1), (29.97, 1), (44.0, 1), (50.0, 2), (59.94, 2), (240.0, 8)],
 )
 def test_stride_brings_the_video_near_to_30_fps(fps, expected):
   assert streaming.stride(fps) == expected
@@ -137,15 +138,17 @@ def test_memory_lasts_through_a_segment_and_no_longer():
 
   def count(batch, carry):
     """Says how many frames it has seen, and remembers that."""
-    seen = carry + np.cumsum(batch["valid"], axis=1)
+    seen = carry[0] + jnp.cumsum(batch["valid"], axis=1)
     prediction = {
-      "rotations": np.tile(seen[..., None, None, None], (1, 1, 24, 3, 3)),
-      "betas": np.tile(seen[..., None], (1, 1, 10)),
-      "camera": np.tile(seen[..., None], (1, 1, 3)),
+      "rotations": jnp.tile(seen[..., None, None, None], (1, 1, 24, 3, 3)),
+      "betas": jnp.tile(seen[..., None], (1, 1, 10)),
+      "camera": jnp.tile(seen[..., None], (1, 1, 3)),
     }
-    return prediction, seen[:, -1:]
+    return prediction, (seen[:, -1:], carry[1])
 
-  raw = streaming.join(list(streaming.run(chunks, batches, count, 0)))
+  nothing = jnp.zeros((1, 1))
+  parts = streaming.run(chunks, batches, count, (nothing, nothing))
+  raw = streaming.join(list(parts))
   np.testing.assert_array_equal(raw.frames, track.frame_index)
   np.testing.assert_array_equal(raw.segment, [0] * 6 + [1] * 10)
   np.testing.assert_array_equal(raw.camera[:, 0], [*range(1, 7), *range(1, 11)])

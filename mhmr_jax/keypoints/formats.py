@@ -20,7 +20,7 @@ from mhmr_jax.body.joints import COCO_KEYPOINTS
 from mhmr_jax.errors import InputError
 
 # One array a frame: [people, 17, 3] x, y px and score in (0, 1]; zeros are missing.
-Detections = list[Float[np.ndarray, "people 17 3"]]
+Detections = list[Float[np.ndarray, "_ 17 3"]]
 
 _BODY_25 = (0, 16, 15, 18, 17, 5, 2, 6, 3, 7, 4, 12, 9, 13, 10, 14, 11)
 _COCO_18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10)

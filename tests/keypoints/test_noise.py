@@ -165,7 +165,9 @@ def test_fast_points_jitter_more():
 
 def test_scores_fall_with_the_error_and_differ_between_clips():
   keypoints = _clip()
-  detections = _many(keypoints, dataclasses.replace(KeypointNoise(), offset=0, width=0))
+  detections = _many(
+    keypoints, dataclasses.replace(KeypointNoise(), offset=0.0, width=0.0)
+  )
   error = np.linalg.norm(detections[..., :2] - keypoints[..., :2], axis=-1)
   scores = detections[..., 2]
   constant = np.array([np.all(s[s > 0] == 1) for s in scores])
@@ -182,7 +184,7 @@ def test_scores_fall_with_the_error_and_differ_between_clips():
 def test_points_outside_the_frame_are_mostly_missing_else_at_the_border():
   keypoints = _clip()
   detections = _many(
-    keypoints, KeypointNoise(swap=0, swap_limbs=0), image_size=(320, 150)
+    keypoints, KeypointNoise(swap=0.0, swap_limbs=0.0), image_size=(320, 150)
   )
   outside = keypoints[0, :, 1] >= 150
   reported = detections[:, :, outside]
@@ -195,7 +197,7 @@ def test_unknown_points_stay_missing():
   keypoints = _clip()
   keypoints[:, 5:9] = 0
   keypoints[3] = 0
-  detections = _many(keypoints, KeypointNoise(swap=0, swap_limbs=0), clips=20)
+  detections = _many(keypoints, KeypointNoise(swap=0.0, swap_limbs=0.0), clips=20)
   assert np.all(detections[:, :, 5:9] == 0)
   assert np.all(detections[:, 3] == 0)
   assert np.all(
