@@ -62,7 +62,7 @@ def _tensorboard(workdir: pathlib.Path) -> Any:
 
 
 class Progress:
-  """A line with a bar, frames/s and the time left; a line now and then off terminals."""
+  """A line with a bar, frames/s and the time left; off terminals, one now and then."""
 
   def __init__(self, first_step: int, steps: int, frames: int, print_every: int):
     self._first = first_step
