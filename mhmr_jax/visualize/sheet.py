@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import cv2
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -47,16 +48,17 @@ def _block(clip: Clip, times: int) -> UInt8[np.ndarray, "height width 3"]:
   estimate = dis.DisFlow("medium")
   rows = []
   for t, flow in zip(moments, flows, strict=True):
-    before, frame = (_decode(clip["frames"][i]) for i in (t - 1, t))
+    before, frame, mask = (
+      _decode(data) for data in (*clip["frames"][t - 1 : t + 1], clip["mask"][t])
+    )
     keypoints = clip["keypoints_image"][t]
-    mask = cv2.imdecode(np.frombuffer(clip["mask"][t], np.uint8), cv2.IMREAD_GRAYSCALE)
     panels = [
       frame,
       overlay.draw_skeleton(frame, keypoints),
       heatmap_image(keypoints, len(frame)),
       images.colour(estimate(before, frame), speed),
       images.colour(flow, speed),
-      cv2.cvtColor(mask, cv2.COLOR_GRAY2RGB),
+      mask,
     ]
     rows.append(np.concatenate(panels, 1))
   return np.concatenate(rows)
@@ -66,7 +68,9 @@ def heatmap_image(
   keypoints: Float[np.ndarray, "points 3"], size: int
 ) -> UInt8[np.ndarray, "size size 3"]:
   """All heatmaps in one RGB picture, each keypoint in a hue of its own."""
-  planes = np.asarray(heatmaps.draw(keypoints, size, _HEATMAP_SIGMA * size))
+  planes = np.asarray(
+    heatmaps.draw(jnp.asarray(keypoints), size, _HEATMAP_SIGMA * size)
+  )
   count = len(keypoints)
   hsv = np.full((1, count, 3), 255, np.uint8)
   hsv[0, :, 0] = np.arange(count) * 180 // count
@@ -75,8 +79,10 @@ def heatmap_image(
 
 
 def _decode(data: bytes) -> UInt8[np.ndarray, "size size 3"]:
-  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-  return np.ascontiguousarray(image[..., ::-1])
+  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+  if image is None:
+    raise ValueError("a stored frame or mask is no image")
+  return image.astype(np.uint8, copy=False)
 
 
 def _spaced(pictures: list[np.ndarray], axis: int) -> list[np.ndarray]:

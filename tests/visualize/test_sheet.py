@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+
+from mhmr_jax.synth import clips
+from mhmr_jax.visualize import sheet
+
+
+@pytest.fixture(scope="module")
+def made():
+  maker = clips.ClipMaker(clips.ClipSpec(seed=0, frames=4, size=64))
+  return [maker.make("train", index)[0] for index in range(3)]
+
+
+def test_a_sheet_has_a_panel_of_each_kind_for_every_moment(made):
+  picture = sheet.clip_sheet(made, times=2, columns=2)
+  width = 2 * len(sheet.CAPTIONS) * 64 + 4
+  height = 16 + 2 * (2 * 64) + 4
+  assert picture.shape == (height, width, 3)
+  assert picture.dtype == np.uint8
+  # The fourth place is empty.
+  assert (picture[-128:, width // 2 + 2 :] == 255).all()
+  # The first row's mask is black and white, its frame is neither.
+  row = picture[16:80]
+  assert set(np.unique(row[:, 5 * 64 : 6 * 64])) == {0, 255}
+  assert len(np.unique(row[:, :64])) > 20
+
+
+def test_heatmaps_are_brightest_on_their_keypoints():
+  keypoints = np.zeros((17, 3), np.float32)
+  keypoints[0] = [20.5, 10.5, 1]
+  keypoints[5] = [40.5, 50.5, 0.5]
+  picture = sheet.heatmap_image(keypoints, 64).max(-1)
+  assert picture[10, 20] == 255
+  assert 100 < picture[50, 40] < 140
+  assert picture[30, 10] == 0
