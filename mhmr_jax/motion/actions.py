@@ -14,8 +14,8 @@ from mhmr_jax.motion.gaits import gait
 from mhmr_jax.motion.poses import Generator, KeyPose
 from mhmr_jax.motion.track import Track, flow, glide
 
-_TRUNK = [anatomy.PITCH, anatomy.ROLL, 3, 4, 5]
-_NECK = [6, 7, 8]
+_TRUNK = [anatomy.PITCH, anatomy.ROLL, 3, 4, 5, *range(9, 18)]
+_NECK = [6, 7, 8, *range(18, 24)]
 _LEGS = [
   anatomy.NUM_MIDDLE + side * anatomy.NUM_SIDE + i
   for side in (0, 1)
@@ -36,21 +36,35 @@ def _knots(rng: Generator, duration: float, pace: float) -> Float[Array, "knots"
   return knots[: np.searchsorted(knots, duration) + 1]
 
 
+def _unhurried(
+  rng: Generator, knots: Float[Array, "knots"], keys: Float[Array, "knots angles"]
+) -> Float[Array, "knots"]:
+  """Gives long ways the time they take."""
+  far = np.abs(np.diff(keys, axis=0)).max(axis=1)
+  steps = np.maximum(np.diff(knots), far / rng.lognormal(1.1, 0.35))
+  return knots[0] + np.concatenate([[0], np.cumsum(steps)])
+
+
 def _string(
-  rng: Generator, frames: int, dt: float, knots: Array, keys: Float[Array, "knots 41"]
+  rng: Generator,
+  frames: int,
+  dt: float,
+  knots: Array,
+  keys: Float[Array, "knots angles"],
 ) -> Track:
   """Goes from key to key; trunk, head and arms arrive at slightly different times."""
   time = np.arange(frames) * dt
   angles = np.zeros((frames, anatomy.NUM_ANGLES))
   pace = float(np.diff(knots).mean())
-  flowing = rng.random() < 0.4
+  flowing = rng.random() < 0.5
   for group in _GROUPS:
     moved = knots + rng.normal(0, 0.12) * pace
     values = keys[:, group]
     if flowing:
       angles[:, group] = flow(time, moved, values)
     else:
-      angles[:, group] = glide(time, moved, values, rng.uniform(0, 0.5))
+      angles[:, group] = glide(time, moved, values, rng.uniform(0, 0.35))
+  angles[:, anatomy.YAW] = rng.normal(0, 0.35) * time
   return Track(angles, np.zeros(frames))
 
 
@@ -74,7 +88,8 @@ def strung(names: Sequence[str]) -> "Action":
       if not stay:
         name = _pick(rng, names)
       keys.append(stances.sample(rng, name))
-    return _string(rng, frames, dt, knots, poses.solve(keys))
+    solved = poses.solve(keys)
+    return _string(rng, frames, dt, _unhurried(rng, knots, solved), solved)
 
   return action
 
@@ -117,7 +132,10 @@ def planted(mood: str) -> "Action":
     if mood == "box":
       _guard(rng, [pose for pose, _ in keys])
     places = np.array([place for _, place in keys])
-    track = _string(rng, frames, dt, knots, poses.solve([pose for pose, _ in keys]))
+    solved = poses.solve([pose for pose, _ in keys])
+    if mood != "box":
+      knots = _unhurried(rng, knots, solved)
+    track = _string(rng, frames, dt, knots, solved)
     time = np.arange(frames) * dt
     place = glide(time, knots, places, rng.uniform(0, 0.4))
     track.angles[:, anatomy.YAW] = place[:, 3]
@@ -155,6 +173,8 @@ def _trunk_pose(rng: Generator, mood: str) -> tuple[KeyPose, Float[Array, "4"]]:
     place[1] = rng.uniform(0.02, 0.2)
     pose.spine = rng.normal((10, 0, 0), (8, 15, 7))
   stances.set_free_parts(rng, pose)
+  if mood == "bend" and rng.random() < 0.6:
+    pose.hands = stances.hanging_hands(rng, pose.pitch + pose.spine[0])
   return pose, place
 
 
@@ -171,7 +191,7 @@ def _guard(rng: Generator, keys: Sequence[KeyPose]) -> None:
 
 
 def _plant(
-  rng: Generator, angles: Float[Array, "time 41"], place: Float[Array, "time 3"],
+  rng: Generator, angles: Float[Array, "time angles"], place: Float[Array, "time 3"],
   wide: bool,
 ) -> None:  # fmt: skip
   """Writes the legs so that both feet stay on the ground, level where ankles allow."""
@@ -222,6 +242,8 @@ def jump(rng: Generator, frames: int, dt: float) -> Track:
   if hop:  # On one leg, or with straight legs.
     cycle = [stances.sample(rng, "one_leg") for _ in names]
   keys = poses.solve(cycle)
+  for arm in _ARMS:  # No time for long ways.
+    keys[:, arm] = (keys[:, arm] + keys[:, arm].mean(axis=0)) / 2
   time = np.arange(frames) * dt
   start = -rng.uniform(0, whole)
   times, values, lift = [], [], np.zeros(frames)
@@ -258,7 +280,9 @@ def stroll(rng: Generator, frames: int, dt: float) -> Track:
     if rng.random() < 0.6:
       poses.set_arms(rng, pose, names)
     keys.append(pose)
-  other = _string(rng, frames, dt, knots, poses.solve(keys)).angles
+  solved = poses.solve(keys)
+  knots = _unhurried(rng, knots, solved)
+  other = _string(rng, frames, dt, knots, solved).angles
   both = rng.random() < 0.4
   for group in _ARMS if both else [_ARMS[rng.integers(2)]]:
     track.angles[:, group] = other[:, group]
@@ -292,12 +316,13 @@ ACTIONS: dict[str, tuple[Action, float]] = {
   "punch": (planted("box"), 1.2),
   "jump": (jump, 1.5),
   "upright": (strung(_UPRIGHT), 4),
-  "exercise": (repeated((*_UPRIGHT, "kneel", "chair", "floor", "lie"), 0.5), 2),
+  "exercise": (repeated((*_UPRIGHT, "kneel", "chair", "floor", "supine"), 0.5), 2),
   "kick": (strung(("kick", "stand", "stride", "one_leg")), 1),
   "chair": (strung(("chair",)), 1),
   "low": (strung(_LOW), 1.3),
   "crawl": (repeated(("crawl",), 0.9), 0.7),
   "climb": (strung(("climb", "one_leg", "climb", "stride")), 2),
   "clamber": (repeated(("climb",), 0.7), 0.8),
-  "lie": (strung(("lie", "lie", "floor")), 0.4),
+  "supine": (strung(("supine",)), 0.3),
+  "prone": (strung(("prone",)), 0.2),
 }

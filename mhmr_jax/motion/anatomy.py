@@ -19,10 +19,12 @@ from mhmr_jax.motion.skeleton import rest_joints
 Array = np.ndarray
 
 # The angles of the middle: yaw, then pitch (forward) and roll (to the right) of the
-# pelvis; bending forward, turning left and leaning right of spine and neck.
+# pelvis; bending forward, turning left and leaning right of spine and neck, shared out
+# over their joints; and what each of these (spine1, 2, 3, neck, head) bends besides.
 YAW, PITCH, ROLL = 0, 1, 2
 SPINE, NECK = slice(3, 6), slice(6, 9)
-NUM_MIDDLE = 9
+BOW = slice(9, 24)
+NUM_MIDDLE = 24
 
 # The angles of a side. Shoulder and hip are rotation vectors from a middling position,
 # far from the half-turn where rotation vectors jump.
@@ -82,7 +84,7 @@ _SHOULDER_MIDDLE = rotation(np.radians([-45.0, 0, 0])) @ rotation(
 _HIP_MIDDLE = rotation(np.radians([-50.0, 0, 0]))
 
 
-def sides(angles: Float[Array, "*batch 41"]) -> Float[Array, "*batch 2 16"]:
+def sides(angles: Float[Array, "*batch angles"]) -> Float[Array, "*batch 2 16"]:
   """A view of the left and the right side's angles."""
   return angles[..., NUM_MIDDLE:].reshape(*angles.shape[:-1], 2, NUM_SIDE)
 
@@ -104,7 +106,9 @@ def mirror(matrix: Float[Array, "*batch 2 3 3"]) -> Float[Array, "*batch 2 3 3"]
   return matrix
 
 
-def pelvis_rotation(angles: Float[Array, "*batch 41"]) -> Float[Array, "*batch 3 3"]:
+def pelvis_rotation(
+  angles: Float[Array, "*batch angles"],
+) -> Float[Array, "*batch 3 3"]:
   """The pelvis in the frame that turns with the yaw."""
   tilt = np.zeros((*angles.shape[:-1], 3))
   tilt[..., 0] = angles[..., PITCH]
@@ -112,14 +116,18 @@ def pelvis_rotation(angles: Float[Array, "*batch 41"]) -> Float[Array, "*batch 3
   return rotation(tilt)
 
 
-def local_rotations(angles: Float[Array, "*batch 41"]) -> Float[Array, "*batch 24 3 3"]:
+def local_rotations(
+  angles: Float[Array, "*batch angles"],
+) -> Float[Array, "*batch 24 3 3"]:
   """Each SMPL joint's rotation from its parent."""
   batch = angles.shape[:-1]
   first = np.zeros((*batch, 24, 3))
   first[..., 0, 0] = angles[..., PITCH]
   first[..., 0, 2] = angles[..., ROLL]
+  bow = angles[..., BOW].reshape(*batch, 5, 3)
   first[..., _SPINE_JOINTS, :] = angles[..., None, SPINE] * _SPINE_SHARE
   first[..., _NECK_JOINTS, :] = angles[..., None, NECK] * _NECK_SHARE
+  first[..., _SPINE_JOINTS + _NECK_JOINTS, :] += bow
   side = sides(angles)
   own = {name: np.zeros((*batch, 2, 3)) for name in _SIDE_JOINTS}
   own["collar"][..., 2] = side[..., 0]

@@ -1,9 +1,9 @@
 """CMU motion capture (ASF skeleton, AMC motion), retargeted to SMPL's joints.
 
-Every SMPL joint takes the world rotation of one CMU bone. The two rest poses differ
-(CMU's legs are splayed by 20 degrees), so each is first turned by the smallest rotation
-that lays SMPL's rest bone along CMU's: limbs then point exactly where the source's do,
-and twist follows the source.
+Every SMPL joint takes the world rotation of a CMU bone. The two rest poses differ
+(CMU's legs are splayed by 20 degrees), so SMPL's is first laid along CMU's, limb by
+limb, by the smallest rotations: limbs then point exactly where the source's do, and
+twist follows the source.
 """
 
 import dataclasses
@@ -66,7 +66,8 @@ def _sources() -> dict[str, _Source]:
       ends = (f"{side}_{joint}", f"{side}_{end}")
       sources[ends[0]] = _Source(names, names, ends)
     sources[f"{side}_collar"] = _Source((f"{side[0]}clavicle",))
-    sources[f"{side}_foot"] = _Source((f"{side[0]}toes",))
+    toes = (f"{side[0]}toes",)
+    sources[f"{side}_foot"] = _Source(toes, toes, (f"{side}_ankle", f"{side}_foot"))
     sources[f"{side}_hand"] = sources[f"{side}_wrist"]
   return {joint: sources[joint] for joint in SMPL_JOINTS}
 
@@ -107,34 +108,42 @@ def _retarget(
   skeleton: acclaim.Skeleton, rotations: dict[str, Rotation]
 ) -> Float[np.ndarray, "time 24 3"]:
   """From CMU's world rotations to SMPL's local ones."""
+  alignments = _alignments(skeleton)
   world = []
   for joint, source in _SOURCES.items():
     rotation = rotations[source.bones[0]]
     if len(source.bones) == 2:
       turn = (rotation.inv() * rotations[source.bones[1]]).as_rotvec()
-      rotation = rotation * Rotation.from_rotvec(turn / 2)
-    world.append(rotation * _alignment(skeleton, joint, source))
+      # Half of the turn while it is small. It goes back to none at the half-turn, past
+      # which the same forearm may be said to turn the other way.
+      angle = np.linalg.norm(turn, axis=-1, keepdims=True)
+      rotation = rotation * Rotation.from_rotvec(turn * np.sinc(angle / np.pi) / 2)
+    world.append(rotation * alignments[joint])
   local = [world[0]]
   local += [world[SMPL_PARENTS[j]].inv() * world[j] for j in range(1, len(world))]
   return np.stack([r.as_rotvec() for r in local], axis=1).astype(np.float32)
 
 
-def _alignment(skeleton: acclaim.Skeleton, joint: str, source: _Source) -> Rotation:
-  if joint in ("left_foot", "right_foot"):
-    return _toe_alignment(skeleton, joint.removesuffix("_foot"))
-  if not source.chain:
-    return Rotation.identity()
-  first, last = (SMPL_JOINTS.index(name) for name in source.ends)
-  bones = [skeleton.bones[name] for name in source.chain]
-  direction = np.sum([bone.direction * bone.length for bone in bones], axis=0)
-  return _smallest_turn(rest_joints()[last] - rest_joints()[first], direction)
+def _alignments(skeleton: acclaim.Skeleton) -> dict[str, Rotation]:
+  """Each joint's turn from SMPL's rest pose to CMU's.
 
-
-def _toe_alignment(skeleton: acclaim.Skeleton, side: str) -> Rotation:
-  """SMPL's toes lie flat at rest, pointing where the foot does; so do CMU's."""
-  ankle, foot = (SMPL_JOINTS.index(f"{side}_{name}") for name in ("ankle", "foot"))
-  forward = (rest_joints()[foot] - rest_joints()[ankle]) * (1, 0, 1)
-  return _smallest_turn(forward, skeleton.bones[f"{side[0]}toes"].direction)
+  A foot is turned with its leg, and then by the smallest rotation that is missing.
+  """
+  turns: dict[str, Rotation] = {}
+  for joint, source in _SOURCES.items():
+    if not source.chain:
+      turns[joint] = Rotation.identity()
+      continue
+    parent = SMPL_PARENTS[SMPL_JOINTS.index(joint)]
+    first, last = (SMPL_JOINTS.index(name) for name in source.ends)
+    direction = rest_joints()[last] - rest_joints()[first]
+    if joint.endswith("foot"):
+      direction = direction * (1, 0, 1)  # Toes lie flat at rest, in both skeletons.
+    bones = [skeleton.bones[name] for name in source.chain]
+    wanted = np.sum([bone.direction * bone.length for bone in bones], axis=0)
+    above = turns[SMPL_JOINTS[parent]]
+    turns[joint] = _smallest_turn(above.apply(direction), wanted) * above
+  return turns
 
 
 def _smallest_turn(

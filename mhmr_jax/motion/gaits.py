@@ -13,17 +13,18 @@ from mhmr_jax.motion.poses import Generator, leg_rotation, set_hips
 from mhmr_jax.motion.track import Track
 
 # Angles (degrees) over a cycle (per cent, from one heel strike to the next of the same
-# foot), roughly as gait laboratories publish them.
+# foot), roughly as gait laboratories publish them; hips from the upright,
+# soles from level (toes up).
 _WALK = {
-  "hip": {0: 28, 12: 24, 30: 8, 50: -11, 60: -5, 74: 22, 86: 32},
-  "knee": {0: 5, 13: 18, 26: 11, 40: 5, 50: 12, 60: 37, 72: 61, 85: 32, 96: 4},
-  "ankle": {0: 0, 8: -7, 25: 4, 44: 11, 54: 0, 63: -18, 75: -3, 87: 2},
+  "hip": {0: 20, 12: 17, 30: 1, 50: -18, 60: -12, 74: 15, 86: 23},
+  "knee": {0: 5, 13: 18, 26: 11, 40: 5, 50: 12, 60: 39, 71: 64, 85: 33, 96: 4},
+  "sole": {0: 19, 9: 1, 20: 0, 36: -3, 50: -24, 61: -52, 70: -30, 79: 0, 90: 15},
   "toes": {0: 6, 10: 0, 40: 2, 56: 24, 68: 6, 85: 8},
 }
 _RUN = {
-  "hip": {0: 38, 12: 30, 24: 8, 36: -12, 46: -10, 62: 22, 78: 48, 92: 43},
+  "hip": {0: 31, 12: 23, 24: 2, 36: -18, 46: -16, 62: 17, 78: 43, 92: 36},
   "knee": {0: 20, 13: 43, 24: 33, 35: 16, 45: 45, 58: 95, 70: 90, 84: 35, 94: 15},
-  "ankle": {0: 4, 14: 22, 26: 8, 36: -24, 50: -8, 70: 0, 85: 4},
+  "sole": {0: 8, 9: 0, 22: -5, 36: -52, 48: -76, 60: -76, 73: -36, 85: 0, 94: 11},
   "toes": {0: 5, 12: 0, 30: 20, 38: 24, 50: 4},
 }
 _SAMPLES = 128
@@ -33,7 +34,7 @@ _TAKE_OFF, _FLIGHT = 0.36, 0.14
 
 @functools.cache
 def _curves(run: bool) -> Float[Array, "4 samples"]:
-  """Hip, knee, ankle and toes over a cycle, in radians."""
+  """Hip, knee, sole and toes over a cycle, in radians."""
   tables: Mapping[str, Mapping[int, float]] = _RUN if run else _WALK
   grid = np.arange(_SAMPLES) / _SAMPLES
   rows = []
@@ -45,49 +46,92 @@ def _curves(run: bool) -> Float[Array, "4 samples"]:
   return np.stack(rows)
 
 
-def _read(curves: Float[Array, "4 samples"], phase: Array) -> Float[Array, "4 *time"]:
+def _styled(
+  rng: Generator, effort: float, running: float
+) -> tuple[Float[Array, "4 2 samples"], float]:
+  """Each side's curves, and how bent the legs are all along."""
+  both = (1 - running) * _curves(False) + running * _curves(True)
+  scale = rng.lognormal(0, (0.07, 0.07, 0.12, 0.2)) * rng.lognormal(0, 0.15)
+  scale[2] = min(scale[1:3])  # A foot that points down wants a knee that bends.
+  scale = scale[:, None] * (0.7 + 0.45 * min(effort, 1))
+  hip, knee, sole, toes = both * scale
+  if rng.random() < 0.15:  # Marching, stepping over or up.
+    grid = np.arange(_SAMPLES) / _SAMPLES
+    lift = rng.uniform(0.3, 1.2) * np.clip(np.sin(2 * np.pi * (grid - 0.55)), 0, 1)
+    hip, knee = hip + lift, knee + lift * rng.uniform(0.7, 1.4)
+  uneven = 1 + rng.normal(0, 0.06, (2, 2, 1)) * (3 if rng.random() < 0.1 else 1)
+  crouch = rng.gamma(1.0, 0.1) + (rng.uniform(0, 0.7) if rng.random() < 0.12 else 0)
+  hips = hip * uneven[0] + crouch * 0.55
+  knees = np.maximum(knee * uneven[1] + crouch, 0.03)
+  hips = hips + _even_pace(hips, knees, sole, (1 - running) * 0.6 + running * 0.37)
+  ankles = np.clip(sole - hips + knees, -0.9, 0.6)
+  return np.stack([hips, knees, ankles, np.stack([toes, toes])]), crouch
+
+
+def _even_pace(
+  hips: Float[Array, "2 samples"],
+  knees: Float[Array, "2 samples"],
+  sole: Float[Array, "samples"],
+  stance: float,
+) -> Float[Array, "2 samples"]:
+  """What to add to the hips so that the standing foot goes back at an even speed."""
+  rest = anatomy.leg()
+  shin = hips - knees
+  upper, lower = np.linalg.norm(rest.upper), np.linalg.norm(rest.lower)
+  forward = upper * np.sin(hips) + lower * np.sin(shin)
+  down = upper * np.cos(hips) + lower * np.cos(shin)
+  points = []
+  for along, below in ((-0.05, 0.07), (0.16, 0.07)):  # Heel and toes, from the ankle.
+    ahead = forward + along * np.cos(sole) + below * np.sin(sole)
+    points.append((ahead, down + below * np.cos(sole) - along * np.sin(sole)))
+  (heel, heel_down), (toes, toes_down) = points
+  on_toes = 1 / (1 + np.exp(np.clip((heel_down - toes_down) / 0.01, -50, 50)))
+  speed = _slope(heel) * (1 - on_toes) + _slope(toes) * on_toes
+  phase = np.arange(_SAMPLES) / _SAMPLES
+  standing = np.clip(np.minimum(phase, stance - phase) / 0.04 + 0.5, 0, 1)
+  mean = (standing * speed).sum(axis=1, keepdims=True) / standing.sum()
+  turn = standing * (mean - speed) / np.maximum(down, 0.4)
+  return np.cumsum(turn, axis=1)
+
+
+def _slope(values: Float[Array, "2 samples"]) -> Float[Array, "2 samples"]:
+  """The change from one sample of the cycle to the next."""
+  return (np.roll(values, -1, axis=-1) - np.roll(values, 1, axis=-1)) / 2
+
+
+def _read(
+  curves: Float[Array, "4 2 samples"], phase: Float[Array, "time 2"]
+) -> Float[Array, "4 time 2"]:
   position = (phase % 1.0) * _SAMPLES
   index = position.astype(int) % _SAMPLES
   part = position - np.floor(position)
-  following = curves[:, (index + 1) % _SAMPLES]
-  return curves[:, index] * (1 - part) + following * part
+  side = np.arange(2)
+  following = curves[:, side, (index + 1) % _SAMPLES]
+  return curves[:, side, index] * (1 - part) + following * part
 
 
 def gait(rng: Generator, frames: int, dt: float) -> Track:
   """Walks, runs, marches, sneaks, limps; ahead, backward, sideways or in a curve."""
-  effort = np.clip(rng.gamma(2.2, 0.22), 0, 1.6)  # 0 strolls, 1 runs.
-  running = np.clip((effort - 0.55) * 4, 0, 1)
+  effort = float(np.clip(rng.gamma(2.2, 0.22), 0, 1.6))  # 0 strolls, 1 runs.
+  running = float(np.clip((effort - 0.55) * 4, 0, 1))
   rate = (0.66 + 0.62 * effort) * rng.lognormal(0, 0.12)
   direction = rng.choice([1, -1], p=[0.88, 0.12])
-  start = rng.random()
   time = np.arange(frames) * dt
-  beat = start + direction * (rate * time + _wander(rng, time, 0.03))
-  lag = 0.5 + rng.normal(0, 0.015)
-  phase = np.stack([beat, beat + lag], axis=-1)
-  curves = (1 - running) * _curves(False) + running * _curves(True)
+  beat = rng.random() + direction * (rate * time + _wander(rng, time, 0.03))
+  phase = np.stack([beat, beat + 0.5 + rng.normal(0, 0.015)], axis=-1)
+  curves, crouch = _styled(rng, effort, running)
   hip, knee, ankle, toes = _read(curves, phase)
-
-  scale = rng.lognormal(0, 0.2, 4) * (0.65 + 0.5 * min(effort, 1))
-  if rng.random() < 0.15:  # Marching, stepping over or up.
-    lift = rng.uniform(0.3, 1.2) * np.clip(np.sin(2 * np.pi * (phase - 0.55)), 0, 1)
-    hip, knee = hip + lift, knee + lift * rng.uniform(0.7, 1.4)
-  uneven = 1 + rng.normal(0, 0.06, (2, 2)) * (3 if rng.random() < 0.1 else 1)
-  crouch = rng.gamma(1.0, 0.1) + (rng.uniform(0, 0.7) if rng.random() < 0.12 else 0)
-  hip = hip * scale[0] * uneven[0] + crouch * 0.55
-  knee = np.maximum(knee * scale[1] * uneven[1] + crouch, 0.03)
-  ankle = ankle * scale[2] + crouch * 0.45
 
   angles = np.zeros((frames, anatomy.NUM_ANGLES))
   turn = rng.normal(0, 0.25) if rng.random() < 0.6 else rng.normal(0, 1.2)
   angles[:, anatomy.YAW] = turn * time + _wander(rng, time, 0.1)
   _move_trunk(rng, angles, 2 * np.pi * beat, effort, crouch)
   legs = np.zeros((frames, 2, 3))
-  side_step = rng.normal(0, 0.35) if rng.random() < 0.08 else 0.0
   legs[..., 0] = hip
-  legs[..., 1] = np.radians(rng.normal(2.5, 2.5)) + side_step * np.sin(
-    2 * np.pi * phase
-  ) * (1, -1)
-  legs[..., 2] = np.radians(rng.normal(4, 6, 2))
+  legs[..., 1] = np.radians(rng.normal(2.5, 2.5))
+  if rng.random() < 0.08:  # Sideways.
+    legs[..., 1] += rng.normal(0, 0.35) * np.sin(2 * np.pi * phase) * (1, -1)
+  legs[..., 2] = np.radians(rng.normal(3, 6, 2))
   set_hips(angles, leg_rotation(legs))
   side = anatomy.sides(angles)
   side[..., anatomy.KNEE] = knee
@@ -101,7 +145,7 @@ def _move_trunk(
 ) -> None:
   swing, bounce = np.cos(cycle), np.cos(2 * cycle)
   lean = np.radians(rng.normal(3 + 7 * effort, 5)) + 0.25 * crouch
-  sway = np.radians(np.abs(rng.normal(0, (5, 4, 7, 2.5, 1.5))))
+  sway = np.radians(np.abs(rng.normal(0, (5, 1.7, 7, 2.5, 1.5))))
   angles[:, anatomy.PITCH] = lean * 0.6 + sway[4] * bounce
   angles[:, anatomy.YAW] -= sway[0] * swing
   angles[:, anatomy.ROLL] = sway[1] * np.sin(cycle)

@@ -28,6 +28,7 @@ class KeyPose:
   roll: float = 0.0
   spine: Array = dataclasses.field(default_factory=lambda: np.zeros(3))
   neck: Array = dataclasses.field(default_factory=lambda: np.zeros(3))
+  bow: Array = dataclasses.field(default_factory=lambda: np.zeros((5, 3)))
   legs: Array = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
   knees: Array = dataclasses.field(default_factory=lambda: np.zeros(2))
   # Added to a level foot where `flat` is 1, to a neutral ankle where it is 0.
@@ -101,10 +102,16 @@ def set_torso(rng: Generator, pose: KeyPose, scale: float = 1.0) -> None:
   pose.spine = pose.spine + rng.normal((4, 0, 0), (9, 9, 7)) * (lively, lively, lively)
   pose.neck = pose.neck + rng.normal((2, 0, 0), (11, 20, 7))
   pose.roll += rng.normal(0, 3 * lively)
-  pose.pitch += rng.normal(0, 4 * lively)
+  tilt = rng.normal(0, 6)  # Of the pelvis; the small of the back makes up for it.
+  pose.pitch += rng.normal(0, 4 * lively) + tilt
+  pose.bow = rng.normal(0, (4, 3, 3), (5, 3))
+  pose.bow[0, 0] -= tilt
+  pose.bow[:3] += np.outer(rng.dirichlet((4, 4, 3)) - (0.36, 0.37, 0.27), pose.spine)
+  chin = rng.normal(0, 10)
+  pose.bow[3:, 0] += (-chin, chin)
 
 
-def solve(poses: Sequence[KeyPose]) -> Float[Array, "poses 41"]:
+def solve(poses: Sequence[KeyPose]) -> Float[Array, "poses angles"]:
   """The poses' angles, in radians: legs and arms by inverse kinematics."""
   stack = {
     field.name: np.array([getattr(pose, field.name) for pose in poses])
@@ -115,6 +122,7 @@ def solve(poses: Sequence[KeyPose]) -> Float[Array, "poses 41"]:
   angles[:, anatomy.ROLL] = np.radians(stack["roll"])
   angles[:, anatomy.SPINE] = np.radians(stack["spine"])
   angles[:, anatomy.NECK] = np.radians(stack["neck"])
+  angles[:, anatomy.BOW] = np.radians(stack["bow"]).reshape(len(poses), -1)
   _solve_legs(angles, stack)
   solve_arms(
     angles, stack["hands"], stack["poles"], stack["hand_from"], stack["forearms"]
@@ -133,7 +141,7 @@ def leg_rotation(legs: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
 
 
 def set_hips(
-  angles: Float[Array, "*batch 41"], thighs: Float[Array, "*batch 2 3 3"]
+  angles: Float[Array, "*batch angles"], thighs: Float[Array, "*batch 2 3 3"]
 ) -> None:
   """Writes the hips' angles from the thighs' rotations in the upright frame."""
   pelvis = anatomy.pelvis_rotation(angles)[..., None, :, :]
@@ -141,7 +149,7 @@ def set_hips(
   anatomy.sides(angles)[..., anatomy.HIP] = anatomy.hip_angles(anatomy.mirror(local))
 
 
-def _solve_legs(angles: Float[Array, "poses 41"], stack: dict[str, Array]) -> None:
+def _solve_legs(angles: Float[Array, "poses angles"], stack: dict[str, Array]) -> None:
   legs, knees = np.radians(stack["legs"]), np.radians(stack["knees"])
   set_hips(angles, leg_rotation(legs))
   side = anatomy.sides(angles)
@@ -152,7 +160,7 @@ def _solve_legs(angles: Float[Array, "poses 41"], stack: dict[str, Array]) -> No
 
 
 def solve_arms(
-  angles: Float[Array, "poses 41"],
+  angles: Float[Array, "poses angles"],
   hands: Float[Array, "poses 2 3"],
   poles: Float[Array, "poses 2 3"],
   hand_from: Float[Array, "poses"],
@@ -183,7 +191,7 @@ def solve_arms(
 
 
 def _from_landmark(
-  angles: Float[Array, "poses 41"],
+  angles: Float[Array, "poses angles"],
   place: Float[Array, "poses 2 3"],
   hand_from: Float[Array, "poses"],
 ) -> Float[Array, "poses 2 3"]:

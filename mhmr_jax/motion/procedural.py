@@ -16,7 +16,7 @@ from mhmr_jax.motion.track import Track, join, pelvis_path
 _NAMES = tuple(actions.ACTIONS)
 _WEIGHTS = np.array([weight for _, weight in actions.ACTIONS.values()])
 _HANGING = 0.03  # Clips that hang from their hands all along.
-_HABIT, _RESTLESS = np.radians(3.0), np.radians(1.0)
+_HABIT, _RESTLESS = np.radians(3.0), np.radians(1.6)
 
 
 def generate(seed: int, frames: int, fps: float = 30.0) -> Motion:
@@ -28,7 +28,7 @@ def generate(seed: int, frames: int, fps: float = 30.0) -> Motion:
   angles[:, anatomy.YAW] += rng.uniform(-np.pi, np.pi)
   local = anatomy.local_rotations(angles)
   points, world = anatomy.forward_kinematics(local)
-  transl = pelvis_path(points, world, track.lift, by_hands=hanging)
+  transl = pelvis_path(points, world, track.lift, 1 / fps, by_hands=hanging)
   pose = anatomy.rotation_vector(local)
   return Motion(pose.astype(np.float32), transl.astype(np.float32), fps)
 
@@ -53,13 +53,21 @@ def _act(rng: Generator, frames: int, fps: float) -> Track:
 
 
 def _habits(
-  rng: Generator, angles: Float[Array, "time 41"], dt: float
-) -> Float[Array, "time 41"]:
+  rng: Generator, angles: Float[Array, "time angles"], dt: float
+) -> Float[Array, "time angles"]:
   """Adds what no two people do alike: a posture, and never keeping quite still."""
   count = anatomy.NUM_ANGLES
   posture = rng.normal(0, _HABIT, count)
   posture[anatomy.YAW] = 0
-  rate, phase = rng.uniform(0.8, 5, count), rng.uniform(0, 2 * np.pi, count)
+  # Tilting the pelvis bends the small of the back, and neither legs nor chest.
+  tilt = rng.normal(0, np.radians(5))
+  posture[anatomy.PITCH] += tilt
+  posture[anatomy.BOW.start] -= tilt
+  anatomy.sides(posture)[:, anatomy.HIP.start] -= tilt
+  rate, phase = rng.uniform(0.8, 6, count), rng.uniform(0, 2 * np.pi, count)
   size = rng.normal(0, _RESTLESS, count)
   time = np.arange(len(angles)) * dt
-  return angles + posture + size * np.sin(time[:, None] * rate + phase)
+  angles = angles + posture + size * np.sin(time[:, None] * rate + phase)
+  hinges = anatomy.sides(angles)[..., (anatomy.ELBOW, anatomy.KNEE)]
+  anatomy.sides(angles)[..., (anatomy.ELBOW, anatomy.KNEE)] = np.clip(hinges, 0, 2.6)
+  return angles

@@ -22,7 +22,7 @@ _REACHES = ("hold", "forward", "overhead", "anywhere", "face", "across")
 
 
 def _stand(rng: Generator, pose: KeyPose) -> None:
-  pose.legs = rng.normal((2, 5, 8), (6, 4, 9), (2, 3))
+  pose.legs = rng.normal((2, 4, 4), (6, 4, 8), (2, 3))
   pose.knees = np.abs(rng.normal(6, 8, 2)) + 2
   pose.legs[:, 0] += pose.knees * 0.5
 
@@ -30,7 +30,7 @@ def _stand(rng: Generator, pose: KeyPose) -> None:
 def _wide(rng: Generator, pose: KeyPose) -> None:
   _stand(rng, pose)
   bend = rng.uniform(0, 60)
-  pose.legs += (bend * 0.6, rng.uniform(8, 28), rng.uniform(0, 30))
+  pose.legs += (bend * 0.6, rng.uniform(8, 28), rng.uniform(-5, 25))
   pose.knees += bend * 1.15
   shift = rng.normal(0, 20)  # One knee bends more than the other.
   pose.legs[:, 0] += np.clip((shift / 2, -shift / 2), -5, 20)
@@ -114,10 +114,11 @@ def _bend(rng: Generator, pose: KeyPose) -> None:
   if rng.random() < 0.5:
     _hands_to_legs(rng, pose)
   else:  # The arms hang from the bent trunk.
-    pose.hands = _hanging(rng, total)
+    pose.hands = hanging_hands(rng, total)
 
 
-def _hanging(rng: Generator, pitch: float) -> np.ndarray:
+def hanging_hands(rng: Generator, pitch: float) -> np.ndarray:
+  """Places of hands that hang from a trunk bent forward by `pitch`."""
   angle = np.radians(pitch + rng.normal(0, 20, 2))
   length = rng.uniform(0.6, 0.97, 2)
   outward = rng.normal(0.05, 0.15, 2)
@@ -199,16 +200,23 @@ def _crawl(rng: Generator, pose: KeyPose) -> None:
   pose.flat[:] = 0
   pose.ankles[:, 0] = rng.normal(-20, 20, 2)
   pose.hand_from = SHOULDER
-  pose.hands = _hanging(rng, 90.0)
+  pose.hands = hanging_hands(rng, 90.0)
   pose.poles = rng.normal((0.6, -0.6, -0.6), 0.25, (2, 3))
   pose.forearms = rng.normal((20, -45, 0), (25, 20, 8), (2, 3))
 
 
-def _lie(rng: Generator, pose: KeyPose) -> None:
-  face_up = rng.random() < 0.6
-  pose.pitch = rng.normal(-88 if face_up else 88, 6)
+def _supine(rng: Generator, pose: KeyPose) -> None:
+  pose.pitch = rng.normal(-88, 8)
+  _lie(rng, pose, rng.uniform(0, 100) if rng.random() < 0.5 else 5.0)
+
+
+def _prone(rng: Generator, pose: KeyPose) -> None:
+  pose.pitch = rng.normal(85, 8)
+  _lie(rng, pose, rng.uniform(-5, 10))
+
+
+def _lie(rng: Generator, pose: KeyPose, lift: float) -> None:
   pose.roll = rng.normal(0, 12)
-  lift = rng.uniform(0, 100) if face_up and rng.random() < 0.5 else rng.uniform(-5, 12)
   # In the upright frame the legs of somebody lying are level too.
   pose.legs = rng.normal((lift - pose.pitch, 8, 8), (8, 8, 12), (2, 3))
   pose.knees = np.abs(rng.normal(lift, 15, 2))
@@ -230,8 +238,10 @@ def _climb(rng: Generator, pose: KeyPose) -> None:
 
 def _hang(rng: Generator, pose: KeyPose) -> None:
   """From the hands: the legs dangle."""
-  pose.legs = rng.normal((12, 6, 6), (22, 7, 8), (2, 3))
-  pose.knees = np.abs(rng.normal(25, 30, 2))
+  lift = rng.normal(10, 18)
+  pose.legs = rng.normal((lift, 5, 5), (12, 7, 8), (2, 3))
+  bend = rng.uniform(0, 110)
+  pose.knees = np.abs(rng.normal(bend, 15, 2))
   pose.flat[:] = 0
   pose.ankles[:, 0] = rng.normal(-25, 12, 2)
   pose.pitch = rng.normal(5, 12)
@@ -257,10 +267,11 @@ def _leap(rng: Generator, pose: KeyPose) -> None:
 STANCES: dict[str, Callable[[Generator, KeyPose], None]] = {
   "stand": _stand, "wide": _wide, "stride": _stride, "squat": _squat, "lunge": _lunge,
   "one_leg": _one_leg, "kick": _kick, "bend": _bend, "chair": _chair, "floor": _floor,
-  "kneel": _kneel, "crawl": _crawl, "lie": _lie, "climb": _climb, "hang": _hang,
-  "leap": _leap,
+  "kneel": _kneel, "crawl": _crawl, "supine": _supine, "prone": _prone, "climb": _climb,
+  "hang": _hang, "leap": _leap,
 }  # fmt: skip
 # Those whose hands have their own places.
+_LYING = {"crawl", "supine", "prone"}
 _OWN_ARMS = {"bend", "chair", "floor", "crawl", "climb", "hang"}
 
 
@@ -268,7 +279,7 @@ def sample(rng: Generator, name: str) -> KeyPose:
   """A random key pose of one stance; either side may lead."""
   pose = KeyPose()
   STANCES[name](rng, pose)
-  set_torso(rng, pose, 0.5 if name in ("crawl", "lie") else 1.0)
+  set_torso(rng, pose, 0.5 if name in _LYING else 1.0)
   if name not in _OWN_ARMS:
     set_arms(rng, pose)
   _limit(pose)
@@ -289,6 +300,7 @@ def mirrored(pose: KeyPose) -> KeyPose:
     setattr(pose, name, getattr(pose, name)[::-1])
   pose.spine = pose.spine * (1, -1, -1)
   pose.neck = pose.neck * (1, -1, -1)
+  pose.bow = pose.bow * (1, -1, -1)
   return pose
 
 

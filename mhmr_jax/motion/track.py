@@ -1,6 +1,5 @@
 """A piece of procedural motion, how pieces are timed, joined and set on the ground."""
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from mhmr_jax.motion.anatomy import YAW, Array
 class Track(NamedTuple):
   """Angles (anatomy's) and metres that the body is lifted off the ground."""
 
-  angles: Float[Array, "time 41"]
+  angles: Float[Array, "time angles"]
   lift: Float[Array, "time"]
 
 
@@ -100,6 +99,7 @@ def pelvis_path(
   points: Float[Array, "time 24 3"],
   world: Float[Array, "time 24 3 3"],
   lift: Float[Array, "time"],
+  dt: float,
   by_hands: bool = False,
 ) -> Float[Array, "time 3"]:
   """The path on which what carries the body neither slides nor sinks.
@@ -111,6 +111,7 @@ def pelvis_path(
     points: joints from the pelvis.
     world: their rotations.
     lift: metres above where the lowest point would touch the ground (y = 0).
+    dt: seconds a frame.
     by_hands: the body hangs from its hands, which stay where they are.
   """
   touching = points[:, _JOINTS] + np.einsum("tkab,kb->tka", world[:, _JOINTS], _OFFSETS)
@@ -119,7 +120,7 @@ def pelvis_path(
     return path - path[0] * (1, 0, 1) + (0, 2.4, 0)
   height = touching[..., 1] - _RADII
   lowest = height.min(axis=1)
-  load = np.exp((lowest[:, None] - height) / 0.015)
+  load = np.exp((lowest[:, None] - height) / 0.01)
   load = load[1:] * load[:-1] + 1e-9
   load /= load.sum(axis=1, keepdims=True)
   step = -np.einsum("tk,tka->ta", load, np.diff(touching[..., ::2], axis=0))
@@ -128,17 +129,22 @@ def pelvis_path(
     at = np.flatnonzero(carried)
     every = np.arange(len(step))
     step = np.stack([np.interp(every, at, step[at, i]) for i in (0, 1)], axis=1)
+  step = _smooth(step, 0.05 / dt)
   path = np.zeros((len(points), 3))
   path[1:, ::2] = np.cumsum(step, axis=0)
-  path[:, 1] = _smooth(-lowest) + lift
+  path[:, 1] = _smooth(-lowest[:, None], 0.04 / dt)[:, 0] + lift
   return path
 
 
-@functools.cache
-def _kernel() -> Float[Array, "5"]:
-  return np.array([1.0, 3, 4, 3, 1]) / 12
-
-
-def _smooth(values: Float[Array, "time"]) -> Float[Array, "time"]:
-  padded = np.concatenate([values[:1], values[:1], values, values[-1:], values[-1:]])
-  return np.convolve(padded, _kernel(), "valid")
+def _smooth(
+  values: Float[Array, "time dims"], width: float
+) -> Float[Array, "time dims"]:
+  """Weighs neighbours by a Gaussian, `width` frames wide."""
+  if not len(values):
+    return values
+  reach = int(np.ceil(2.5 * width))
+  kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+  kernel /= kernel.sum()
+  padded = np.pad(values, ((reach, reach), (0, 0)), "edge")
+  windows = np.lib.stride_tricks.sliding_window_view(padded, len(kernel), axis=0)
+  return windows @ kernel
