@@ -2,12 +2,14 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from mhmr_jax.batch import Array
 
 
 def draw(
   keypoints: Float[Array, "*batch points 3"], size: int, sigma: float
-) -> Float[Array, "*batch size size points"]:
+) -> Float[jax.Array, "*batch size size points"]:
   """Draws one Gaussian a point, as high as the point's score.
 
   The Gaussian is separable, so each plane is the outer product of a row and a
