@@ -72,8 +72,8 @@ class KeypointNoise:
   offset: float = 0.008
   width: float = 0.1
   jitter: float = 0.007
-  correlation: float = 0.8
-  flicker: float = 0.003
+  correlation: float = 0.9
+  flicker: float = 0.0025
   speed: float = 0.15
   occluded: float = 2.5
   quality: float = 0.4
