@@ -58,8 +58,10 @@ class Appearance(NamedTuple):
     values = np.append(self.texels, self.light.shade(normals), 1)
     seen = fragments.interpolate(values)
     row, column = seen[:, :2].astype(np.int32).T & (_TILE - 1)
-    region = self.region[fragments.nearest()]
-    return self.tiles[region, row, column] * seen[:, 2:]
+    region = self.region.take(fragments.nearest())
+    # As tiles[region, row, column], but four times as fast.
+    texel = (region * _TILE + row) * _TILE + column
+    return self.tiles.reshape(-1, 3).take(texel, axis=0) * seen[:, 2:]
 
 
 def sample(rng: Rng, body_map: regions.BodyMap) -> Appearance:

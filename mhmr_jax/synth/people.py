@@ -90,8 +90,7 @@ class Actor:
       self._layer(surface[t], following, posed.normals[t], look, path.intrinsics, size)
       for t, following in enumerate([*surface[1:], surface[-1]])
     ]
-    vertices = path.to_camera(posed.vertices)
-    keypoints = np.stack([body.keypoint_regressor @ frame for frame in vertices])
+    keypoints = np.stack([body.keypoint_regressor @ frame for frame in posed.vertices])
     person = Person(
       layers=layers,
       camera=path,
@@ -103,7 +102,7 @@ class Actor:
       keypoints_image=np.zeros((len(layers), 17, 3), np.float32),
       visibility=np.zeros((len(layers), 24), np.float32),
     )
-    self._see(person, keypoints, size)
+    self._see(person, path.to_camera(keypoints), size)
     return person
 
   def _layer(

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import sparse
 
 # Metres. The rasteriser does not clip: triangles that come nearer are left out.
 NEAR = 0.1
@@ -54,7 +55,17 @@ class Fragments(NamedTuple):
     self, values: Float[np.ndarray, "V channels"]
   ) -> Float[np.ndarray, "n channels"]:
     """Values of the vertices at the samples."""
-    return np.einsum("nk,nkc->nc", self.barycentric, values[self.corners])
+    count = len(self.row)
+    # Four times as fast as to gather the corners' values and add them up.
+    weights = sparse.csr_array(
+      (
+        self.barycentric.ravel(),
+        self.corners.ravel(),
+        np.arange(0, 3 * count + 1, 3, dtype=np.int32),
+      ),
+      shape=(count, len(values)),
+    )
+    return weights @ values
 
   def nearest(self) -> Int[np.ndarray, "n"]:
     """The vertex that each sample is nearest to."""
@@ -125,11 +136,14 @@ class Mesh:
     row, column = np.nonzero(number)
     if not len(row):
       return None
-    corners = self._faces[number[row, column].astype(np.int32) - 1]
+    seen = number[row, column].astype(np.int32) - 1
+    corners = self._faces.take(seen, axis=0)
     place_u = column.astype(np.float32) / 2 + window.x0
     place_v = row.astype(np.float32) / 2 + window.y0
     barycentric = _barycentric(
-      u[corners] - place_u[:, None], v[corners] - place_v[:, None], z[corners]
+      u.take(corners) - place_u[:, None],
+      v.take(corners) - place_v[:, None],
+      z.take(corners),
     )
     return Fragments(window, row, column, corners, barycentric)
 
@@ -156,7 +170,7 @@ class Mesh:
     own[:, 0] = (2 * (u - window.x0) + np.float32(0.5 - columns / 2)) * scale
     own[:, 1] = (2 * (v - window.y0) + np.float32(0.5 - rows / 2)) * -scale
     own[:, 2] = -z
-    placed[len(z) :] = own[self._doubled]
+    placed[len(z) :] = own.take(self._doubled, axis=0)
     seen = np.zeros((rows, columns, 3), np.float32)
     cv2.triangleRasterize(
       placed,
