@@ -14,6 +14,8 @@ from mhmr_jax.motion.gaits import gait
 from mhmr_jax.motion.poses import Generator, KeyPose
 from mhmr_jax.motion.track import Track, flow, glide
 
+Action = Callable[[Generator, int, float], Track]
+
 _TRUNK = [anatomy.PITCH, anatomy.ROLL, 3, 4, 5, *range(9, 18)]
 _NECK = [6, 7, 8, *range(18, 24)]
 _LEGS = [
@@ -76,7 +78,7 @@ def _pace(rng: Generator) -> float:
   return float(np.clip(rng.lognormal(-0.25, 0.45), 0.3, 2.5))
 
 
-def strung(names: Sequence[str]) -> "Action":
+def strung(names: Sequence[str]) -> Action:
   """Key poses of these stances, one after the other."""
 
   def action(rng: Generator, frames: int, dt: float) -> Track:
@@ -94,7 +96,7 @@ def strung(names: Sequence[str]) -> "Action":
   return action
 
 
-def repeated(names: Sequence[str], mirrored: float) -> "Action":
+def repeated(names: Sequence[str], mirrored: float) -> Action:
   """To and fro between two key poses, or (part `mirrored`) a pose and its mirror."""
 
   def action(rng: Generator, frames: int, dt: float) -> Track:
@@ -118,7 +120,7 @@ def repeated(names: Sequence[str], mirrored: float) -> "Action":
   return action
 
 
-def planted(mood: str) -> "Action":
+def planted(mood: str) -> Action:
   """Both feet stay where they are: legs by inverse kinematics under a moving trunk."""
 
   def action(rng: Generator, frames: int, dt: float) -> Track:
@@ -191,9 +193,11 @@ def _guard(rng: Generator, keys: Sequence[KeyPose]) -> None:
 
 
 def _plant(
-  rng: Generator, angles: Float[Array, "time angles"], place: Float[Array, "time 3"],
+  rng: Generator,
+  angles: Float[Array, "time angles"],
+  place: Float[Array, "time 3"],
   wide: bool,
-) -> None:  # fmt: skip
+) -> None:
   """Writes the legs so that both feet stay on the ground, level where ankles allow."""
   leg = anatomy.leg()
   length = np.linalg.norm(leg.upper) + np.linalg.norm(leg.lower)
@@ -298,8 +302,6 @@ def step_turn(rng: Generator, frames: int, dt: float) -> Track:
   track.angles[:, anatomy.YAW] += rate * np.arange(frames) * dt
   return track
 
-
-Action = Callable[[Generator, int, float], Track]
 
 _UPRIGHT = ("stand", "wide", "stride", "one_leg", "lunge", "bend", "squat")
 _LOW = ("squat", "kneel", "floor", "chair", "lunge", "crawl")

@@ -45,7 +45,7 @@ def open_motions(path: str) -> MotionSource:
   Raises:
     InputError: the folder holds no motion.
   """
-  return _Files(pathlib.Path(path)) if path else _Procedural()
+  return _Files(pathlib.Path(path).expanduser()) if path else _Procedural()
 
 
 def _check_split(name: str) -> None:

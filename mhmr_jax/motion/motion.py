@@ -27,8 +27,9 @@ class Motion:
     return len(self.pose)
 
   def slice(self, start: int, stop: int) -> "Motion":
-    """The frames from `start` up to `stop`."""
-    return Motion(self.pose[start:stop], self.transl[start:stop], self.fps)
+    """A copy of the frames from `start` up to `stop`."""
+    pose, transl = self.pose[start:stop].copy(), self.transl[start:stop].copy()
+    return Motion(pose, transl, self.fps)
 
 
 def resample(motion: Motion, fps: float) -> Motion:

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from mhmr_jax.motion import anatomy
 from mhmr_jax.motion.anatomy import Array
@@ -163,7 +163,7 @@ def solve_arms(
   angles: Float[Array, "poses angles"],
   hands: Float[Array, "poses 2 3"],
   poles: Float[Array, "poses 2 3"],
-  hand_from: Float[Array, "poses"],
+  hand_from: Int[Array, "poses"],
   forearms: Float[Array, "poses 2 3"],
 ) -> None:
   """Writes the angles of the arms: raised hands take the shoulder with them."""
@@ -193,7 +193,7 @@ def solve_arms(
 def _from_landmark(
   angles: Float[Array, "poses angles"],
   place: Float[Array, "poses 2 3"],
-  hand_from: Float[Array, "poses"],
+  hand_from: Int[Array, "poses"],
 ) -> Float[Array, "poses 2 3"]:
   """From an offset to a leg's joint, to one from the resting shoulder."""
   upright = angles.copy()

@@ -239,6 +239,20 @@ def test_a_small_file_turns_the_joints_it_names(tmp_path):
   np.testing.assert_allclose(arm / np.linalg.norm(arm), [0, -1, 0], atol=1e-5)
 
 
+def test_a_forearm_twisted_all_the_way_round_never_jumps(tmp_path):
+  bones = {**_BONES, "lwrist": ("lradius", "1 0 0", "rx")}
+  frames = [{"root": "0 0 0 0 0 0", "lwrist": str(3 * i)} for i in range(121)]
+  motion = cmu.read(*_write_pair(tmp_path, frames, bones), fps=120.0)
+  elbow, wrist = (Rotation.from_rotvec(motion.pose[:, joint]) for joint in (18, 20))
+  for joint in (elbow, elbow * wrist):
+    assert np.degrees((joint[:-1].inv() * joint[1:]).magnitude()).max() < 3.1
+  hand = elbow * wrist
+  np.testing.assert_allclose(
+    hand[0].inv().apply(hand[30].apply([0, 0, 1])), [0, -1, 0], atol=0.1
+  )
+  assert 20 < np.degrees((elbow[0].inv() * elbow[20]).magnitude()) < 30  # Of 60.
+
+
 _GOOD = {"root": "0 0 0 0 0 0", "ltibia": "10"}
 
 

@@ -38,3 +38,5 @@ def test_a_slice_keeps_the_rate():
   part = motion.slice(2, 5)
   assert (len(part), part.fps) == (3, 30.0)
   np.testing.assert_array_equal(part.transl, motion.transl[2:5])
+  part.transl[:] = 9  # Its own, not the cached motion's.
+  assert motion.transl.max() < 9
