@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -51,7 +52,9 @@ def _prediction(clips, error, seed=1):
   pose = np.concatenate([clip["pose"] for clip in clips])
   pose = pose + rng.normal(0, error, pose.shape).astype(np.float32)
   betas = np.repeat([clip["betas"] for clip in clips], LENGTHS, axis=0)
-  return np.asarray(rotations.axis_angle_to_matrix(pose)), betas + np.float32(error)
+  return np.asarray(
+    rotations.axis_angle_to_matrix(jnp.asarray(pose))
+  ), betas + np.float32(error)
 
 
 def _aligned(points, target):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax import checkpoints, sequences, sharding, train_step
+from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.models import motion_hmr
 from tests import tiny
 
@@ -38,7 +39,8 @@ def _clip(number, length):
 
 @pytest.fixture(scope="module")
 def source():
-  return [_clip(number, length) for number, length in enumerate(LENGTHS)]
+  clips = [_clip(number, length) for number, length in enumerate(LENGTHS)]
+  return ClipSource("made", clips, "/made")
 
 
 def _config(tmp_path, window):
@@ -75,11 +77,11 @@ def test_chunks_equal_the_whole(tmp_path, variables, source, monkeypatch):
 def test_state_matters_and_flows_forward_only(tmp_path, variables, source):
   config = _config(tmp_path, 4)
   before = _predict(config, variables, source)
-  changed = [dict(clip) for clip in source]
+  changed = [dict(source[index]) for index in range(len(source))]
   points = changed[1]["keypoints_image"].copy()
   points[5, 2:] = 20  # In the second chunk.
   changed[1]["keypoints_image"] = points
-  after = _predict(config, variables, changed)
+  after = _predict(config, variables, ClipSource("made", changed, "/made"))
   np.testing.assert_array_equal(before[0].betas, after[0].betas)
   np.testing.assert_allclose(before[1].betas[:5], after[1].betas[:5], atol=1e-6)
   assert np.abs(before[1].betas[8:] - after[1].betas[8:]).max() > 1e-6

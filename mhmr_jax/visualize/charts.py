@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 COLOURS = ("#1b4f8a", "#b3541e", "#3b7a57", "#6b4c8a", "#8a7a1b", "#555555")
-_WIDTH, _HEIGHT = 480, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 40
+_WIDTH, _HEIGHT = 480.0, 260.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 12.0, 10.0, 40.0
 _MOST_POINTS = 300
 
 
@@ -49,10 +49,10 @@ def sorted_bars(
   y_axis = _Axis(0.0, float(highest), _HEIGHT - _BOTTOM, _TOP).rounded()
   parts = _frame(x_axis, y_axis, x_label, y_label, [])
   width = x_axis(1.0) - x_axis(0.0)
-  for index, value in enumerate(ordered):
+  for index, value in enumerate(ordered.tolist()):
     top = y_axis(value)
     parts.append(
-      f'<rect x="{x_axis(index):.2f}" y="{top:.1f}" '
+      f'<rect x="{x_axis(float(index)):.2f}" y="{top:.1f}" '
       f'width="{max(width * 0.82, 0.5):.2f}" height="{y_axis(0.0) - top:.1f}" '
       f'fill="{COLOURS[0]}"/>'
     )
@@ -163,7 +163,7 @@ def _legend(names: Sequence[str]) -> str:
 
 def _svg(parts: Sequence[str], label: str) -> str:
   return (
-    f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+    f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
     f'aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
   )
 

@@ -21,7 +21,7 @@ from mhmr_jax.sequences import SequencePrediction
 from mhmr_jax.visualize import overlay, panels
 from mhmr_jax.visualize.report import Picture, Pictures
 
-Image = UInt8[np.ndarray, "height width 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
 
 _PREDICTION = (122, 168, 214)
 _TRUTH = (206, 184, 140)
@@ -101,7 +101,9 @@ class Gallery:
     placed, intrinsics = panels.weak_perspective_view(
       predicted, said.camera[frame], size
     )
-    truth_matrices = np.asarray(rotations.axis_angle_to_matrix(clip["pose"][frame]))
+    truth_matrices = np.asarray(
+      rotations.axis_angle_to_matrix(jnp.asarray(clip["pose"][frame]))
+    )
     truth = self._pelvis_relative(truth_matrices, clip["betas"])
     truth_placed = truth + clip["joints_camera"][frame, 0]
     truth_intrinsics = panels.crop_intrinsics(clip["intrinsics"], box, size)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-Image = UInt8[np.ndarray, "height width 3"]
+Image = UInt8[np.ndarray, "_ _ 3"]
 
 # Focal length in crop widths: a metre of depth then changes size by about 1%.
 _LONG_FOCAL = 100.0

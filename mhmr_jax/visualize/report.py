@@ -47,7 +47,7 @@ class Pictures(NamedTuple):
   worst: Sequence[Picture]
 
 
-def read_history(path: Path) -> list[dict[str, float]]:
+def read_history(path: Path) -> list[dict[str, Any]]:
   """Reads the JSON lines that training wrote; no file is an empty history."""
   if not path.exists():
     return []
@@ -69,7 +69,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 def render(
   results: Mapping[str, Any],
-  history: Sequence[Mapping[str, float]],
+  history: Sequence[Mapping[str, Any]],
   pictures: Pictures,
   loss_terms: Sequence[str] = (),
 ) -> str:
@@ -147,7 +147,7 @@ def _score_notes(results: Mapping[str, Any]) -> str:
 
 
 def _training_charts(
-  history: Sequence[Mapping[str, float]], loss_terms: Sequence[str]
+  history: Sequence[Mapping[str, Any]], loss_terms: Sequence[str]
 ) -> str:
   if not history:
     return "<p>The workdir holds no training history.</p>"

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import smpl
+from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.sequences import SequencePrediction
 from mhmr_jax.visualize import gallery
 from tests import tiny
@@ -67,7 +68,8 @@ def shown(tmp_path_factory):
     )
   ]
   config = tiny.config(tmp_path_factory.mktemp("data"))
-  return gallery.Gallery(body, config, clips, [_exact(c) for c in clips], rows)
+  source = ClipSource("made", clips, "/made")
+  return gallery.Gallery(body, config, source, [_exact(c) for c in clips], rows)
 
 
 def test_exact_prediction_lies_on_the_truth(shown):
