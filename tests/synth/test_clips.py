@@ -83,13 +83,15 @@ def test_the_first_flow_is_zero_and_dis_agrees_with_the_others(made):
 def test_the_flow_carries_the_mask_along(made):
   for clip in made:
     for t in range(1, SPEC.frames):
-      before, mask = _image(clip["mask"][t - 1]) > 0, _image(clip["mask"][t]) > 0
+      before, mask = _image(clip["mask"][t - 1]) > 0, _image(clip["mask"][t])
+      # Points on the outline may end up a pixel beside those whose centre is seen.
+      mask = cv2.dilate(mask, np.ones((3, 3))) > 0
       flow = images.decode_png(clip["flow"][t])
       row, column = np.nonzero(before)
       x, y = (np.stack([column, row]) + 0.5 + flow[row, column].T).astype(int)
       inside = (x >= 0) & (x < 128) & (y >= 0) & (y < 128)
       if inside.sum() > 50:
-        assert mask[y[inside], x[inside]].mean() > 0.93
+        assert mask[y[inside], x[inside]].mean() > 0.98
 
 
 def test_a_clip_depends_on_seed_split_and_index_alone(maker, made):
