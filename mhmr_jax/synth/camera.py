@@ -92,6 +92,8 @@ def _sample_shot(rng: Rng, size: int) -> _Shot:
     offset=rng.uniform(-0.5, 0.5, 2) * max(0.12, 1 - fill),
     roll=np.radians(rng.normal(0, 2.5 if rng.random() < 0.9 else 12)),
   )
+  if rng.random() < 0.25:  # A locked tripod.
+    return dataclasses.replace(shot, pan=0.0, walk=0.0)
   if rng.random() < 0.4:
     shot.orbit = np.radians(rng.normal(0, 12))
   if rng.random() < 0.4:
