@@ -68,9 +68,9 @@ def sample(rng: Rng, body_map: regions.BodyMap) -> Appearance:
   """Draws a person's looks."""
   region = regions.dress(body_map, _sample_outfit(rng))
   tiles = np.empty((len(Region), _TILE, _TILE, 3), np.float32)
-  skin = _between(rng, _SKIN, spread=6)
+  skin = _between(rng, _SKIN, spread=6.0)
   tiles[Region.SKIN] = _grainy(rng, skin, 0.1, persistence=0.5)
-  tiles[Region.HAIR] = _grainy(rng, _between(rng, _HAIR, spread=8), 0.35, 0.9)
+  tiles[Region.HAIR] = _grainy(rng, _between(rng, _HAIR, spread=8.0), 0.35, 0.9)
   for garment in (Region.TOP, Region.BOTTOM, Region.SHOES):
     tiles[garment] = 255 * textures.cloth(rng, _TILE)
   if rng.random() < 0.15:  # A dress, an overall, a tracksuit.

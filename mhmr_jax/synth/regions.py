@@ -72,8 +72,8 @@ class BodyMap(NamedTuple):
 
 def map_body(body: skinning.Body) -> BodyMap:
   """Measures a body's template."""
-  vertices = np.asarray(body.model.v_template)
-  joints = np.asarray(body.model.joint_template)
+  vertices = body.v_template
+  joints = body.joint_template
   part = body.part
   x, y, z = vertices.T
   on_arm, on_leg = np.isin(part, _ARMS), np.isin(part, _LEGS)

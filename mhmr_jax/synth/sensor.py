@@ -4,7 +4,7 @@ import dataclasses
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 
 Rng = np.random.Generator
 
@@ -16,8 +16,9 @@ class Sensor:
   gain: Float[np.ndarray, "time 3"]  # Exposure times white balance, over time.
   contrast: float
   blur: float  # Standard deviation in pixels.
-  noise: Float[np.ndarray, "2*size 2*size 3"]  # Grey levels; each frame cuts a part.
-  corner: Float[np.ndarray, "time 2"]  # Of that part.
+  # Grey levels, over twice the frame's height and width: each frame cuts a part.
+  noise: Float[np.ndarray, "rows columns 3"]
+  corner: Int[np.ndarray, "time 2"]  # Of that part.
 
   def record(
     self, time: int, image: Float[np.ndarray, "size size 3"]

@@ -9,7 +9,6 @@ import functools
 import pathlib
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
@@ -28,31 +27,28 @@ class PosedBody(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Body:
-  """A body model as NumPy arrays, with what rendering derives from it once."""
+  """`SmplModel`'s arrays for NumPy, with what rendering derives from them once."""
 
-  model: smpl.SmplModel
-
-  @functools.cached_property
-  def faces(self) -> Int[np.ndarray, "F 3"]:
-    """Vertices of each triangle."""
-    return np.asarray(self.model.faces)
+  v_template: Float[np.ndarray, "V 3"]
+  shapedirs: Float[np.ndarray, "V 3 10"]
+  posedirs: Float[np.ndarray, "V 3 P"]
+  weights: Float[np.ndarray, "V 24"]
+  faces: Int[np.ndarray, "F 3"]
+  joint_template: Float[np.ndarray, "24 3"]
+  joint_shapedirs: Float[np.ndarray, "24 3 10"]
+  keypoint_regressor: sparse.csr_array  # COCO-17 from the vertices [17, V].
 
   @functools.cached_property
   def part(self) -> Int[np.ndarray, "V"]:
     """The joint that moves each vertex most."""
-    return np.asarray(self.model.weights).argmax(1)
-
-  @functools.cached_property
-  def keypoint_regressor(self) -> sparse.csr_array:
-    """COCO-17 from the vertices [17, V]."""
-    return sparse.csr_array(np.asarray(self.model.keypoint_regressor))
+    return self.weights.argmax(1)
 
   @functools.cached_property
   def _faces_of_vertex(self) -> sparse.csr_array:
     count = len(self.faces)
     rows = self.faces.T.ravel()
     columns = np.tile(np.arange(count), 3)
-    shape = (len(self.model.v_template), count)
+    shape = (len(self.v_template), count)
     return sparse.csr_array((np.ones(3 * count, np.float32), (rows, columns)), shape)
 
   def rest_normals(
@@ -66,12 +62,11 @@ class Body:
 
   def shaped(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "V 3"]:
     """The vertices of the rest pose."""
-    return np.asarray(self.model.v_template + self.model.shapedirs @ betas)
+    return self.v_template + self.shapedirs @ betas
 
   def rest_joints(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "24 3"]:
     """The joints of the rest pose."""
-    model = self.model
-    return np.asarray(model.joint_template + model.joint_shapedirs @ betas)
+    return self.joint_template + self.joint_shapedirs @ betas
 
   def pose(
     self,
@@ -85,15 +80,14 @@ class Body:
     rest = self.rest_joints(betas)
     global_R, joints = _kinematic_chain(R, rest)
     shaped = self.shaped(betas)
-    weights = np.asarray(self.model.weights)
     shift = joints - np.einsum("tjik,jk->tji", global_R, rest)
     # A vertex is sum_j w_j (R_j v + t_j): one matrix product over (joint, [v, 1]).
     homogeneous = np.append(shaped, np.ones((len(shaped), 1), np.float32), 1)
     transform = np.concatenate([global_R, shift[..., None]], -1)
-    vertices = _blend(weights, homogeneous, transform)
-    if self.model.posedirs.shape[-1]:
+    vertices = _blend(self.weights, homogeneous, transform)
+    if self.posedirs.shape[-1]:
       vertices += self._pose_offsets(R, global_R)
-    normals = _blend(weights, self.rest_normals(shaped), global_R)
+    normals = _blend(self.weights, self.rest_normals(shaped), global_R)
     return PosedBody(vertices + transl[:, None], normals, joints + transl[:, None])
 
   def _pose_offsets(
@@ -103,8 +97,8 @@ class Body:
   ) -> Float[np.ndarray, "time V 3"]:
     """The pose blend shapes, turned with the skin."""
     feature = (R[:, 1:] - np.eye(3, dtype=np.float32)).reshape(len(R), -1)
-    offsets = np.tensordot(feature, np.asarray(self.model.posedirs), (1, 2))
-    blended = np.tensordot(np.asarray(self.model.weights), global_R, (1, 1))
+    offsets = np.tensordot(feature, self.posedirs, (1, 2))
+    blended = np.tensordot(self.weights, global_R, (1, 1))
     return np.einsum("vtik,tvk->tvi", blended, offsets)
 
 
@@ -115,7 +109,11 @@ def load(path: str | pathlib.Path | None = None) -> Body:
   Raises:
     InputError: as `smpl.load` does.
   """
-  return Body(jax.tree.map(np.asarray, smpl.load(path or None)))
+  model = smpl.load(path or None)
+  names = [field.name for field in dataclasses.fields(Body)]
+  arrays = {name: np.asarray(getattr(model, name)) for name in names}
+  arrays["keypoint_regressor"] = sparse.csr_array(arrays["keypoint_regressor"])
+  return Body(**arrays)
 
 
 def _kinematic_chain(

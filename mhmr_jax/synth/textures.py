@@ -128,7 +128,7 @@ def _draw_object(
     return
   _fill(canvas, centre + _SQUARE * half @ axes, fill)
   if kind > 0.75 and radius > 6:
-    fill = (*colours[rng.integers(len(colours))].tolist(), 50.0)
+    fill = (*colours[rng.integers(len(colours))].astype(float).tolist(), 50.0)
     rows, columns = rng.integers(1, 6, 2)
     cell = half / [columns, rows] * rng.uniform(0.4, 0.8)
     for row, column in np.ndindex(rows, columns):

@@ -72,7 +72,7 @@ def of_keypoints(joints: Points) -> Points:
 
 def _thickness(body: skinning.Body, joint: int) -> float:
   """From the joint to the skin around it, across the bone, at its widest."""
-  rest = np.asarray(body.model.joint_template)
+  rest = body.joint_template
   children = [c for c, p in enumerate(body_joints.SMPL_PARENTS) if p == joint]
   if joint in _TRUNK:
     on_part = np.isin(body.part, _TRUNK)
@@ -82,7 +82,7 @@ def _thickness(body: skinning.Body, joint: int) -> float:
     parent = body_joints.SMPL_PARENTS[joint]
     bone = rest[children[0]] - rest[joint] if children else rest[joint] - rest[parent]
     bone = bone / np.linalg.norm(bone)
-  offset = np.asarray(body.model.v_template)[on_part] - rest[joint]
+  offset = body.v_template[on_part] - rest[joint]
   along = offset @ bone
   across = np.linalg.norm(offset - along[:, None] * bone, axis=1)
   near = np.abs(along) <= max(0.04, np.abs(along).min())

@@ -43,7 +43,7 @@ def test_other_images_are_refused(image):
 
 def test_colour_wheel():
   flow = np.array([[0, 0], [2, 0], [-2, 0], [1, 0]], np.float32)
-  colours = images.colour(flow, maximum=2)
+  colours = images.colour(flow, maximum=2.0)
   np.testing.assert_array_equal(colours[0], [255, 255, 255])
   np.testing.assert_array_equal(colours[1], [255, 0, 0])
   np.testing.assert_array_equal(colours[2], [0, 255, 255])

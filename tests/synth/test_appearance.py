@@ -32,7 +32,7 @@ def test_clothes_lie_where_they_should(body, body_map):
   assert (region[part["spine2"]] == Region.TOP).all()
   assert (region[part["left_knee"]] == Region.BOTTOM).mean() > 0.8
   assert (region[part["left_foot"] | part["right_foot"]] == Region.SHOES).all()
-  height = np.asarray(body.model.v_template)[:, 1]
+  height = body.v_template[:, 1]
   hair = region == Region.HAIR
   assert height[hair].min() > height[part["neck"]].min()
   assert hair[height.argmax()]
@@ -50,7 +50,7 @@ def test_sleeves_and_trousers_have_lengths(body, body_map):
 
 def test_the_face_is_in_front_and_left_free(body, body_map):
   region = regions.dress(body_map, _outfit(hairline=0.5, long_hair=True))
-  depth = np.asarray(body.model.v_template)[:, 2]
+  depth = body.v_template[:, 2]
   head = body.part == joints.SMPL_JOINTS.index("head")
   for feature in (Region.EYES, Region.LIPS):
     assert (region == feature).sum() >= 2

@@ -1,4 +1,7 @@
+import concurrent.futures
+
 import cv2
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -52,7 +55,8 @@ def test_labels_agree_with_the_body_layer(made):
   model = smpl.load()
   for clip in made:
     betas = np.tile(clip["betas"], (8, 1))
-    vertices, joints = smpl.forward(model, clip["pose"], betas, clip["transl"])
+    inputs = map(jnp.asarray, (clip["pose"], betas, clip["transl"]))
+    vertices, joints = smpl.forward(model, *inputs)
     np.testing.assert_allclose(joints, clip["joints_camera"], atol=1e-4)
     keypoints = np.einsum("kv,tvc->tkc", model.keypoint_regressor, vertices)
     projected = keypoints @ clip["intrinsics"].T
@@ -134,3 +138,20 @@ def test_a_video_behind_marks_the_backgrounds_flow_unknown(tmp_path):
   assert skipped == ()
   valid = _image(clip["flow"][2])[..., 0]
   np.testing.assert_array_equal(valid * 255, _image(clip["mask"][1]))
+
+
+def test_unreadable_backgrounds_are_counted_and_named_once(tmp_path, caplog):
+  for i in range(8):
+    cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((80, 80, 3), 30 * i, np.uint8))
+    (tmp_path / f"torn{i}.jpg").write_bytes(b"no picture")
+  spec = clips.ClipSpec(seed=0, frames=2, size=64, backgrounds=str(tmp_path))
+  with concurrent.futures.ThreadPoolExecutor(1) as pool, caplog.at_level("WARNING"):
+    made = list(clips.generate(pool, spec, "train", 12, ahead=3))
+  assert [index for index, _ in made] == list(range(12))
+  assert [clip["sequence"] for _, clip in made][5] == "train_000005"
+  (line,) = [r.getMessage() for r in caplog.records if "passed over" in r.getMessage()]
+  assert str(tmp_path) in line
+  named = line.rpartition(": ")[2].split(", ")
+  assert line.startswith(f"{len(named)} files of")
+  assert named == sorted(set(named))
+  assert all(name.startswith("torn") for name in named)
