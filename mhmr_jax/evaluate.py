@@ -12,7 +12,7 @@ import pathlib
 from typing import Any, cast
 
 import numpy as np
-from absl import flags, logging
+from absl import flags
 from jax.sharding import Mesh
 from tqdm import tqdm
 
@@ -24,16 +24,6 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.sequences import SequencePrediction
 from mhmr_jax.visualize import gallery, report
 
-# The other programs name these flags too, and one process may import several.
-_WORKDIR = flags.DEFINE_string(
-  "workdir", None, "The trained run to evaluate.", allow_override=True
-)
-_OUT = flags.DEFINE_string(
-  "out",
-  None,
-  "Where the results go; by default evaluation/DATASET in the workdir.",
-  allow_override=True,
-)
 _DATASET = flags.DEFINE_string(
   "dataset", None, f"What to evaluate on: {', '.join(sources.NAMES)}."
 )
@@ -149,15 +139,13 @@ def _not_writable(path: pathlib.Path, error: OSError) -> InputError:
 def main(argv: list[str]) -> None:
   """Reads the flags, evaluates, and writes the results."""
   del argv
-  for flag in (_WORKDIR, _DATASET):
-    program.require(flag)
-  # TFDS warns of every configuration that is not built in, Orbax of much else.
-  logging.set_verbosity(logging.ERROR)
+  workdir = program.path_of(program.WORKDIR)
+  program.require(_DATASET)
   check_protocol(_PROTOCOL.value)
-  workdir = pathlib.Path(str(_WORKDIR.value)).expanduser().absolute()
   dataset = str(_DATASET.value)
-  out = pathlib.Path(_OUT.value or workdir / "evaluation" / dataset)
-  out = out.expanduser().absolute()
+  out = workdir / "evaluation" / dataset
+  if program.OUT.value is not None:
+    out = program.path_of(program.OUT)
   config, variables, step = checkpoints.restore_for_inference(workdir)
   history = report.read_history(workdir / "metrics.jsonl")
   source = sources.open_source(config, _SPLIT.value, dataset)

@@ -25,13 +25,6 @@ from mhmr_jax.keypoints import formats, tracking
 from mhmr_jax.placement import Motion
 from mhmr_jax.visualize import overlay
 
-# The other programs name these flags too, and one process may import several.
-_WORKDIR = flags.DEFINE_string(
-  "workdir", None, "The trained run to predict with.", allow_override=True
-)
-_OUT = flags.DEFINE_string(
-  "out", None, "Folder for prediction.npz and overlay.mp4.", allow_override=True
-)
 _VIDEO = flags.DEFINE_string("video", None, "The video file.")
 _KEYPOINTS = flags.DEFINE_string(
   "keypoints", None, "The people's 2D keypoints in the video: a file or a folder."
@@ -209,14 +202,11 @@ def _write(
 def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
-  for flag in (_WORKDIR, _VIDEO, _OUT):
-    program.require(flag)
+  workdir, video_path, out = map(
+    program.path_of, (program.WORKDIR, _VIDEO, program.OUT)
+  )
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  workdir, video_path, out = (
-    pathlib.Path(str(flag.value)).expanduser().absolute()
-    for flag in (_WORKDIR, _VIDEO, _OUT)
-  )
   with _folder(out):
     motion = predict(
       workdir,

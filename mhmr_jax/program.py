@@ -1,12 +1,19 @@
 """How every program starts, and how it ends on bad input."""
 
+import logging as python_logging
+import pathlib
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from mhmr_jax.errors import InputError
+
+WORKDIR = flags.DEFINE_string(
+  "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
+)
+OUT = flags.DEFINE_string("out", None, "The folder that results go to.")
 
 
 def run(main: Callable[[list[str]], Any]) -> None:
@@ -15,6 +22,8 @@ def run(main: Callable[[list[str]], Any]) -> None:
   def guarded(argv: list[str]) -> int:
     if len(argv) > 1:
       return _fail(f"Unexpected argument {argv[1]!r}: every option starts with --.")
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().addFilter(_ours_or_errors)
     try:
       main(argv)
     except InputError as error:
@@ -38,6 +47,18 @@ def require(flag: flags.FlagHolder) -> None:
   """Raises InputError unless the flag was given."""
   if flag.value is None:
     raise InputError(f"--{flag.name} is missing: {flags.FLAGS[flag.name].help}")
+
+
+def path_of(flag: flags.FlagHolder) -> pathlib.Path:
+  """The path that a flag names; InputError unless it was given."""
+  require(flag)
+  return pathlib.Path(str(flag.value)).expanduser().absolute()
+
+
+def _ours_or_errors(record: python_logging.LogRecord) -> bool:
+  """Keeps libraries' running commentary out of what the user reads."""
+  ours = any(name in record.pathname for name in ("mhmr_jax", "data_builders"))
+  return ours or record.levelno >= python_logging.ERROR
 
 
 def _message(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import grain.experimental
 import jax
-from absl import flags, logging
+from absl import logging
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, config_flags
 
@@ -27,7 +27,6 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.train_step import TrainState
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to run.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where checkpoints and metrics go.")
 
 
 def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
@@ -142,10 +141,8 @@ def _loop(
 def main(argv: list[str]) -> None:
   """Reads the flags and trains."""
   del argv
-  for flag in (_CONFIG, _WORKDIR):
-    program.require(flag)
-  logging.set_verbosity(logging.INFO)
-  workdir = pathlib.Path(str(_WORKDIR.value)).expanduser().absolute()
+  program.require(_CONFIG)
+  workdir = program.path_of(program.WORKDIR)
   train(_CONFIG.value, workdir)
   print(f"trained: {workdir}")
 

@@ -58,7 +58,7 @@ class InputSpec:
     """The clip's keypoints as a detector would report them, [T, 17, 3]."""
     if self.noise is None:
       return clip["keypoints_image"]
-    return corrupt(clip["keypoints_image"], rng, self.noise)
+    return corrupt(clip["keypoints_image"], rng, self.noise, _image_size(clip))
 
 
 def decode_frame(data: bytes, colour: bool) -> np.ndarray:
@@ -131,19 +131,21 @@ def _exact_flow(clip: Clip, box: np.ndarray, span: slice, size: int) -> np.ndarr
   return np.stack(crops).astype(np.float16)
 
 
-def whole_image(clip_width: float, clip_height: float) -> np.ndarray:
+def whole_image(width: float, height: float) -> np.ndarray:
   """The square window around a whole image: for clips without any keypoint."""
-  side = max(clip_width, clip_height)
-  centre = np.array([clip_width, clip_height]) / 2
+  side = max(width, height)
+  centre = np.array([width, height]) / 2
   return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
 
 
 def _window(clip: Clip, keypoints: np.ndarray, spec: InputSpec) -> np.ndarray:
   box = transforms.clip_window(keypoints, spec.window_scale)
-  if box is None:
-    centre = clip["intrinsics"][:2, 2]
-    return whole_image(*(2 * centre))
-  return box
+  return whole_image(*_image_size(clip)) if box is None else box
+
+
+def _image_size(clip: Clip) -> tuple[int, int]:
+  height, width = decode_frame(clip["frames"][0], colour=False).shape
+  return width, height
 
 
 class TrainingExample(grain.transforms.RandomMap):

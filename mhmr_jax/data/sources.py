@@ -12,6 +12,12 @@ from ml_collections import ConfigDict
 from mhmr_jax.batch import Clip
 from mhmr_jax.errors import InputError
 
+# TFDS warns of every configuration that is not built in, and each worker process
+# that Grain starts would say so again.
+logging.get_absl_logger().addFilter(
+  lambda record: "Using custom data configuration" not in str(record.msg)
+)
+
 NAMES = ("synthetic_clips",)
 
 
