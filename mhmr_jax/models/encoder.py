@@ -49,12 +49,38 @@ class PreactivationBlock(nn.Module):
     return x + y
 
 
+def channel_centroids(
+  x: Float[Array, "batch height width channels"],
+) -> Float[Array, "batch channels*3"]:
+  """Each channel's peak, and its centroid (spatial expectation, Finn et al. 2016).
+
+  Only positive values count. Of a keypoint's heatmap these are its score and place.
+
+  Returns:
+    Peaks, then x, then y of the centroids; the image's corners are at -1 and 1, and a
+    channel without a positive value is at 0.
+  """
+  x = nn.relu(x.astype(jnp.float32))
+  _, height, width, _ = x.shape
+  along_y, along_x = jnp.sum(x, axis=2), jnp.sum(x, axis=1)
+  mass = jnp.sum(along_x, axis=1)
+  safe_mass = jnp.where(mass > 0, mass, 1.0)
+
+  def centre(profile: Float[Array, "batch n channels"], size: int) -> Array:
+    places = (2 * jnp.arange(size) + 1) / size - 1
+    return jnp.einsum("bnc,n->bc", profile, places) / safe_mass
+
+  peak = jnp.max(x, axis=(1, 2))
+  return jnp.concatenate([peak, centre(along_x, width), centre(along_y, height)], -1)
+
+
 class FrameEncoder(nn.Module):
   """ResNet v2 from a stack of channels to one feature vector a frame.
 
   The defaults are ResNet-50's. With `pool_grid` g > 1 the last map is averaged to
-  g x g cells, flattened and projected: a departure from the paper for small
-  encoders, whose global average loses where the keypoints are.
+  g x g cells, flattened and projected, and `centroids` adds where each input channel
+  is bright. Both are departures from the paper for small encoders and short training:
+  after a global average it takes long to learn where a heatmap's peak is.
   """
 
   stage_blocks: Sequence[int] = (3, 4, 6, 3)
@@ -66,6 +92,7 @@ class FrameEncoder(nn.Module):
   stem_pool: bool = True
   features: int = 0  # Of the output; 0: the last stage's, which a pool_grid projects.
   pool_grid: int = 1
+  centroids: bool = False
   norm: str = "batch"  # 'batch' (over the global batch) or 'group'.
   norm_momentum: float = 0.9
   norm_groups: int = 32
@@ -88,7 +115,9 @@ class FrameEncoder(nn.Module):
     raise ValueError(f"norm must be 'batch' or 'group', got {self.norm!r}")
 
   def _pool(
-    self, x: Float[Array, "batch height width channels"]
+    self,
+    x: Float[Array, "batch height width channels"],
+    stack: Float[Array, "batch size size in"],
   ) -> Float[Array, "batch features"]:
     n, height, width, channels = x.shape
     grid = self.pool_grid
@@ -98,6 +127,10 @@ class FrameEncoder(nn.Module):
     x = jnp.mean(x, axis=(2, 4), dtype=jnp.float32).reshape(n, grid * grid * channels)
     if grid > 1 or self.features:
       x = nn.Dense(self.features or channels, dtype=self.dtype, name="project")(x)
+    if self.centroids:
+      # A product of its own: among thousands of other inputs these would start faint.
+      places = nn.Dense(x.shape[-1], name="centroids")(channel_centroids(stack))
+      x = x + places
     return x.astype(jnp.float32)
 
   @nn.compact
@@ -107,6 +140,7 @@ class FrameEncoder(nn.Module):
     """Encodes frames; batch statistics are of this batch if `train`, else kept."""
     conv = functools.partial(Conv2D, dtype=self.dtype, form=self.conv_form)
     norm = self._norm(train)
+    stack = x
     block = nn.remat(PreactivationBlock) if self.remat else PreactivationBlock
     x = conv(self.stem_width, self.stem_kernel, self.stem_stride, name="stem")(x)
     if self.stem_pool:
@@ -117,4 +151,4 @@ class FrameEncoder(nn.Module):
         stride = 2 if stage > 0 and index == 0 else 1
         name = f"stage{stage + 1}_block{index + 1}"
         x = block(width, stride, self.bottleneck, conv, norm, name=name)(x)
-    return self._pool(nn.relu(norm(name="norm")(x)))
+    return self._pool(nn.relu(norm(name="norm")(x)), stack)
