@@ -79,6 +79,10 @@ def data_dir(config: ConfigDict) -> pathlib.Path:
 
 def check_paths(config: ConfigDict) -> None:
   """Raises InputError, naming all paths that the config needs and lacks."""
+  if config.data.people not in ("rendered", "surreal"):
+    raise InputError(
+      f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
+    )
   needed = {"config.body.path": config.body.path} if config.body.path else {}
   if config.data.people == "surreal":
     needed |= {
@@ -95,6 +99,11 @@ def check_paths(config: ConfigDict) -> None:
     raise InputError(
       f"This config reads data that is not there: {', '.join(missing)}; the README "
       "says where to get it, then set each path by --KEY=PATH."
+    )
+  if config.data.people == "surreal":
+    raise InputError(
+      "This version does not read SURREAL's clips yet: train on its own, by "
+      "--config.data.people=rendered."
     )
 
 
