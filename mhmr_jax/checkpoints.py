@@ -92,9 +92,8 @@ class Checkpoints:
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
       abstract_state,
     )
-    restored = _load(
-      self._checkpointer, latest.step, _checkpointables(abstract, {}), self._folder
-    )
+    wanted = _checkpointables(abstract, iterator.get_state())
+    restored = _load(self._checkpointer, latest.step, wanted, self._folder)
     iterator.set_state(restored["data"])
     return abstract_state.replace(**restored["model"], **restored["optimizer"])
 
