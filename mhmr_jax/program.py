@@ -57,8 +57,10 @@ def path_of(flag: flags.FlagHolder) -> pathlib.Path:
 
 def _ours_or_errors(record: python_logging.LogRecord) -> bool:
   """Keeps libraries' running commentary out of what the user reads."""
-  ours = any(name in record.pathname for name in ("mhmr_jax", "data_builders"))
-  return ours or record.levelno >= python_logging.ERROR
+  if any(name in record.pathname for name in ("mhmr_jax", "data_builders")):
+    return True
+  # What Orbax logs as an error, with a traceback, it also raises.
+  return record.levelno >= python_logging.ERROR and "orbax" not in record.pathname
 
 
 def _message(error: Exception) -> str:

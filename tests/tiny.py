@@ -4,7 +4,6 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -59,21 +58,26 @@ def start(
   program: str,
   *arguments: str,
   devices: int = 1,
-  preexec_fn: Callable[[], None] | None = None,
+  largest_file: int | None = None,
 ) -> "subprocess.Popen[str]":
-  """Starts `python -m mhmr_jax.<program>` as a user would."""
+  """Starts `python -m mhmr_jax.<program>` as a user would.
+
+  No file that it writes can grow beyond `largest_file` KiB.
+  """
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
   }
+  command = [sys.executable, "-m", f"mhmr_jax.{program}", *arguments]
+  if largest_file is not None:
+    command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
   return subprocess.Popen(
-    [sys.executable, "-m", f"mhmr_jax.{program}", *arguments],
+    command,
     cwd=ROOT,
     env=environment,
     text=True,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
-    preexec_fn=preexec_fn,
   )
 
 
