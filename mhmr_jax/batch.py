@@ -10,6 +10,9 @@ from typing import TypedDict
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+# What the network can be given of a frame, and the channels of each.
+INPUT_CHANNELS = {"rgb": 3, "flow": 2, "keypoints": 17}
+
 
 class Clip(TypedDict, total=False):
   """One clip of one person as stored; pixels are those of the stored frames.

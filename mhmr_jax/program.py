@@ -34,7 +34,7 @@ def run(main: Callable[[list[str]], Any]) -> None:
     try:
       return flags.FLAGS(argv)
     except flags.Error as error:
-      sys.exit(_fail(f"{error}"))
+      sys.exit(_fail(_message(error)))
     # ml_collections raises these for overrides of keys that a config lacks, or
     # with values of another type.
     except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -43,16 +43,16 @@ def run(main: Callable[[list[str]], Any]) -> None:
   app.run(guarded, flags_parser=parse)
 
 
-def require(flag: flags.FlagHolder) -> None:
-  """Raises InputError unless the flag was given."""
+def require(flag: flags.FlagHolder) -> Any:
+  """The value of a flag; InputError unless it was given."""
   if flag.value is None:
     raise InputError(f"--{flag.name} is missing: {flags.FLAGS[flag.name].help}")
+  return flag.value
 
 
 def path_of(flag: flags.FlagHolder) -> pathlib.Path:
   """The path that a flag names; InputError unless it was given."""
-  require(flag)
-  return pathlib.Path(str(flag.value)).expanduser().absolute()
+  return pathlib.Path(str(require(flag))).expanduser().absolute()
 
 
 def _ours_or_errors(record: python_logging.LogRecord) -> bool:
@@ -64,8 +64,11 @@ def _ours_or_errors(record: python_logging.LogRecord) -> bool:
 
 
 def _message(error: Exception) -> str:
-  text = error.args[0] if isinstance(error, KeyError) and error.args else error
-  return " ".join(str(text).split())
+  text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+  if "Traceback" in text:
+    # ml_collections puts the whole trace of a config that fails into the message.
+    text = text.strip().splitlines()[-1]
+  return " ".join(text.split())
 
 
 def _fail(message: str) -> int:

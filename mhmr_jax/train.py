@@ -38,6 +38,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
   """
   # ---- Check, before anything is made.
   sources.check_paths(config)
+  pipeline.InputSpec.from_config(config)
   mesh = sharding.make_mesh()
   sharding.check_batch_size(config.train.batch_size, mesh)
   body = smpl.load(config.body.path or None)
@@ -141,9 +142,15 @@ def _loop(
 def main(argv: list[str]) -> None:
   """Reads the flags and trains."""
   del argv
-  program.require(_CONFIG)
+  config = program.require(_CONFIG)
+  try:
+    config.lock()
+  # A config file that failed to load says so at the first look at its config.
+  except OSError as error:
+    reason = str(error).strip().splitlines()[-1].strip()
+    raise InputError(f"--config cannot be loaded: {reason}") from error
   workdir = program.path_of(program.WORKDIR)
-  train(_CONFIG.value, workdir)
+  train(config, workdir)
   print(f"trained: {workdir}")
 
 

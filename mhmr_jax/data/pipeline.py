@@ -14,7 +14,7 @@ import grain.experimental
 import numpy as np
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import Clip, HostBatch
+from mhmr_jax.batch import INPUT_CHANNELS, Clip, HostBatch
 from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
@@ -39,7 +39,12 @@ class InputSpec:
 
   @classmethod
   def from_config(cls, config: ConfigDict) -> "InputSpec":
-    """Reads the spec off a config; InputError for a flow source it does not know."""
+    """Reads the spec off a config; InputError for inputs or flow it does not know."""
+    for name in config.model.inputs:
+      if name not in INPUT_CHANNELS:
+        raise InputError(
+          f"config.model.inputs has {name!r}: use some of {', '.join(INPUT_CHANNELS)}."
+        )
     if config.flow.source not in ("dis", "exact"):
       raise InputError(
         f"config.flow.source is {config.flow.source!r}: use 'dis' or 'exact'."

@@ -7,13 +7,11 @@ import jax.numpy as jnp
 import ml_collections
 from jaxtyping import Array, Float
 
-from mhmr_jax.batch import Batch, Prediction
+from mhmr_jax.batch import INPUT_CHANNELS, Batch, Prediction
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models.encoder import FrameEncoder
 from mhmr_jax.models.regressor import IterativeRegressor
 from mhmr_jax.models.temporal import Carry, ResidualLSTM, initial_carry
-
-INPUT_CHANNELS = {"rgb": 3, "flow": 2, "keypoints": 17}
 
 
 class MotionHMR(nn.Module):

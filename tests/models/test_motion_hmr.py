@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import Batch
+from mhmr_jax.batch import INPUT_CHANNELS, Batch
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models import motion_hmr
 
@@ -55,7 +55,7 @@ def test_shapes_for_any_inputs(batch, inputs):
   (prediction, carry), variables = jax.eval_shape(
     lambda: model.init_with_output(jax.random.key(0), needed)
   )
-  channels = sum(motion_hmr.INPUT_CHANNELS[name] for name in inputs)
+  channels = sum(INPUT_CHANNELS[name] for name in inputs)
   assert variables["params"]["encoder"]["stem"]["kernel"].shape == (4, 4, channels, 8)
   assert prediction["rotations"].shape == (2, TIME, 24, 3, 3)
   assert prediction["betas"].shape == (2, TIME, 10)
