@@ -29,6 +29,8 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
     motion: a folder of motion capture (CMU or AMASS); empty: procedural motion.
     backgrounds: a folder of pictures and videos; empty: generated scenes.
     body: the file of a body model in SMPL's form; empty: the free body.
+    textures: a folder of pictures of cloth; empty: generated cloth.
+    variant: what the clips have: a name of `mhmr_jax.synth.variants.VARIANTS`.
     processes: workers that make clips side by side.
   """
 
@@ -41,10 +43,12 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
   motion: str = ""
   backgrounds: str = ""
   body: str = ""
+  textures: str = ""
+  variant: str = "alone"
   processes: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
 
   def __post_init__(self) -> None:
-    for field in ("motion", "backgrounds", "body"):
+    for field in ("motion", "backgrounds", "body", "textures"):
       if value := getattr(self, field):
         setattr(self, field, os.path.abspath(os.path.expanduser(value)))
     self.name = self.name or self._folder_name()
@@ -65,7 +69,9 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
     text = json.dumps(settings, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()[:10]
     counts = f"{self.num_train}+{self.num_test}_clips"
-    return f"{counts}_{self.frames}x{self.size}px_seed{self.seed}_{digest}"
+    return (
+      f"{self.variant}_{counts}_{self.frames}x{self.size}px_seed{self.seed}_{digest}"
+    )
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):

@@ -180,7 +180,12 @@ def _shrink(picture: np.ndarray, side: float) -> UInt8[np.ndarray, "height width
 
 
 def film(
-  rng: Rng, media: Media, camera: CameraPath, distance: float, size: int
+  rng: Rng,
+  media: Media,
+  camera: CameraPath,
+  distance: float,
+  size: int,
+  moves: bool = True,
 ) -> Background:
   """Sets pictures up behind the person and looks at them through the camera.
 
@@ -190,39 +195,28 @@ def film(
     camera: of T frames.
     distance: metres to the person at the middle frame; the plane is farther.
     size: of the square frame.
+    moves: False: a picture does not move on its plane, and of a video only the first
+      frame is shown; all else is drawn alike.
   """
   frames = len(camera.R_wc)
   far = distance * np.exp(rng.uniform(np.log(1.3), np.log(8)))
-  placed = _place(rng, media, frames, size)
-  image_from_picture = _seen(camera, far) @ placed
+  placed = _place(rng, media, frames, size, moves)
+  pictures = media.pictures if moves else media.pictures[:1]
+  image_from_picture = camera.plane_motion(far) @ placed
   return Background(
     np.stack(
       [
-        _warp(media.pictures[t % len(media.pictures)], image_from_picture[t], size)
+        _warp(pictures[t % len(pictures)], image_from_picture[t], size)
         for t in range(frames)
       ]
     ),
     _steps(image_from_picture),
-    is_still=len(media.pictures) == 1,
+    is_still=len(pictures) == 1,
   )
 
 
-def _seen(camera: CameraPath, far: float) -> Float[np.ndarray, "time 3 3"]:
-  """Homographies from pixels of the middle frame to those of each frame.
-
-  For a plane at depth d that faces the middle camera they are
-  K (R + t n^T / d) K^-1, with n = [0, 0, 1] and [R | t] from the middle camera.
-  """
-  K = camera.intrinsics.astype(np.float64)
-  middle = len(camera.R_wc) // 2
-  R = camera.R_wc.astype(np.float64) @ camera.R_wc[middle].T
-  t = camera.t_wc - np.einsum("tij,j->ti", R, camera.t_wc[middle])
-  plane = R + t[:, :, None] * np.array([0, 0, 1 / far])
-  return K @ plane @ np.linalg.inv(K)
-
-
 def _place(
-  rng: Rng, media: Media, frames: int, size: int
+  rng: Rng, media: Media, frames: int, size: int, moves: bool
 ) -> Float[np.ndarray, "time 3 3"]:
   """Where the picture lies in pixels of the middle frame, over time."""
   height, width = media.pictures[0].shape[:2]
@@ -239,6 +233,8 @@ def _place(
     zoom = rng.normal(0, 0.004)
     turn = np.radians(rng.normal(0, 0.1))
     drift = rng.normal(0, 0.006, 2) * size
+  if not moves:
+    zoom, turn, drift = 0.0, 0.0, np.zeros(2)
   angle = turn * steps
   grown = scale * np.exp(np.clip(zoom * steps, -0.5, 0.5))
   matrices = np.tile(np.eye(3), (frames, 1, 1))

@@ -32,6 +32,19 @@ class CameraPath(NamedTuple):
     """Moves points of each frame from the world to the camera."""
     return points_world @ self.R_wc.transpose(0, 2, 1) + self.t_wc[:, None]
 
+  def plane_motion(self, depth: float) -> Float[np.ndarray, "time 3 3"]:
+    """Homographies from pixels of the middle frame to those of each frame.
+
+    For a plane at that depth that faces the middle camera they are
+    K (R + t n^T / d) K^-1, with n = [0, 0, 1] and [R | t] from the middle camera.
+    """
+    K = self.intrinsics.astype(np.float64)
+    middle = len(self.R_wc) // 2
+    R = self.R_wc.astype(np.float64) @ self.R_wc[middle].T
+    t = self.t_wc - np.einsum("tij,j->ti", R, self.t_wc[middle])
+    plane = R + t[:, :, None] * np.array([0, 0, 1 / depth])
+    return K @ plane @ np.linalg.inv(K)
+
 
 @dataclasses.dataclass
 class _Shot:

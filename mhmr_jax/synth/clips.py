@@ -23,7 +23,7 @@ from absl import logging
 from mhmr_jax.batch import Clip
 from mhmr_jax.flow import images
 from mhmr_jax.motion import library
-from mhmr_jax.synth import backgrounds, composite, people, sensor, skinning
+from mhmr_jax.synth import backgrounds, composite, people, sensor, skinning, variants
 
 SPLITS = ("train", "test")
 _FPS = 30.0
@@ -42,6 +42,11 @@ class ClipSpec:
   motion: str = ""  # A folder of motion capture; '': procedural motion.
   backgrounds: str = ""  # A folder of pictures and videos; '': generated scenes.
   body: str = ""  # A body model's file; '': the free body.
+  textures: str = ""  # A folder of pictures of cloth; '': generated cloth.
+  variant: str = "alone"  # A name of `variants.VARIANTS`.
+
+  def __post_init__(self) -> None:
+    variants.get(self.variant)
 
 
 class ClipMaker:

@@ -36,7 +36,7 @@ def test_settings_name_the_folder_and_processes_do_not():
   assert name(processes=1) == name(processes=7)
   changes = dict(
     num_train=6, num_test=3, frames=5, size=96, seed=2, motion="m", backgrounds="b",
-    body="c.npz",
+    body="c.npz", textures="t", variant="plain",
   )  # fmt: skip
   names = {name(), *(name(**{key: value}) for key, value in changes.items())}
   assert len(names) == 1 + len(changes)

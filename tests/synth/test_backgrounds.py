@@ -54,13 +54,13 @@ def test_flow_agrees_with_dis():
 
 def test_turning_the_camera_right_moves_the_background_left():
   path = _camera(turn=0.2)
-  seen = backgrounds._seen(path, far=10.0)
+  seen = path.plane_motion(10.0)
   step = seen[-1] @ np.linalg.inv(seen[0])
   middle = np.array([SIZE / 2, SIZE / 2, 1])
   u = (step @ middle)[0] / (step @ middle)[2] - SIZE / 2
   assert u == pytest.approx(-120 * np.tan(0.2), rel=1e-3)
   # A plane shows parallax: 120 px * 1 m / 10 m.
-  aside = backgrounds._seen(_camera(move=1.0), far=10.0)
+  aside = _camera(move=1.0).plane_motion(10.0)
   step = aside[-1] @ np.linalg.inv(aside[0])
   assert (step @ middle)[0] - SIZE / 2 == pytest.approx(-12, abs=1e-3)
 
