@@ -125,7 +125,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, Clip]]:
     config = self.builder_config
     ahead = 3 * config.processes
-    made = clips.generate(self._pool, config.spec, split, count, ahead)
+    made = clips.generate(self._pool, config.spec, split, range(count), ahead)
     for index, clip in tqdm(made, f"{split} clips", count, unit="clip"):
       yield f"{index:06d}", clip
 

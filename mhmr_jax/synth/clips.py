@@ -14,7 +14,7 @@ import itertools
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -112,7 +112,11 @@ def _file(extension: str, image: np.ndarray, options: tuple[int, ...]) -> bytes:
 
 
 def generate(
-  pool: concurrent.futures.Executor, spec: ClipSpec, split: str, count: int, ahead: int
+  pool: concurrent.futures.Executor,
+  spec: ClipSpec,
+  split: str,
+  indices: Sequence[int],
+  ahead: int,
 ) -> Iterator[tuple[int, Clip]]:
   """Makes clips in the processes of `workers`; yields them in order with their index.
 
@@ -120,19 +124,19 @@ def generate(
     pool: where they are made.
     spec: of all clips.
     split: "train" or "test".
-    count: how many.
+    indices: of the clips.
     ahead: at most so many clips wait in memory for the one before them.
 
   Raises:
     InputError: when the spec names a file or folder that cannot be used.
   """
   skipped: set[str] = set()
-  indices = iter(range(count))
+  coming = iter(indices)
   submit = lambda index: pool.submit(_make, spec, split, index)
-  waiting = collections.deque(map(submit, itertools.islice(indices, ahead)))
-  for index in range(count):
+  waiting = collections.deque(map(submit, itertools.islice(coming, ahead)))
+  for index in indices:
     clip, unread = waiting.popleft().result()
-    waiting.extend(map(submit, itertools.islice(indices, 1)))
+    waiting.extend(map(submit, itertools.islice(coming, 1)))
     skipped.update(unread)
     yield index, clip
   if skipped:
