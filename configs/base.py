@@ -34,6 +34,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.data = ConfigDict(
     dict(
       source="synthetic_clips",
+      mixture={},  # Datasets and their shares of the examples; empty: source alone.
       people="rendered",  # Or "surreal".
       dir="~/.cache/mhmr_jax",
       seed=0,
@@ -55,9 +56,14 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   config.flow = ConfigDict(dict(source="dis", preset="medium"))
   config.keypoints = ConfigDict(dict(noise=True))
-  config.body = ConfigDict(dict(path=""))  # Empty: the free body.
+  # Empty path: the free body. 3DPW's people have bodies of their gender.
+  config.body = ConfigDict(dict(path="", male="", female=""))
   config.surreal = ConfigDict(dict(dir=""))
-  config.kinetics = ConfigDict(dict(dir=""))
+  # Folders of the videos and of their pseudo ground truth; the file of its regressor,
+  # which may be left out.
+  config.kinetics = ConfigDict(dict(dir="", pseudo_gt="", regressor=""))
+  # The folder that holds imageFiles and sequenceFiles; frames "stored" or "referenced".
+  config.threedpw = ConfigDict(dict(dir="", frames="stored"))
 
   config.model = ConfigDict(
     dict(

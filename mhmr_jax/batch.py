@@ -5,6 +5,7 @@ returns `Prediction`. A field that a source lacks is absent, never zero.
 Prediction and target carry the same key in two dicts.
 """
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -19,20 +20,28 @@ class Clip(TypedDict, total=False):
 
   The camera frame is x right, y down, z forward, in metres. `flow` at frame t
   goes from t-1 to t on the grid of frame t-1, and is zero at the first frame.
+  Labels of a frame that is not valid are finite, and may be anything else.
   """
 
-  frames: list[bytes]  # T JPEG images.
+  frames: Sequence[bytes]  # T JPEG images; of long tracks read as they are asked for.
   pose: Float[np.ndarray, "time 24 3"]  # Axis-angle; entry 0 is in the camera frame.
   betas: Float[np.ndarray, "10"]
   transl: Float[np.ndarray, "time 3"]
+  # Without intrinsics the depth is not known, and the origin is the pelvis.
   joints_camera: Float[np.ndarray, "time 24 3"]
   keypoints_image: Float[np.ndarray, "time 17 3"]  # COCO-17: x, y px, score.
+  # A detector found the keypoints; else they are exact and noise is to be added.
+  keypoints_detected: bool
+  box: Float[np.ndarray, "time 4"]  # Tight, [x0, y0, x1, y1] px; zeros: not known.
   visibility: Float[np.ndarray, "time 24"]  # 1: inside the frame, not occluded.
   intrinsics: Float[np.ndarray, "3 3"]
+  # In place of intrinsics: [s, tx, ty] with s (xy + t) px, of joints_camera.
+  camera_image: Float[np.ndarray, "time 3"]
   flow: list[bytes]  # T 16-bit PNG images in KITTI's encoding, px a frame.
   mask: list[bytes]  # T one-channel PNG images, 255 on the person.
   valid: Bool[np.ndarray, "time"]
   fps: float
+  gender: str  # Of the body that pose and betas are for: male, female or neutral.
   sequence: str
   frame_index: Int[np.ndarray, "time"]
 

@@ -8,13 +8,16 @@ they are checked, and any other name is refused.
 
 import io
 import math
+import os
 import pathlib
 import pickle
 import pickletools
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from scipy import sparse
 
 from mhmr_jax.errors import InputError
@@ -66,6 +69,42 @@ def restricted_load(path: str | pathlib.Path) -> Any:
     raise InputError(
       f"{path} cannot be read as a pickle, it may be damaged: {error!r}"
     ) from error
+
+
+def read_array(
+  data: Mapping[str, Any],
+  path: str | os.PathLike[str],
+  key: str,
+  shape: tuple[int | None, ...],
+  finite: bool = True,
+) -> Float[np.ndarray, "..."]:
+  """An array of what `restricted_load` gave, in float64, after a check of its form.
+
+  Args:
+    data: by key.
+    path: of the file, for messages.
+    key: which array.
+    shape: None fits any length.
+    finite: whether infinity and NaN are refused.
+
+  Raises:
+    InputError: it is absent, no array of numbers, or of another shape.
+  """
+  if key not in data:
+    raise InputError(f"{path} has no {key}: give the file as its authors publish it")
+  value = data[key]
+  if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
+    kind = getattr(value, "dtype", type(value).__name__)
+    raise InputError(f"{key} of {path} is {kind}, not an array of numbers")
+  fits = len(shape) == value.ndim and all(
+    wanted in (None, length) for wanted, length in zip(shape, value.shape, strict=True)
+  )
+  if not fits:
+    wanted = ", ".join("any" if n is None else str(n) for n in shape)
+    raise InputError(f"{key} of {path} has shape {value.shape}, not ({wanted})")
+  if finite and not np.isfinite(value).all():
+    raise InputError(f"{key} of {path} holds something else than finite numbers")
+  return value.astype(np.float64)
 
 
 def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:

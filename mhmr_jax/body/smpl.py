@@ -60,21 +60,22 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
   """
   path = FREE_BODY if path is None else pathlib.Path(path)
   data = model_files.read_model(path)
-  v_template = _read(data, path, "v_template", (None, 3))
+  read = functools.partial(model_files.read_array, data, path)
+  v_template = read("v_template", (None, 3))
   num_vertices = len(v_template)
-  shapedirs = _read(data, path, "shapedirs", (num_vertices, 3, None))[..., :10]
+  shapedirs = read("shapedirs", (num_vertices, 3, None))[..., :10]
   if shapedirs.shape[-1] < 10:
     raise InputError(f"shapedirs of {path} has fewer than the 10 shapes of SMPL")
-  posedirs = _read(data, path, "posedirs", (num_vertices, 3, 207))
-  J_regressor = _read(data, path, "J_regressor", (24, num_vertices))
-  parents = _read(data, path, "kintree_table", (2, 24))[0, 1:]
+  posedirs = read("posedirs", (num_vertices, 3, 207))
+  J_regressor = read("J_regressor", (24, num_vertices))
+  parents = read("kintree_table", (2, 24))[0, 1:]
   if tuple(parents) != body_joints.SMPL_PARENTS[1:]:
     raise InputError(f"kintree_table of {path} is not the tree of SMPL's 24 joints")
-  faces = _read(data, path, "f", (None, 3))
+  faces = read("f", (None, 3))
   if faces.size and not 0 <= faces.min() <= faces.max() < num_vertices:
     raise InputError(f"f of {path} names vertices that its {num_vertices} do not have")
   if "keypoint_regressor" in data:
-    keypoints = _read(data, path, "keypoint_regressor", (17, num_vertices))
+    keypoints = read("keypoint_regressor", (17, num_vertices))
   elif num_vertices == _SMPL_NUM_VERTICES:
     keypoints = _smpl_keypoint_regressor(J_regressor)
   else:
@@ -88,33 +89,12 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
     shapedirs=to_float(shapedirs),
     posedirs=to_float(posedirs if posedirs.any() else posedirs[..., :0]),
     J_regressor=to_float(J_regressor),
-    weights=to_float(_read(data, path, "weights", (num_vertices, 24))),
+    weights=to_float(read("weights", (num_vertices, 24))),
     faces=jnp.asarray(faces, jnp.int32),
     joint_template=to_float(J_regressor @ v_template),
     joint_shapedirs=to_float(np.einsum("jv,vcs->jcs", J_regressor, shapedirs)),
     keypoint_regressor=to_float(keypoints),
   )
-
-
-def _read(
-  data: dict[str, np.ndarray],
-  path: pathlib.Path,
-  key: str,
-  shape: tuple[int | None, ...],
-) -> Float[np.ndarray, "..."]:
-  """The array in float64, after a check of its shape; None fits any length."""
-  if key not in data:
-    raise InputError(f"{path} has no {key}: give a file with SMPL's keys")
-  value = data[key]
-  fits = len(shape) == value.ndim and all(
-    wanted in (None, length) for wanted, length in zip(shape, value.shape, strict=True)
-  )
-  if not fits:
-    wanted = ", ".join("any" if n is None else str(n) for n in shape)
-    raise InputError(f"{key} of {path} has shape {value.shape}, not ({wanted})")
-  if value.dtype.kind not in "iuf" or not np.isfinite(value).all():
-    raise InputError(f"{key} of {path} holds something else than finite numbers")
-  return value.astype(np.float64)
 
 
 def _smpl_keypoint_regressor(

@@ -83,6 +83,14 @@ def read(
   return [people.get(frame, nobody) for frame in range(num_frames)]
 
 
+def to_coco(
+  keypoints: Float[np.ndarray, "*batch n 3"], keypoint_format: str
+) -> Float[np.ndarray, "*batch 17 3"]:
+  """Points in the order of one of FORMATS to COCO-17's; scores as `read` has them."""
+  _, order = _LAYOUTS[keypoint_format]
+  return _clean(keypoints[..., order, :])
+
+
 def write_npz(path: str | os.PathLike[str], detections: Detections) -> None:
   """Writes detections in our own format, whole or not at all; NaN is missing."""
   path = pathlib.Path(path)
