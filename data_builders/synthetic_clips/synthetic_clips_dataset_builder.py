@@ -11,13 +11,15 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
+from data_builders import sharded
 from mhmr_jax.batch import Clip
+from mhmr_jax.errors import InputError
 from mhmr_jax.synth import clips
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class SyntheticClipsConfig(tfds.core.BuilderConfig):
-  """What to make; everything but `processes` decides the data and its folder.
+  """What to make; all but the last two decide the data and its folder.
 
   Attributes:
     num_train: clips in the train split.
@@ -32,6 +34,8 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
     textures: a folder of pictures of cloth; empty: generated cloth.
     variant: what the clips have: a name of `mhmr_jax.synth.variants.VARIANTS`.
     processes: workers that make clips side by side.
+    beam_folder: where the workers of a Beam pipeline leave finished shards, such as
+      gs://BUCKET/FOLDER; empty: in the dataset's own folder, which all must share.
   """
 
   name: str = ""
@@ -46,6 +50,7 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
   textures: str = ""
   variant: str = "alone"
   processes: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
+  beam_folder: str = ""
 
   def __post_init__(self) -> None:
     for field in ("motion", "backgrounds", "body", "textures"):
@@ -74,8 +79,27 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
     )
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
-  """Renders people in motion before moving backgrounds, with all labels exact."""
+def split_counts(num_clips: int, test_fraction: float) -> tuple[int, int]:
+  """How many of `num_clips` are for training, and how many for testing.
+
+  Raises:
+    InputError: when that leaves a split without any.
+  """
+  num_test = max(1, round(num_clips * test_fraction))
+  if num_clips <= num_test:
+    raise InputError(
+      f"num_clips is {num_clips}, of which {num_test} to test with: there must be at "
+      "least one clip for each split."
+    )
+  return num_clips - num_test, num_test
+
+
+class Builder(sharded.ShardedBuilder):
+  """Renders people in motion before moving backgrounds, with all labels exact.
+
+  With Beam options in `DownloadConfig`, the workers of a Beam pipeline make the clips:
+  the same files.
+  """
 
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES: ClassVar = {
@@ -84,6 +108,11 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   BUILDER_CONFIGS: ClassVar = [SyntheticClipsConfig(name="default")]
 
   builder_config: SyntheticClipsConfig
+
+  @property
+  def _counts(self) -> dict[str, int]:
+    config = self.builder_config
+    return {"train": config.num_train, "test": config.num_test}
 
   def _info(self) -> tfds.core.DatasetInfo:
     frames = self.builder_config.frames
@@ -105,21 +134,37 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     }
     return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
-  def download_and_prepare(self, **kwargs: Any) -> None:
-    """As TFDS's own, with one pool of worker processes for all splits."""
-    with clips.workers(self.builder_config.processes) as self._pool:
-      super().download_and_prepare(**kwargs)
+  def _generate_splits(
+    self, dl_manager: tfds.download.DownloadManager, download_config: Any
+  ) -> list[Any]:
+    options, runner = download_config.beam_options, download_config.beam_runner
+    if options is None and runner is None:
+      # One pool for all splits.
+      with clips.workers(self.builder_config.processes) as self._pool:
+        return super()._generate_splits(dl_manager, download_config)
+    # Beam is an extra, and slow to import.
+    from data_builders.synthetic_clips import on_beam
+
+    config, folder = self.builder_config, str(self.data_path)
+    writer = sharded.ShardWriter(self.info.features)
+    lengths = {split: sharded.lengths(count) for split, count in self._counts.items()}
+    shards = [
+      shard
+      for split, parts in lengths.items()
+      for shard in on_beam.shards(split, self._shard_names(split, len(parts)), parts)
+    ]
+    handover = on_beam.handover(config.beam_folder, config.name, str(self.version))
+    job = on_beam.Job(config.spec, writer, handover or folder)
+    on_beam.make(job, shards, folder, options, runner)
+    return [self._split_info(split, parts) for split, parts in lengths.items()]
 
   def _split_generators(
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[str, Clip]]]:
     del dl_manager
-    # One bar that says how fast clips are made says more than TFDS's several.
-    tfds.disable_progress_bar()
-    config = self.builder_config
     return {
-      "train": self._generate_examples("train", config.num_train),
-      "test": self._generate_examples("test", config.num_test),
+      split: self._generate_examples(split, count)
+      for split, count in self._counts.items()
     }
 
   def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, Clip]]:

@@ -1,15 +1,17 @@
 """Opens the stored clips that a config names; makes the synthetic ones if need be."""
 
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
 from mhmr_jax.batch import Clip
+from mhmr_jax.data import frame_files
 from mhmr_jax.errors import InputError
 
 # TFDS warns of every configuration that is not built in, and each worker process
@@ -18,7 +20,26 @@ logging.get_absl_logger().addFilter(
   lambda record: "Using custom data configuration" not in str(record.msg)
 )
 
-NAMES = ("synthetic_clips",)
+NAMES = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt")
+# What each dataset is read from.
+_NEEDED = {
+  "synthetic_clips": (),
+  "threedpw": ("threedpw.dir", "body.male", "body.female"),
+  "kinetics_pseudo_gt": ("kinetics.dir", "kinetics.pseudo_gt", "body.path"),
+}
+# Where data lies on this machine: a run may have been trained on another one. Each
+# with what it is where nothing was said.
+_LOCAL = {
+  "body.path": "",
+  "body.male": "",
+  "body.female": "",
+  "data.dir": "",
+  "kinetics.dir": "",
+  "kinetics.pseudo_gt": "",
+  "kinetics.regressor": "",
+  "threedpw.dir": "",
+  "threedpw.frames": "stored",
+}
 
 
 class ClipSource:
@@ -28,10 +49,18 @@ class ClipSource:
     InputError: from `source[i]`, where the record is missing or damaged.
   """
 
-  def __init__(self, name: str, records: Sequence[Any], folder: str):
+  def __init__(
+    self,
+    name: str,
+    records: Sequence[Any],
+    folder: str,
+    open_frames: Callable[[dict[str, Any]], Sequence[bytes]] | None = None,
+  ):
+    """`open_frames` finds the frames of records that do not hold them."""
     self.name = name
     self._records = records
     self._folder = folder
+    self._open_frames = open_frames
 
   def __len__(self) -> int:
     return len(self._records)
@@ -42,8 +71,11 @@ class ClipSource:
   def __getitem__(self, index: int) -> Clip:
     try:
       record = dict(self._records[index])
-      if isinstance(record["sequence"], bytes):  # As TFDS hands text over.
-        record["sequence"] = record["sequence"].decode()
+      for key in ("sequence", "gender", "frames_place"):
+        if isinstance(record.get(key), bytes):  # As TFDS hands text over.
+          record[key] = record[key].decode()
+      if self._open_frames is not None:
+        record["frames"] = self._open_frames(record)
       clip = cast(Clip, record)
       _check(clip)
     # Whatever a damaged record makes the readers below raise, the user needs
@@ -61,11 +93,17 @@ def _sentence(error: Exception) -> str:
   return text.rstrip(".")[:200]
 
 
+_PER_FRAME = (
+  *("pose", "transl", "joints_camera", "keypoints_image", "visibility", "valid"),
+  *("box", "camera_image", "frame_index"),
+)
+
+
 def _check(clip: Clip) -> None:
   length = len(clip["frames"])
   if not length:
     raise ValueError("it has no frames")
-  for key in ("pose", "keypoints_image", "joints_camera", "visibility", "valid"):
+  for key in _PER_FRAME:
     if key in clip and len(clip[key]) != length:
       raise ValueError(f"{key} has {len(clip[key])} rows for {length} frames")
     if key in clip and not np.isfinite(clip[key]).all():
@@ -83,28 +121,89 @@ def check_paths(config: ConfigDict) -> None:
     raise InputError(
       f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
     )
-  needed = {"config.body.path": config.body.path} if config.body.path else {}
+  needed = {key for name in shares(config) for key in _NEEDED[name]}
+  if config.body.path:
+    needed.add("body.path")
   if config.data.people == "surreal":
-    needed |= {
-      "config.body.path": config.body.path,
-      "config.surreal.dir": config.surreal.dir,
-      "config.kinetics.dir": config.kinetics.dir,
-    }
-  missing = [
-    f"{key} ({value or 'not set'})"
-    for key, value in sorted(needed.items())
-    if not value or not pathlib.Path(os.path.expanduser(value)).exists()
-  ]
-  if missing:
-    raise InputError(
-      f"This config reads data that is not there: {', '.join(missing)}; the README "
-      "says where to get it, then set each path by --KEY=PATH."
-    )
+    needed |= {"body.path", "surreal.dir", "kinetics.dir"}
+  _check_there(config, needed)
   if config.data.people == "surreal":
     raise InputError(
       "This version does not read SURREAL's clips yet: train on its own, by "
       "--config.data.people=rendered."
     )
+
+
+def _check_there(config: ConfigDict, keys: Iterable[str]) -> None:
+  """Raises InputError, naming all paths of these keys that are not there."""
+  missing = []
+  for key in sorted(keys):
+    section, name = key.split(".")
+    value = config[section][name]
+    if not value or not pathlib.Path(os.path.expanduser(value)).exists():
+      missing.append(f"config.{key} ({value or 'not set'})")
+  if missing:
+    raise InputError(
+      f"This config reads data that is not there: {', '.join(missing)}; the README "
+      "says where to get it, then set each path by --KEY=PATH."
+    )
+
+
+def local_paths() -> ConfigDict:
+  """The keys of what lies where on this machine, empty: for flags."""
+  paths = ConfigDict()
+  paths.update_from_flattened_dict(dict.fromkeys(_LOCAL, ""))
+  return paths
+
+
+def with_local_paths(config: ConfigDict, paths: ConfigDict) -> ConfigDict:
+  """A run's config with the given ones of `local_paths` in place of its own."""
+  changed = ConfigDict(config.to_dict())
+  for key, default in _LOCAL.items():
+    section, name = key.split(".")
+    given = paths.get(section, {}).get(name)
+    with changed.unlocked():
+      changed.setdefault(section, ConfigDict())
+      changed[section][name] = given or changed[section].get(name) or default
+  return changed
+
+
+class Mixture(NamedTuple):
+  """Sources and the shares that they have of the examples, in proportion."""
+
+  sources: list[ClipSource]
+  weights: list[float]
+
+
+def shares(config: ConfigDict) -> dict[str, float]:
+  """The datasets that a config trains on, and the shares that they have.
+
+  Raises:
+    InputError: for an unknown dataset, a negative share, or no share at all.
+  """
+  mixture = dict(config.data.get("mixture", {})) or {config.data.source: 1.0}
+  for name, share in mixture.items():
+    if name not in NAMES:
+      raise _unknown(name)
+    if not (isinstance(share, int | float) and 0 <= share < float("inf")):
+      raise InputError(
+        f"config.data.mixture.{name} is {share!r}: give a share, 0 or more."
+      )
+  chosen = {name: float(share) for name, share in mixture.items() if share}
+  if not chosen:
+    raise InputError("All shares of config.data.mixture are 0: give one that is not.")
+  return chosen
+
+
+def open_training(config: ConfigDict) -> ClipSource | Mixture:
+  """What a config trains on; raises as `shares` and `open_source` do."""
+  chosen = shares(config)
+  opened = [open_source(config, "train", name) for name in chosen]
+  return opened[0] if len(opened) == 1 else Mixture(opened, list(chosen.values()))
+
+
+def _unknown(name: str) -> InputError:
+  return InputError(f"There is no dataset {name!r}: choose one of {', '.join(NAMES)}.")
 
 
 def open_source(config: ConfigDict, split: str, name: str | None = None) -> ClipSource:
@@ -114,9 +213,63 @@ def open_source(config: ConfigDict, split: str, name: str | None = None) -> Clip
     InputError: for an unknown dataset, or paths that the config needs and lacks.
   """
   name = name or config.data.source
+  if name not in NAMES:
+    raise _unknown(name)
   if name == "synthetic_clips":
     return _synthetic_clips(config, split)
-  raise InputError(f"There is no dataset {name!r}: choose one of {', '.join(NAMES)}.")
+  _check_there(config, _NEEDED[name])
+  return {"threedpw": _threedpw, "kinetics_pseudo_gt": _kinetics}[name](config, split)
+
+
+def _threedpw(config: ConfigDict, split: str) -> ClipSource:
+  from data_builders.threedpw import threedpw_dataset_builder as threedpw
+
+  settings = threedpw.ThreedpwConfig(
+    source=config.threedpw.dir,
+    male=config.body.male,
+    female=config.body.female,
+    frames=config.threedpw.frames,
+  )
+  builder = threedpw.Builder(config=settings, data_dir=data_dir(config))
+  records = _records("threedpw", builder, split)
+  find = functools.partial(_frames_of, builder.frames_root())
+  return ClipSource("threedpw", records, str(builder.data_path), find)
+
+
+def _frames_of(root: pathlib.Path, record: Mapping[str, Any]) -> Sequence[bytes]:
+  return frame_files.open_frames(root, record["frames_place"], record["frame_index"])
+
+
+def _kinetics(config: ConfigDict, split: str) -> ClipSource:
+  from data_builders.kinetics_pseudo_gt import (
+    kinetics_pseudo_gt_dataset_builder as kinetics,
+  )
+
+  settings = kinetics.KineticsPseudoGtConfig(
+    labels=config.kinetics.pseudo_gt,
+    videos=config.kinetics.dir,
+    body=config.body.path,
+    regressor=config.kinetics.regressor,
+    min_frames=config.data.window,
+    test_fraction=config.data.test_fraction,
+  )
+  builder = kinetics.Builder(config=settings, data_dir=data_dir(config))
+  records = _records("kinetics_pseudo_gt", builder, split)
+  return ClipSource("kinetics_pseudo_gt", records, str(builder.data_path))
+
+
+def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
+  """The records of a split; builds the dataset if it is not there."""
+  if not builder.data_path.exists():
+    logging.info("Reading %s into %s", name, builder.data_path)
+    builder.download_and_prepare(file_format="array_record")
+  splits = builder.info.splits
+  if split not in splits:
+    raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
+  try:
+    return cast(Sequence[Any], builder.as_data_source(split=split))
+  except Exception as error:
+    raise _not_opened(str(builder.data_path), error) from error
 
 
 def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
@@ -125,14 +278,11 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
 
   if split not in ("train", "test"):
     raise InputError(f"synthetic_clips has no split {split!r}: use train or test.")
-  num_test = max(1, round(config.data.num_clips * config.data.test_fraction))
-  if config.data.num_clips <= num_test:
-    raise InputError(
-      f"config.data.num_clips is {config.data.num_clips}: it must be at least 2, "
-      "one clip for each split."
-    )
+  num_train, num_test = synthetic.split_counts(
+    config.data.num_clips, config.data.test_fraction
+  )
   settings = synthetic.SyntheticClipsConfig(
-    num_train=config.data.num_clips - num_test,
+    num_train=num_train,
     num_test=num_test,
     frames=config.data.clip_frames,
     size=config.data.frame_size,
@@ -145,13 +295,17 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
   builder = synthetic.Builder(config=settings, data_dir=data_dir(config))
   if not builder.data_path.exists():
     logging.info("Making %d clips in %s", config.data.num_clips, builder.data_path)
-    builder.download_and_prepare(file_format="array_record")
+    builder.download_and_prepare()
   folder = str(builder.data_path)
   try:
     records = builder.as_data_source(split=split)
   except Exception as error:
-    raise InputError(
-      f"The clips in {folder} cannot be opened ({_sentence(error)}): delete that "
-      "folder and run again to make them anew."
-    ) from error
+    raise _not_opened(folder, error) from error
   return ClipSource("synthetic_clips", records, folder)
+
+
+def _not_opened(folder: str, error: Exception) -> InputError:
+  return InputError(
+    f"The clips in {folder} cannot be opened ({_sentence(error)}): delete that "
+    "folder and run again to make them anew."
+  )

@@ -1,0 +1,120 @@
+"""Makes the shards of synthetic clips in the workers of an Apache Beam pipeline.
+
+An element of the pipeline is a shard: clips are not sent from worker to worker, and
+none waits in memory for others. Shards are those of a build without Beam, to the byte,
+because the clips are made in a child process with the same settings of its libraries.
+"""
+
+import dataclasses
+import os
+import shutil
+import tempfile
+import threading
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import apache_beam as beam
+from absl import logging
+from apache_beam.io.filesystems import FileSystems
+from array_record.python import array_record_module
+
+from data_builders import sharded
+from mhmr_jax.synth import clips
+
+# Beam has several threads in a process. `workers` sets variables of the whole process,
+# and one child keeps one core busy.
+_one_at_a_time = threading.Lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """A file of clips."""
+
+  name: str
+  split: str
+  start: int  # The first clip's index.
+  count: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What all shards have in common."""
+
+  spec: clips.ClipSpec
+  writer: sharded.ShardWriter
+  folder: str  # Where finished shards go; a path or URL that Beam can write to.
+
+
+def shards(split: str, names: Sequence[str], lengths: Sequence[int]) -> list[Shard]:
+  """The shards of a split, with its clips in order."""
+  return [
+    Shard(name, split, sum(lengths[:number]), lengths[number])
+    for number, name in enumerate(names)
+  ]
+
+
+def handover(folder: str, *parts: str) -> str:
+  """A dataset's own place below a folder that workers leave shards in; '' for ''."""
+  if not folder:
+    return ""
+  place = FileSystems.join(folder, *parts)
+  if not FileSystems.exists(place):
+    FileSystems.mkdirs(place)
+  return place
+
+
+def make(
+  job: Job, wanted: Sequence[Shard], folder: str, options: Any, runner: Any
+) -> None:
+  """Runs the pipeline and collects the shards in a folder of this machine.
+
+  Raises:
+    InputError: when the spec names a file or folder that cannot be used here.
+    OSError: when a shard is missing or not whole.
+  """
+  clips.ClipMaker(job.spec)  # Rather than in every worker, once they have started.
+  with beam.Pipeline(runner=runner, options=options) as pipeline:
+    _ = (
+      pipeline
+      | beam.Create(list(wanted))
+      | beam.Reshuffle()
+      | "Make" >> beam.Map(make_shard, job=job)
+    )
+  for shard in wanted:
+    here = os.path.join(folder, shard.name)
+    if job.folder != folder:
+      _copy(FileSystems.join(job.folder, shard.name), here)
+    _check(here, shard.count)
+  if job.folder != folder:
+    FileSystems.delete([job.folder])
+
+
+def _check(path: str, count: int) -> None:
+  found = array_record_module.ArrayRecordReader(path).num_records()
+  if found != count:
+    raise OSError(f"{path} holds {found} clips instead of {count}.")
+
+
+def make_shard(shard: Shard, job: Job) -> None:
+  """Writes a shard under its name once it is whole; leaves one that is there."""
+  target = FileSystems.join(job.folder, shard.name)
+  with _one_at_a_time:
+    if FileSystems.exists(target):
+      logging.info("%s is there already.", target)
+      return
+    indices = range(shard.start, shard.start + shard.count)
+    with clips.workers(1) as pool, tempfile.TemporaryDirectory() as folder:
+      made = clips.generate(pool, job.spec, shard.split, indices, ahead=2)
+      examples = ((f"{index:06d}", clip) for index, clip in made)
+      local = os.path.join(folder, shard.name)
+      job.writer.write(local, examples)
+      # Another attempt at the same shard may be under way elsewhere.
+      partial = f"{target}.{uuid.uuid4().hex}.partial"
+      _copy(local, partial)
+    FileSystems.rename([partial], [target])
+
+
+def _copy(source: str, target: str) -> None:
+  with FileSystems.open(source) as read, FileSystems.create(target) as write:
+    shutil.copyfileobj(read, write, 2**22)
