@@ -39,7 +39,8 @@ def predict(
 ) -> Iterator[SequencePrediction]:
   """Predicts whole sequences, the LSTM's state carried from chunk to chunk.
 
-  The next sequences are loaded while the devices work on these.
+  The next chunk is loaded while the devices work on this one; of past ones only what
+  is yielded is kept.
 
   Args:
     config: of the training run.
@@ -60,32 +61,38 @@ def predict(
   )
   variables = jax.device_put(variables, whole)
   lanes = min(_LANES, -(-len(source) // mesh.size)) * mesh.size
-  pending: Iterator[SequencePrediction] = iter(())
   for group in pipeline.evaluation_groups(source, config, lanes):
     carry = jax.device_put(model.initial_carry(lanes), split)
-    outputs = []
+    seen: list[_Seen] = []
     for chunk in group:
       inputs = {key: chunk.batch[key] for key in (*config.model.inputs, "valid")}
       prediction, carry = step(variables, sharding.global_batch(inputs, mesh), carry)
-      outputs.append(prediction)
-    yield from pending
-    pending = _joined(group, outputs, lengths)
-  yield from pending
+      seen.append(
+        _Seen(prediction, chunk.clips, chunk.boxes, chunk.batch.get("keypoints"))
+      )
+    yield from _joined(seen, lengths, config.data.window)
+
+
+class _Seen(NamedTuple):
+  """What is kept of a chunk: the prediction, still on the devices, and small arrays."""
+
+  prediction: Prediction
+  clips: np.ndarray
+  boxes: np.ndarray
+  keypoints: np.ndarray | None
 
 
 def _joined(
-  group: list[pipeline.Chunk], outputs: list[Prediction], lengths: Sequence[int]
+  group: list[_Seen], lengths: Sequence[int], window: int
 ) -> Iterator[SequencePrediction]:
   """Joins the chunks of each lane; waits for the devices."""
   joined: dict[str, np.ndarray] = jax.tree.map(
     lambda *leaves: np.concatenate(leaves, axis=1),
-    *[cast(dict[str, np.ndarray], jax.device_get(output)) for output in outputs],
+    *[cast(dict[str, np.ndarray], jax.device_get(seen.prediction)) for seen in group],
   )
-  window = group[0].batch["valid"].shape[1]
-  boxes = np.repeat(np.stack([c.boxes for c in group], axis=1), window, axis=1)
-  keypoints = None
-  if "keypoints" in group[0].batch:
-    keypoints = np.concatenate([c.batch["keypoints"] for c in group], axis=1)
+  boxes = np.repeat(np.stack([seen.boxes for seen in group], axis=1), window, axis=1)
+  given = [seen.keypoints for seen in group if seen.keypoints is not None]
+  keypoints = np.concatenate(given, axis=1) if given else None
   for lane, clip in enumerate(group[0].clips):
     if clip < 0:
       continue

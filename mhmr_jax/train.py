@@ -47,7 +47,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
   checkpoints.prepare_workdir(workdir, config)
 
   # ---- Data.
-  source = sources.open_source(config, "train")
+  source = sources.open_training(config)
   iterator = pipeline.training_iterator(
     source, config, jax.process_index(), jax.process_count()
   )

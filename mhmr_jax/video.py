@@ -10,7 +10,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from absl import logging
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from mhmr_jax.errors import InputError
 
@@ -74,6 +74,23 @@ def read_frames(
       if not ok:
         return
       yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+
+def frame_times(path: str | os.PathLike[str]) -> Float[np.ndarray, "frames"]:
+  """Seconds from the first frame to each; raises as `probe` does.
+
+  Where the file's own times do not rise, those of an even frame rate.
+  """
+  times = []
+  with _opened(path) as capture:
+    while capture.grab():
+      times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
+  if not times:
+    raise _unreadable(path)
+  rising = np.array(times) - times[0]
+  if not (np.diff(rising) > 0).all():
+    rising = np.arange(len(times)) / probe(path).fps
+  return rising
 
 
 @contextlib.contextmanager

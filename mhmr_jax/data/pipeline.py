@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.batch import INPUT_CHANNELS, Clip, HostBatch
 from mhmr_jax.data import transforms
-from mhmr_jax.data.sources import ClipSource
+from mhmr_jax.data.sources import ClipSource, Mixture
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
@@ -61,7 +61,7 @@ class InputSpec:
 
   def noisy_keypoints(self, clip: Clip, rng: np.random.Generator) -> np.ndarray:
     """The clip's keypoints as a detector would report them, [T, 17, 3]."""
-    if self.noise is None:
+    if self.noise is None or clip.get("keypoints_detected", False):
       return clip["keypoints_image"]
     return corrupt(clip["keypoints_image"], rng, self.noise, _image_size(clip))
 
@@ -112,19 +112,7 @@ def clip_example(
   )
   if wants_flow and dis_preset is None:
     batch["flow"] = _exact_flow(clip, box, span, spec.size)
-  visibility = clip["visibility"][span]
-  valid = clip["valid"][span]
-  batch.update(
-    transforms.targets(
-      clip["pose"][span],
-      clip["betas"],
-      clip["joints_camera"][span],
-      visibility,
-      valid,
-      clip["intrinsics"],
-      box,
-    )
-  )
+  batch.update(transforms.targets(clip, span, box))
   return batch
 
 
@@ -143,8 +131,12 @@ def whole_image(width: float, height: float) -> np.ndarray:
   return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
 
 
-def _window(clip: Clip, keypoints: np.ndarray, spec: InputSpec) -> np.ndarray:
-  box = transforms.clip_window(keypoints, spec.window_scale)
+def _window(
+  clip: Clip, keypoints: np.ndarray, span: slice, spec: InputSpec
+) -> np.ndarray:
+  """The window of the frames `span`, from all keypoints of the clip."""
+  boxes = clip["box"][span] if "box" in clip else None
+  box = transforms.clip_window(keypoints[span], spec.window_scale, boxes)
   return whole_image(*_image_size(clip)) if box is None else box
 
 
@@ -171,10 +163,11 @@ class TrainingExample(grain.transforms.RandomMap):
         f"Clip {clip['sequence']} has {length} frames, fewer than "
         f"config.data.window = {spec.window}."
       )
-    start = int(rng.integers(length - spec.window + 1))
+    starts = _useful_starts(clip["valid"], spec.window)
+    start = int(starts[rng.integers(len(starts))])
     span = slice(start, start + spec.window)
     keypoints = spec.noisy_keypoints(clip, rng)
-    box = _window(clip, keypoints[span], spec)
+    box = _window(clip, keypoints, span, spec)
     box = transforms.jitter_window(box, rng, self._scale, self._shift)
     batch = clip_example(clip, keypoints, box, span, spec)
     if "flow" in batch:
@@ -185,21 +178,36 @@ class TrainingExample(grain.transforms.RandomMap):
     return {key: np.ascontiguousarray(value) for key, value in batch.items()}
 
 
-def training_dataset(source: ClipSource, config: ConfigDict) -> grain.MapDataset:
-  """The endless, shuffled stream of examples, the same for any number of hosts."""
+def _useful_starts(valid: np.ndarray, window: int) -> np.ndarray:
+  """Where windows with a valid frame start; everywhere if there is none."""
+  views = np.lib.stride_tricks.sliding_window_view(np.asarray(valid, bool), window)
+  useful = np.asarray(views.any(-1))
+  return np.flatnonzero(useful) if useful.any() else np.arange(len(useful))
+
+
+def training_dataset(
+  source: ClipSource | Mixture, config: ConfigDict
+) -> grain.MapDataset:
+  """The endless, shuffled stream of examples, the same for any number of hosts.
+
+  A mixture's sources take turns in proportion to their weights, each in an order of
+  its own: position and seed alone decide what comes.
+  """
   spec = InputSpec.from_config(config)
   example = TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
-  return (
-    grain.MapDataset.source(source)
-    .seed(config.seed)
-    .shuffle()
-    .repeat()
-    .random_map(example)
-  )
+
+  def shuffled(clips: ClipSource) -> grain.MapDataset:
+    return grain.MapDataset.source(clips).seed(config.seed).shuffle().repeat()
+
+  if isinstance(source, ClipSource):
+    return shuffled(source).random_map(example)
+  streams = [shuffled(clips) for clips in source.sources]
+  mixed = grain.MapDataset.mix(streams, source.weights)
+  return mixed.seed(config.seed).random_map(example)
 
 
 def training_iterator(
-  source: ClipSource, config: ConfigDict, shard: int = 0, shards: int = 1
+  source: ClipSource | Mixture, config: ConfigDict, shard: int = 0, shards: int = 1
 ) -> grain.experimental.ElasticIterator:
   """This host's part of every global batch.
 
@@ -240,51 +248,44 @@ def evaluation_groups(
   lanes: int,
   shard: int = 0,
   shards: int = 1,
-) -> Iterator[list[Chunk]]:
-  """Whole sequences, `lanes` at a time: each group is its chunks in order.
+) -> Iterator[Iterator[Chunk]]:
+  """Whole sequences, `lanes` at a time: each group yields its chunks in order.
 
-  A sequence's keypoint noise depends on its index alone.
+  A chunk is made when it is asked for, so that memory does not grow with the length
+  of sequences. A sequence's keypoint noise depends on its index alone.
   """
   spec = InputSpec.from_config(config)
   indices = np.arange(len(source))[shard::shards]
   for begin in range(0, len(indices), lanes):
-    group = indices[begin : begin + lanes]
-    sequences = [_sequence_chunks(source[int(i)], int(i), spec) for i in group]
-    yield _pad_group(sequences, group, lanes, spec.window)
+    yield _chunks(source, indices[begin : begin + lanes], lanes, spec)
 
 
-def _sequence_chunks(
-  clip: Clip, index: int, spec: InputSpec
-) -> list[tuple[HostBatch, np.ndarray]]:
-  rng = np.random.default_rng([index, 2])
-  keypoints = spec.noisy_keypoints(clip, rng)
-  chunks = []
-  for start in range(0, len(clip["frames"]), spec.window):
-    span = slice(start, min(start + spec.window, len(clip["frames"])))
-    box = _window(clip, keypoints[span], spec)
-    chunks.append((clip_example(clip, keypoints, box, span, spec), box))
-  return chunks
-
-
-def _pad_group(
-  sequences: list[list[tuple[HostBatch, np.ndarray]]],
-  indices: np.ndarray,
-  lanes: int,
-  window: int,
-) -> list[Chunk]:
+def _chunks(
+  source: ClipSource, indices: np.ndarray, lanes: int, spec: InputSpec
+) -> Iterator[Chunk]:
   clips = np.full(lanes, -1)
   clips[: len(indices)] = indices
-  first = _pad_time(sequences[0][0][0], window)
-  blank = {key: np.zeros_like(value) for key, value in first.items()}
-  chunks = []
-  for number in range(max(map(len, sequences))):
-    present = [s[number] if number < len(s) else None for s in sequences]
-    present += [None] * (lanes - len(sequences))
-    examples = [blank if p is None else _pad_time(p[0], window) for p in present]
-    boxes = [np.zeros(4, np.float32) if p is None else p[1] for p in present]
-    batch = {key: np.stack([e[key] for e in examples]) for key in blank}
-    chunks.append(Chunk(batch, clips, np.stack(boxes), number * window))
-  return chunks
+  group = [source[int(index)] for index in indices]
+  keypoints = [
+    spec.noisy_keypoints(clip, np.random.default_rng([index, 2]))
+    for clip, index in zip(group, indices, strict=True)
+  ]
+  longest = max(len(clip["frames"]) for clip in group)
+  for start in range(0, longest, spec.window):
+    examples: list[HostBatch | None] = [None] * lanes
+    boxes = np.zeros((lanes, 4), np.float32)
+    for lane, clip in enumerate(group):
+      span = slice(start, min(start + spec.window, len(clip["frames"])))
+      if span.start >= span.stop:
+        continue
+      boxes[lane] = _window(clip, keypoints[lane], span, spec)
+      example = clip_example(clip, keypoints[lane], boxes[lane], span, spec)
+      examples[lane] = _pad_time(example, spec.window)
+    # Some sequence is as long as the longest, so that one example is not blank.
+    filled = next(example for example in examples if example is not None)
+    blank = {key: np.zeros_like(value) for key, value in filled.items()}
+    batch = {key: np.stack([(e or blank)[key] for e in examples]) for key in blank}
+    yield Chunk(batch, clips, boxes, start)
 
 
 def _pad_time(batch: HostBatch, window: int) -> HostBatch:

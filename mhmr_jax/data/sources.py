@@ -103,10 +103,13 @@ def _check(clip: Clip) -> None:
   length = len(clip["frames"])
   if not length:
     raise ValueError("it has no frames")
-  for key in _PER_FRAME:
-    if key in clip and len(clip[key]) != length:
-      raise ValueError(f"{key} has {len(clip[key])} rows for {length} frames")
-    if key in clip and not np.isfinite(clip[key]).all():
+  for key, value in clip.items():
+    if key not in _PER_FRAME:
+      continue
+    rows = cast(np.ndarray, value)
+    if len(rows) != length:
+      raise ValueError(f"{key} has {len(rows)} rows for {length} frames")
+    if not np.isfinite(rows).all():
       raise ValueError(f"{key} is not finite")
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from mhmr_jax.batch import HostBatch
+from mhmr_jax.batch import Clip, HostBatch
 from mhmr_jax.body import joints
 from mhmr_jax.flow import dis
 
@@ -17,20 +17,42 @@ _MIN_SCORE = 0.1
 
 
 def clip_window(
-  keypoints: Float[np.ndarray, "time 17 3"], scale: float
+  keypoints: Float[np.ndarray, "time 17 3"],
+  scale: float,
+  boxes: Float[np.ndarray, "time 4"] | None = None,
 ) -> Float[np.ndarray, "4"] | None:
-  """The square window around a clip's keypoints, one for all its frames.
+  """The square window around a clip's person, one for all its frames.
 
   Args:
     keypoints: x, y in image pixels, score.
     scale: the window's side, over the longer side of the points' box.
+    boxes: where the person is in frames without any keypoint; zeros: not known.
 
   Returns:
     box [x0, y0, x1, y1] in image pixels, or None where no point was found.
   """
-  points = keypoints[keypoints[..., 2] > _MIN_SCORE][:, :2]
-  if not len(points):
-    return None
+  found = keypoints[..., 2] > _MIN_SCORE
+  points = keypoints[found][:, :2]
+  if boxes is not None:
+    used = ~found.any(-1) & boxes.any(-1)
+    points = np.concatenate([points, boxes[used].reshape(-1, 2)])
+  return square_around(points, scale) if len(points) else None
+
+
+def tight_boxes(
+  keypoints: Float[np.ndarray, "time n 3"],
+) -> Float[np.ndarray, "time 4"]:
+  """Each frame's box round its points, [x0, y0, x1, y1]; zeros where it has none."""
+  found = keypoints[..., 2:] > _MIN_SCORE
+  low = keypoints[..., :2].min(1, where=found, initial=np.inf)
+  high = keypoints[..., :2].max(1, where=found, initial=-np.inf)
+  return np.where(found.any(1), np.concatenate([low, high], -1), 0)
+
+
+def square_around(
+  points: Float[np.ndarray, "n 2"], scale: float
+) -> Float[np.ndarray, "4"]:
+  """The square about the points' box, its side `scale` times the box's longer side."""
   low, high = points.min(0), points.max(0)
   side = max(float((high - low).max()), 2.0) * scale
   centre = (low + high) / 2
@@ -184,26 +206,36 @@ def flip(batch: HostBatch, size: int) -> HostBatch:
   return out
 
 
-def targets(
-  pose: Float[np.ndarray, "time 24 3"],
-  betas: Float[np.ndarray, "10"],
-  joints_camera: Float[np.ndarray, "time 24 3"],
-  visibility: Float[np.ndarray, "time 24"],
-  valid: Bool[np.ndarray, "time"],
-  intrinsics: Float[np.ndarray, "3 3"],
-  box: Float[np.ndarray, "4"],
-) -> HostBatch:
-  """The targets of one clip; the 2D joints in normalised crop units."""
-  projected = joints_camera @ intrinsics.T
+def targets(clip: Clip, span: slice, box: Float[np.ndarray, "4"]) -> HostBatch:
+  """The targets of some frames of a clip; the 2D joints in normalised crop units.
+
+  Where the clip does not know which joints can be seen, all count.
+  """
+  joints_camera = clip["joints_camera"][span]
+  joints_image, in_front = _project(clip, span)
+  visibility = in_front
+  if "visibility" in clip:
+    visibility = clip["visibility"][span] * in_front
+  return HostBatch(
+    pose=clip["pose"][span].astype(np.float32),
+    betas=clip["betas"].astype(np.float32),
+    joints_camera=joints_camera.astype(np.float32),
+    joints_crop=(to_crop_pixels(joints_image, box, 2) - 1).astype(np.float32),
+    visibility=visibility.astype(np.float32),
+    valid=clip["valid"][span],
+  )
+
+
+def _project(
+  clip: Clip, span: slice
+) -> tuple[Float[np.ndarray, "time 24 2"], Bool[np.ndarray, "time 24"]]:
+  """The joints in image pixels, and which of them are in front of the camera."""
+  joints_camera = clip["joints_camera"][span]
+  if "intrinsics" not in clip:
+    camera = clip["camera_image"][span][:, None]
+    joints_image = camera[..., :1] * (joints_camera[..., :2] + camera[..., 1:])
+    return joints_image, np.ones(joints_camera.shape[:2], bool)
+  projected = joints_camera @ clip["intrinsics"].T
   # A joint at or behind the camera projects nowhere.
   depth = np.maximum(projected[..., 2:], 1e-3)
-  in_front = joints_camera[..., 2] > 1e-3
-  joints_crop = to_crop_pixels(projected[..., :2] / depth, box, 2) - 1
-  return HostBatch(
-    pose=pose.astype(np.float32),
-    betas=betas.astype(np.float32),
-    joints_camera=joints_camera.astype(np.float32),
-    joints_crop=joints_crop.astype(np.float32),
-    visibility=(visibility * in_front).astype(np.float32),
-    valid=valid,
-  )
+  return projected[..., :2] / depth, joints_camera[..., 2] > 1e-3

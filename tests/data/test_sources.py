@@ -33,7 +33,8 @@ def test_body_path_is_checked_for_the_default_too(tmp_path):
 @pytest.mark.parametrize(
   ("change", "words"),
   [
-    ({"data.source": "threedpw"}, "no dataset 'threedpw'"),
+    ({"data.source": "3dpw"}, "no dataset '3dpw'"),
+    ({"data.source": "threedpw"}, r"config\.body\.female \(not set\).*threedpw\.dir"),
     ({"data.num_clips": 1}, "num_clips is 1"),
   ],
 )

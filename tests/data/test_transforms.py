@@ -148,17 +148,50 @@ def test_targets_project_into_the_crop():
   joints_camera[0] = [0.5, -0.25, 4.0]
   joints_camera[0, 3, 2] = -1.0
   intrinsics = np.array([[400.0, 0, 160], [0, 400, 120], [0, 0, 1]], np.float32)
-  made = transforms.targets(
-    np.zeros((1, 24, 3)),
-    np.zeros(10),
-    joints_camera,
-    np.ones((1, 24)),
-    np.ones(1, bool),
-    intrinsics,
-    np.array([110.0, 45, 310, 245]),
-  )
+  clip = {
+    "pose": np.zeros((1, 24, 3)),
+    "betas": np.zeros(10),
+    "joints_camera": joints_camera,
+    "visibility": np.ones((1, 24)),
+    "valid": np.ones(1, bool),
+    "intrinsics": intrinsics,
+  }
+  box = np.array([110.0, 45, 310, 245])
+  made = transforms.targets(clip, slice(0, 1), box)
   # 400 * 0.5 / 4 + 160 = 210 is the middle of 110..310; 95 a quarter of 45..245.
   np.testing.assert_allclose(made["joints_crop"][0, 0], [0.0, -0.5], atol=1e-6)
   assert made["visibility"][0, 3] == 0
   assert made["visibility"][0, 0] == 1
   assert np.isfinite(made["joints_crop"]).all()
+  del clip["visibility"]
+  again = transforms.targets(clip, slice(0, 1), box)
+  for key, value in made.items():
+    np.testing.assert_array_equal(again[key], value, err_msg=key)
+
+
+def test_targets_of_a_weak_perspective_camera():
+  rng = np.random.default_rng(0)
+  clip = {
+    "pose": np.zeros((2, 24, 3)),
+    "betas": np.zeros(10),
+    "joints_camera": rng.normal(size=(2, 24, 3)),  # Half of them at z < 0.
+    "valid": np.array([True, False]),
+    "camera_image": np.array([[100.0, 0.4, -0.2], [50, 1, 2]]),
+  }
+  box = np.array([10.0, 20, 90, 100])
+  made = transforms.targets(clip, slice(1, 2), box)
+  x, y = clip["joints_camera"][1, 5, :2]
+  expected = [(50 * (x + 1) - 10) / 40 - 1, (50 * (y + 2) - 20) / 40 - 1]
+  np.testing.assert_allclose(made["joints_crop"][0, 5], expected, atol=1e-5)
+  assert made["visibility"].all()
+  assert not made["valid"].any()
+
+
+def test_boxes_stand_in_for_frames_without_keypoints():
+  keypoints = np.zeros((3, 17, 3), np.float32)
+  keypoints[0, :2] = [[100, 50, 0.9], [140, 130, 0.9]]
+  boxes = np.array([[0, 0, 1000, 1000], [60, 70, 80, 90], [0, 0, 0, 0]], np.float32)
+  box = transforms.clip_window(keypoints, 1.5, boxes)
+  np.testing.assert_allclose(box, [40, 30, 160, 150])
+  np.testing.assert_allclose(transforms.tight_boxes(keypoints)[0], [100, 50, 140, 130])
+  assert not transforms.tight_boxes(keypoints)[1:].any()

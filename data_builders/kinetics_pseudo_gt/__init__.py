@@ -1,0 +1,1 @@
+"""SMPL poses fitted to Kinetics videos."""

@@ -1,0 +1,1 @@
+"""People filmed outdoors, with SMPL poses from inertial sensors."""

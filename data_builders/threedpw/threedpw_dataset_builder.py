@@ -1,0 +1,143 @@
+"""3DPW from its official release: every person of every sequence is a track."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tqdm import tqdm
+
+from data_builders import filmed
+from mhmr_jax.body import smpl
+from mhmr_jax.data import frame_files, threedpw
+from mhmr_jax.data.cutout import Cutout
+from mhmr_jax.errors import InputError
+
+FRAMES = ("stored", "referenced")
+
+
+@dataclasses.dataclass(eq=False, kw_only=True)
+class ThreedpwConfig(tfds.core.BuilderConfig):
+  """What to read; all of it decides the data and its folder.
+
+  Attributes:
+    source: the folder that holds imageFiles and sequenceFiles.
+    male: the file of the male SMPL model.
+    female: the file of the female SMPL model.
+    frames: "stored" cuts the people out of the images; "referenced" reads the
+      release's own images when they are needed.
+    person: of stored frames, the person's size in pixels that is kept at least, where
+      the image has so many.
+  """
+
+  name: str = ""
+  source: str = ""
+  male: str = ""
+  female: str = ""
+  frames: str = "stored"
+  person: int = 256
+
+  def __post_init__(self) -> None:
+    if self.frames not in FRAMES:
+      raise InputError(
+        f"config.threedpw.frames is {self.frames!r}: use 'stored' or 'referenced'."
+      )
+    for field in ("source", "male", "female"):
+      setattr(self, field, filmed.absolute(getattr(self, field)))
+    fields = ("source", "male", "female", "frames", "person")
+    settings = {field: getattr(self, field) for field in fields}
+    self.name = self.name or filmed.folder_name(self.frames, settings)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """Tracks of people in 3DPW, in the camera's frame."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES: ClassVar = {"1.0.0": "Every split, every person a track."}
+  BUILDER_CONFIGS: ClassVar = [ThreedpwConfig(name="default")]
+
+  builder_config: ThreedpwConfig
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    features = {
+      **filmed.features(
+        *("pose", "betas", "transl", "joints_camera", "keypoints_image", "box"),
+        "intrinsics",
+      ),
+      # Below the dataset's folder where frames are stored, else below the source.
+      "frames_place": tfds.features.Text(),
+    }
+    return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+  def frames_root(self) -> pathlib.Path:
+    """What each record's `frames_place` is relative to."""
+    config = self.builder_config
+    folder = self.data_path if config.frames == "stored" else config.source
+    return pathlib.Path(os.fspath(folder))
+
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
+    del dl_manager
+    tfds.disable_progress_bar()
+    config = self.builder_config
+    source = pathlib.Path(config.source)
+    bodies = {"male": smpl.load(config.male), "female": smpl.load(config.female)}
+    # All of them are looked at before anything is written.
+    splits = {
+      split: threedpw.read_split(source, split, bodies)
+      for split in threedpw.SPLITS
+      if threedpw.sequence_files(source, split)
+    }
+    if not splits:
+      raise InputError(
+        f"{source} has no sequenceFiles/test/*.pkl, nor other splits: name the folder "
+        "that 3DPW's two archives were unpacked in."
+      )
+    return {
+      split: self._generate_examples(split, tracks) for split, tracks in splits.items()
+    }
+
+  def _generate_examples(
+    self, split: str, tracks: list[threedpw.Track]
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    for track in tqdm(tracks, f"{split} tracks", unit="track"):
+      stored = self.builder_config.frames == "stored"
+      yield track.clip["sequence"], self._store(track) if stored else self._refer(track)
+
+  def _store(self, track: threedpw.Track) -> dict[str, Any]:
+    clip = track.clip
+    cutout = Cutout.around(clip["box"], track.image_size, self.builder_config.person)
+    place = f"frames/{clip['sequence']}{frame_files.SUFFIX}"
+    cut = functools.partial(_read_image, self._folder(track), track.image_size, cutout)
+    frames = filmed.in_order(cut, clip["frame_index"])
+    frame_files.write(self.frames_root() / place, frames)
+    return {
+      **clip,
+      "frames_place": place,
+      "keypoints_image": cutout.keypoints(clip["keypoints_image"]),
+      "box": cutout.boxes(clip["box"]),
+      "intrinsics": cutout.intrinsics(clip["intrinsics"]),
+    }
+
+  def _refer(self, track: threedpw.Track) -> dict[str, Any]:
+    check = functools.partial(_read_image, self._folder(track), track.image_size, None)
+    for _ in filmed.in_order(check, track.clip["frame_index"]):
+      pass
+    return {**track.clip, "frames_place": track.folder}
+
+  def _folder(self, track: threedpw.Track) -> pathlib.Path:
+    return pathlib.Path(self.builder_config.source) / track.folder
+
+
+def _read_image(
+  folder: pathlib.Path, size: tuple[int, int], cutout: Cutout | None, number: np.int32
+) -> bytes:
+  """The person cut out of one image; without a cutout only a check of the image."""
+  path = folder / frame_files.image_name(int(number))
+  image = threedpw.decode(path.read_bytes(), path, size)
+  return b"" if cutout is None else cutout.jpeg(image)
