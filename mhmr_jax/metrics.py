@@ -1,33 +1,92 @@
-"""The errors that papers report, in millimetres; pure functions that jit."""
+"""The errors that papers report, in millimetres; pure functions that jit.
+
+Each takes any leading batch shape. PCK and its area are those of MPI-INF-3DHP (Mehta
+et al., 3DV 2017): on root-aligned joints, within 150 mm; the area is the mean over
+the thresholds 0, 5, ... 150 mm.
+"""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from mhmr_jax.geometry import procrustes
 
+PCK_MM = 150.0
+AUC_STEP_MM = 5.0
+
 _MM_PER_M = 1000.0
 
 
-def _mean_distance(
+def joint_errors(
   points: Float[Array, "*batch n 3"], target: Float[Array, "*batch n 3"]
-) -> Float[Array, "*batch"]:
-  return _MM_PER_M * jnp.mean(jnp.linalg.norm(points - target, axis=-1), axis=-1)
+) -> Float[Array, "*batch n"]:
+  """Distance, mm, of each point from its target as they are."""
+  return _MM_PER_M * jnp.linalg.norm(points - target, axis=-1)
+
+
+def aligned_joint_errors(
+  joints: Float[Array, "*batch n 3"],
+  target: Float[Array, "*batch n 3"],
+  weights: Float[Array, "*batch n"] | None = None,
+) -> Float[Array, "*batch n"]:
+  """Distance, mm, of each joint after its frame's best similarity to the target.
+
+  Args:
+    joints: metres.
+    target: the truth.
+    weights: in the fit; a joint of weight 0 is missing on either side, may hold
+      anything, and has the error 0.
+  """
+  if weights is not None:
+    present = weights[..., None] > 0
+    joints, target = jnp.where(present, joints, 0), jnp.where(present, target, 0)
+  # Far from the origin the means would cost digits.
+  joints, target = joints - joints[..., :1, :], target - target[..., :1, :]
+  errors = joint_errors(procrustes.align(joints, target, weights), target)
+  return errors if weights is None else jnp.where(weights > 0, errors, 0)
 
 
 def pa_mpjpe(
-  joints: Float[Array, "*batch n 3"], target: Float[Array, "*batch n 3"]
+  joints: Float[Array, "*batch n 3"],
+  target: Float[Array, "*batch n 3"],
+  weights: Float[Array, "*batch n"] | None = None,
 ) -> Float[Array, "*batch"]:
-  """Mean joint error, mm, of each frame after its best similarity to the target."""
-  return _mean_distance(procrustes.align(joints, target), target)
+  """Mean joint error, mm, of each frame after its best similarity to the target.
+
+  Args:
+    joints: metres.
+    target: the truth.
+    weights: of the joints, in the fit and in the mean: 0 leaves a missing one out.
+      A frame without any joint is NaN.
+  """
+  errors = aligned_joint_errors(joints, target, weights)
+  if weights is None:
+    return jnp.mean(errors, axis=-1)
+  return jnp.sum(weights * errors, axis=-1) / jnp.sum(weights, axis=-1)
 
 
 def mpjpe(
   joints: Float[Array, "*batch n 3"], target: Float[Array, "*batch n 3"], root: int = 0
 ) -> Float[Array, "*batch"]:
   """Mean joint error, mm, of each frame with both roots at the origin."""
-  return _mean_distance(
+  errors = joint_errors(
     joints - joints[..., root : root + 1, :], target - target[..., root : root + 1, :]
   )
+  return jnp.mean(errors, axis=-1)
+
+
+def pck(
+  errors: Float[Array, "*batch n"], threshold: float = PCK_MM
+) -> Float[Array, "*batch"]:
+  """Percentage of joints whose error, mm, is strictly below the threshold."""
+  return 100 * jnp.mean(errors < threshold, axis=-1, dtype=errors.dtype)
+
+
+def pck_area(errors: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
+  """Mean of `pck` over the thresholds 0, 5, ... 150 mm: at most 100 * 30 / 31."""
+  count = round(PCK_MM / AUC_STEP_MM)
+  # The thresholds above an error are those from the next multiple on.
+  above = count - jnp.clip(jnp.floor(errors / AUC_STEP_MM), 0, count)
+  return 100 * jnp.mean(above, axis=-1) / (count + 1)
 
 
 def pve(
@@ -37,9 +96,10 @@ def pve(
   root_target: Float[Array, "*batch 3"],
 ) -> Float[Array, "*batch"]:
   """Mean vertex error, mm, of each frame with both root joints at the origin."""
-  return _mean_distance(
+  errors = joint_errors(
     vertices - root_joint[..., None, :], target - root_target[..., None, :]
   )
+  return jnp.mean(errors, axis=-1)
 
 
 def acceleration_error(

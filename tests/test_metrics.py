@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -69,6 +70,104 @@ def test_pa_mpjpe_of_collinear_and_of_equal_points(target):
   spread = 1000 * np.linalg.norm(goal, axis=-1).mean()
   np.testing.assert_allclose(pa_mpjpe(equal, target[0]), spread, atol=TOLERANCE_MM)
   np.testing.assert_allclose(pa_mpjpe(target[0], equal), 0, atol=TOLERANCE_MM)
+
+
+def _reference_errors(joints, target, weights):
+  """Umeyama 1991 in float64: the error, mm, of every joint."""
+  joints, target = joints.astype(np.float64), target.astype(np.float64)
+  joints = np.where(weights[..., None] > 0, joints, 0)
+  target = np.where(weights[..., None] > 0, target, 0)
+  share = (weights / weights.sum(1, keepdims=True))[..., None]
+  mean = (share * joints).sum(1, keepdims=True)
+  centred = joints - mean
+  goal = target - (share * target).sum(1, keepdims=True)
+  U, D, Vt = np.linalg.svd(np.einsum("nki,nkj->nij", share * goal, centred))
+  sign = np.ones((len(U), 3))
+  sign[:, 2] = np.sign(np.linalg.det(U) * np.linalg.det(Vt))
+  R = np.einsum("nij,nj,njk->nik", U, sign, Vt)
+  variance = (share * centred**2).sum((1, 2))
+  coincide = variance < 1e-12 * (mean**2).sum((1, 2))
+  scale = np.where(coincide, 0, (D * sign).sum(1) / np.where(coincide, 1, variance))
+  moved = scale[:, None, None] * np.einsum("nij,nkj->nki", R, centred)
+  return 1000 * np.linalg.norm(moved - goal, axis=-1)
+
+
+def _cases(rng, count):
+  """People far from and near the camera, and what breaks alignments."""
+  target = rng.normal(0, 0.4, (count, 14, 3))
+  turned = np.einsum("nij,nkj->nki", Rotation.random(count, rng).as_matrix(), target)
+  noisy = rng.uniform(0.5, 2, (count, 1, 1)) * turned + rng.normal(0, 0.1, target.shape)
+  line = rng.normal(size=(count, 14, 1)) * rng.normal(0, 0.5, (count, 1, 3))
+  point = np.repeat(noisy[:, :1], 14, axis=1)
+  kinds = [
+    (noisy, target),
+    (rng.normal(size=target.shape), target),
+    (noisy * [-1, 1, 1], target),
+    (target * [-1, 1, 1], target),
+    (noisy * [1, 1, 0], target * [1, 0, 1]),
+    (line, target),
+    (target, line),
+    (line, line[:, ::-1] * [-1, 1, 2]),
+    (point, target),
+    (target, point),
+  ]
+  away = rng.choice([0, 5, 40], (2, len(kinds) * count, 1, 1)) * rng.normal(size=3)
+  pairs = [np.concatenate(column) for column in zip(*kinds, strict=True)]
+  return [(p + a).astype(np.float32) for p, a in zip(pairs, away, strict=True)]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_pa_mpjpe_of_ten_thousand_cases_equals_numpy(missing):
+  rng = np.random.default_rng(4)
+  joints, target = _cases(rng, 1000)
+  weights = np.ones(joints.shape[:2], np.float32)
+  if missing:
+    gone = rng.integers(0, 14, len(weights))
+    weights[np.arange(len(weights)), gone] = 0
+    joints[np.arange(len(weights)), gone] = np.nan
+    target[np.arange(len(weights)), gone] *= 7
+    actual = pa_mpjpe(joints, target, weights)
+  else:
+    actual = pa_mpjpe(joints, target)
+  expected = _reference_errors(joints, target, weights)
+  expected = (weights * expected).sum(1) / weights.sum(1)
+  assert len(expected) == 10_000
+  np.testing.assert_allclose(actual, expected, atol=TOLERANCE_MM, rtol=0)
+
+
+def test_errors_of_as_many_frames_as_3dpw_has_equal_numpy():
+  rng = np.random.default_rng(5)
+  target = rng.normal(0, 0.4, (35_000, 14, 3)).astype(np.float32)
+  joints = (target + rng.normal(0, 0.1, target.shape)).astype(np.float32)
+  expected = _reference_errors(joints, target, np.ones(joints.shape[:2]))
+  actual = jax.jit(metrics.aligned_joint_errors)(joints, target)
+  np.testing.assert_allclose(actual, expected, atol=TOLERANCE_MM, rtol=0)
+  np.testing.assert_allclose(
+    pa_mpjpe(joints, target), expected.mean(1), atol=TOLERANCE_MM, rtol=0
+  )
+  a, b = joints.astype(np.float64), target.astype(np.float64)
+  expected = 1000 * np.linalg.norm(a - a[:, :1] - b + b[:, :1], axis=-1).mean(1)
+  np.testing.assert_allclose(mpjpe(joints, target), expected, atol=TOLERANCE_MM, rtol=0)
+
+
+def test_frames_without_any_joint_are_nan(target):
+  weights = np.ones(target.shape[:2], np.float32)
+  weights[3] = 0
+  found = np.isnan(pa_mpjpe(target, target, weights))
+  np.testing.assert_array_equal(np.flatnonzero(found), [3])
+
+
+def test_pck_and_its_area_equal_a_count():
+  rng = np.random.default_rng(6)
+  errors = rng.uniform(0, 220, (50, 14)).astype(np.float32)
+  errors[0, :3] = [0, 150, 5]
+  np.testing.assert_allclose(
+    metrics.pck(jnp.asarray(errors)), 100 * (errors < 150).mean(1), rtol=1e-6
+  )
+  counts = [(errors < threshold).mean(1) for threshold in range(0, 151, 5)]
+  np.testing.assert_allclose(
+    metrics.pck_area(jnp.asarray(errors)), 100 * np.mean(counts, axis=0), rtol=1e-5
+  )
 
 
 def test_mpjpe_and_pve_align_roots_only(target):

@@ -72,6 +72,46 @@ def test_gradients_are_finite_and_the_rotation_proper(name):
   assert np.abs(gradient).max() < 10
 
 
+def _by_svd(matrices):
+  U, D, Vt = np.linalg.svd(matrices)
+  D[:, 2] *= np.sign(np.linalg.det(U) * np.linalg.det(Vt))
+  U[:, :, 2] *= np.sign(np.linalg.det(U) * np.linalg.det(Vt))[:, None]
+  return U @ Vt, D
+
+
+# XLA's CPU backend has computed sums over short axes wrongly from 16,384 rows on.
+@pytest.mark.parametrize(("x64", "size"), [(False, 40_000), (True, 40_000)])
+def test_many_random_matrices_are_those_of_numpys_svd(x64, size):
+  rng = np.random.default_rng(7)
+  matrices = rng.normal(size=(size, 3, 3)) * 10.0 ** rng.uniform(-9, 9, (size, 1, 1))
+  with jax.enable_x64(x64):
+    matrices = matrices.astype(np.float64 if x64 else np.float32)
+    rotations = np.asarray(nearest_rotation(matrices), np.float64)
+  expected, D = _by_svd(matrices.astype(np.float64))
+  # The angle's condition number is that of the sum of the smaller two values.
+  wrong = np.abs(rotations - expected).max((1, 2)) * (D[:, 1] + D[:, 2]) / D[:, 0]
+  assert wrong.max() < (1e-14 if x64 else 3e-6)
+
+
+def test_degenerate_matrices_get_a_best_rotation():
+  rng = np.random.default_rng(8)
+  ranks = [rng.normal(size=(500, 3, r)) @ rng.normal(size=(500, r, 3)) for r in (1, 2)]
+  diagonals = rng.choice([0, 1, -1, 1e-4, 2], (500, 3))[:, :, None] * np.eye(3)
+  turned = R @ diagonals @ Rotation.random(500, rng).as_matrix()
+  matrices = np.concatenate([*ranks, diagonals, turned]).astype(np.float32)
+  rotations = np.asarray(nearest_rotation(matrices), np.float64)
+  np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=3e-6)
+  identity = rotations @ np.swapaxes(rotations, 1, 2)
+  np.testing.assert_allclose(identity, np.tile(np.eye(3), (2000, 1, 1)), atol=3e-6)
+  _, D = _by_svd(matrices.astype(np.float64))
+  reached = np.einsum("nij,nij->n", rotations, matrices)
+  np.testing.assert_allclose(
+    reached / np.maximum(D[:, 0], 1e-30),
+    D.sum(1) / np.maximum(D[:, 0], 1e-30),
+    atol=3e-6,
+  )
+
+
 def test_nearest_rotation_of_a_proper_matrix_is_its_polar_factor():
   matrices = RANDOM * np.sign(np.linalg.det(RANDOM))[:, None, None]
   expected = [scipy.linalg.polar(matrix)[0] for matrix in matrices]
