@@ -7,7 +7,9 @@ camera's own motion is seen in it as in the person.
 
 import dataclasses
 import hashlib
+import os
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -21,8 +23,19 @@ from mhmr_jax.synth.camera import CameraPath
 Rng = np.random.Generator
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-_VIDEOS = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg"})
+_VIDEOS = frozenset(
+  {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
+)
 _TEST_SHARE = 0.2
+# So many files are tried for one that can be read.
+_ATTEMPTS = 64
+# A video that claims larger frames is passed over: 8K has half as many pixels.
+_MAX_PIXELS = 1 << 26
+# Times the shorter side; the rest of a longer picture is cut away.
+_MAX_ASPECT = 3
+# A file may claim any number of frames a second, and to have any number.
+_MAX_STRIDE = 8
+_MAX_FRAMES = 10**7
 # Shorter sides in frame widths: room to pan. Beyond its edges a picture is mirrored.
 _SCENE_SIDE = 2.5
 _PICTURE_SIDES = (1.3, 3.0)
@@ -71,7 +84,7 @@ class Folder:
   """Pictures and videos below a folder, split by a hash of their names."""
 
   path: pathlib.Path
-  files: dict[str, tuple[pathlib.Path, ...]]  # By split.
+  files: dict[str, tuple[str, ...]]  # By split; relative to the path.
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
     """A random picture, or successive frames of a random video.
@@ -83,18 +96,18 @@ class Folder:
     """
     skipped: list[str] = []
     files = self.files[split]
-    for index in rng.permutation(len(files)):
-      read = _read_video if files[index].suffix.lower() in _VIDEOS else _read_picture
+    for index in rng.permutation(len(files))[:_ATTEMPTS]:
+      read = _read_video if _suffix(files[index]) in _VIDEOS else _read_picture
       try:
-        pictures = read(files[index], rng, frames, size)
+        pictures = read(self.path / files[index], rng, frames, size)
       except cv2.error:  # Absurd sizes, for one; most damage returns nothing.
         pictures = []
       if pictures:
         return Media(pictures, tuple(skipped))
-      skipped.append(str(files[index].relative_to(self.path)))
+      skipped.append(files[index])
     raise InputError(
-      f"None of the {len(files)} pictures and videos of {self.path} that fall to the "
-      f"{split} split can be read: give a folder of readable ones."
+      f"None of the {len(skipped)} pictures and videos of {self.path} that were tried "
+      f"for the {split} split can be read: give a folder of readable ones."
     )
 
 
@@ -112,21 +125,35 @@ def open_backgrounds(path: str) -> Generated | Folder:
       f"The folder of backgrounds {path} does not exist: name a folder of pictures or "
       "videos, or leave it empty to generate them."
     )
-  found = [
-    file
-    for file in folder.rglob("*")
-    if file.suffix.lower() in _PICTURES | _VIDEOS and file.is_file()
-  ]
+  # By a hash of their names, so that the split is the same wherever the folder lies.
+  found = sorted(_list(folder), key=_hash)
   if len(found) < 2:
     raise InputError(
       f"The folder of backgrounds {path} holds {len(found)} pictures and videos: the "
       "train and test splits need at least one each."
     )
-  found.sort(key=lambda file: _hash(file.relative_to(folder).as_posix()))
   num_test = max(1, round(_TEST_SHARE * len(found)))
   return Folder(
     folder, {"test": tuple(found[:num_test]), "train": tuple(found[num_test:])}
   )
+
+
+def _list(folder: pathlib.Path) -> Iterator[str]:
+  """The pictures and videos below a folder, relative to it; none is opened."""
+  pending = [""]
+  while pending:
+    parent = pending.pop()
+    with os.scandir(folder / parent) as entries:
+      for entry in entries:
+        name = parent + entry.name
+        if entry.is_dir(follow_symlinks=False):
+          pending.append(f"{name}/")
+        elif _suffix(name) in _PICTURES | _VIDEOS and entry.is_file():
+          yield name
+
+
+def _suffix(name: str) -> str:
+  return os.path.splitext(name)[1].lower()
 
 
 def _hash(name: str) -> bytes:
@@ -146,21 +173,19 @@ def _read_picture(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
 
 def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
   """Frames from a random place on; a short video runs back from its end."""
-  video = cv2.VideoCapture(str(path))
-  pictures: list[np.ndarray] = []
+  video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
   try:
-    stride = max(1, round(video.get(cv2.CAP_PROP_FPS) / _FPS))
-    last = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) - frames * stride
+    width = video.get(cv2.CAP_PROP_FRAME_WIDTH)
+    height = video.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if not 0 < width * height <= _MAX_PIXELS:
+      return []
+    stride = _claim(video, cv2.CAP_PROP_FPS, _MAX_STRIDE * _FPS) / _FPS
+    stride = max(1, round(stride))
+    last = int(_claim(video, cv2.CAP_PROP_FRAME_COUNT, _MAX_FRAMES)) - frames * stride
     start = int(rng.integers(0, max(1, last + 1)))
-    if start:
-      video.set(cv2.CAP_PROP_POS_FRAMES, start)
-    while len(pictures) < frames:
-      ok, picture = video.read()
-      if not ok:
-        break
-      pictures.append(_shrink(picture, _VIDEO_SIDE * size))
-      for _ in range(stride - 1):
-        video.grab()
+    pictures = _frames_from(video, start, stride, frames, size)
+    if start and len(pictures) < min(2, frames):  # It has fewer than it claims.
+      pictures = _frames_from(video, 0, stride, frames, size)
   finally:
     video.release()
   if not pictures:
@@ -169,8 +194,33 @@ def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
   return [there_and_back[i % len(there_and_back)] for i in range(frames)]
 
 
+def _claim(video: cv2.VideoCapture, what: int, most: float) -> float:
+  """A property within bounds; what is negative or no number becomes 0."""
+  value = video.get(what)
+  return min(value, most) if value > 0 else 0.0
+
+
+def _frames_from(
+  video: cv2.VideoCapture, start: int, stride: int, frames: int, size: int
+) -> list:
+  """At most so many frames; the large ones are never held together."""
+  pictures: list[np.ndarray] = []
+  video.set(cv2.CAP_PROP_POS_FRAMES, start)
+  while len(pictures) < frames:
+    ok, picture = video.read()
+    if not ok:
+      break
+    pictures.append(_shrink(picture, _VIDEO_SIDE * size))
+    for _ in range(stride - 1):
+      video.grab()
+  return pictures
+
+
 def _shrink(picture: np.ndarray, side: float) -> UInt8[np.ndarray, "height width 3"]:
-  """BGR to RGB, the shorter side at most `side` pixels."""
+  """BGR to RGB, the shorter side at most `side` pixels and the other not far longer."""
+  longest = _MAX_ASPECT * min(picture.shape[:2])
+  top, left = (max(0, (length - longest) // 2) for length in picture.shape[:2])
+  picture = picture[top : top + longest, left : left + longest]
   scale = side / min(picture.shape[:2])
   if scale < 1:
     picture = cv2.resize(

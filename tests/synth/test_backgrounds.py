@@ -1,3 +1,5 @@
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -73,8 +75,9 @@ def _fill(folder, pictures: int = 6) -> None:
     cv2.imwrite(str(folder / "class a" / f"{i}.jpg"), picture)
 
 
-def _write_video(path, frames: int) -> None:
-  writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (64, 48))
+def _write_video(path, frames: int, codec: str = "mp4v", fps: float = 30) -> None:
+  writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (64, 48))
+  assert writer.isOpened()
   for i in range(frames):
     writer.write(np.full((48, 64, 3), 10 * i, np.uint8))
   writer.release()
@@ -120,7 +123,7 @@ def test_folders_that_cannot_do(tmp_path):
 
 def test_videos_run_and_short_ones_run_back(tmp_path):
   _write_video(tmp_path / "a.mp4", 5)
-  folder = backgrounds.Folder(tmp_path, {"train": (tmp_path / "a.mp4",)})
+  folder = backgrounds.Folder(tmp_path, {"train": ("a.mp4",)})
   media = folder.draw(np.random.default_rng(0), "train", FRAMES, SIZE)
   levels = [round(float(picture.mean()) / 10) for picture in media.pictures]
   assert levels == [0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3]
@@ -128,3 +131,97 @@ def test_videos_run_and_short_ones_run_back(tmp_path):
   assert not background.is_still
   # A still camera sees no motion of the plane; the video's own is not known.
   assert np.abs(background.flow(3)).max() < 1e-3
+
+
+def _levels(folder, name: str, seed: int, frames: int = 5) -> list[int]:
+  media = backgrounds.Folder(folder, {"train": (name,)}).draw(
+    np.random.default_rng(seed), "train", frames, SIZE
+  )
+  return [round(float(picture.mean()) / 10) for picture in media.pictures]
+
+
+@pytest.mark.parametrize(
+  ("name", "codec"),
+  [("a.mp4", "mp4v"), ("b.avi", "MJPG"), ("c.mkv", "XVID"), ("d.webm", "VP80")],
+)
+def test_any_codec_from_any_place(tmp_path, name, codec):
+  _write_video(tmp_path / name, 25, codec)
+  starts = set()
+  for seed in range(8):
+    levels = _levels(tmp_path, name, seed)
+    assert levels == list(range(levels[0], levels[0] + 5))
+    starts.add(levels[0])
+  assert len(starts) > 3
+  assert max(starts) > 8
+
+
+def test_fast_videos_are_thinned_to_30_frames_a_second(tmp_path):
+  _write_video(tmp_path / "a.mp4", 20, fps=60)
+  levels = _levels(tmp_path, "a.mp4", 0)
+  assert levels == list(range(levels[0], levels[0] + 10, 2))
+
+
+def test_frame_counts_may_lie(tmp_path, monkeypatch):
+  """The header of an AVI file is made to claim a million frames."""
+  _write_video(tmp_path / "a.avi", 5, "MJPG")
+  data = bytearray((tmp_path / "a.avi").read_bytes())
+  stream = data.index(b"strh") + 8
+  data[stream + 32 : stream + 36] = (10**6).to_bytes(4, "little")
+  (tmp_path / "a.avi").write_bytes(data)
+  video = cv2.VideoCapture(str(tmp_path / "a.avi"))
+  assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 10**5
+  video.release()
+  for seed in range(3):
+    assert _levels(tmp_path, "a.avi", seed) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("claim", [np.nan, np.inf, -9.2e18, 1e300, 0.0])
+def test_claims_that_are_no_numbers(tmp_path, monkeypatch, claim):
+  _write_video(tmp_path / "a.mp4", 5)
+  capture = cv2.VideoCapture
+
+  class Liar:
+    def __init__(self, *args):
+      self._video = capture(*args)
+
+    def __getattr__(self, name):
+      return getattr(self._video, name)
+
+    def get(self, what):
+      known = (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+      return self._video.get(what) if what in known else claim
+
+  monkeypatch.setattr(cv2, "VideoCapture", Liar)
+  assert _levels(tmp_path, "a.mp4", 0, frames=3)[0] == 0
+
+
+def test_frames_too_large_are_not_decoded(tmp_path, monkeypatch):
+  _write_video(tmp_path / "a.mp4", 5)
+  monkeypatch.setattr(backgrounds, "_MAX_PIXELS", 64 * 48 - 1)
+  folder = backgrounds.Folder(tmp_path, {"train": ("a.mp4",)})
+  with pytest.raises(InputError, match="None of the 1 "):
+    folder.draw(np.random.default_rng(0), "train", FRAMES, SIZE)
+
+
+def test_long_pictures_are_cut(tmp_path):
+  cv2.imwrite(str(tmp_path / "a.png"), np.zeros((40, 4000, 3), np.uint8))
+  folder = backgrounds.Folder(tmp_path, {"train": ("a.png",)})
+  (picture,) = folder.draw(np.random.default_rng(0), "train", FRAMES, SIZE).pictures
+  assert picture.shape == (40, 120, 3)
+
+
+def test_many_files_are_listed_and_few_are_tried(tmp_path):
+  """Kinetics' layout: classes whose names have spaces, and files of ten seconds."""
+  for kind in range(30):
+    folder = tmp_path / "train" / f"class {kind} (of 30)"
+    folder.mkdir(parents=True)
+    for clip in range(100):
+      (folder / f"-{kind}_{clip:06d}_000010.mp4").touch()
+    (folder / "list.csv").touch()
+  os.mkfifo(tmp_path / "pipe.mp4")  # To open it would wait for ever.
+  (tmp_path / "folder.mp4").mkdir()
+  (tmp_path / "loop").symlink_to(tmp_path)
+  folder = backgrounds.open_backgrounds(str(tmp_path))
+  assert sum(map(len, folder.files.values())) == 3000
+  with pytest.raises(InputError, match=r"None of the 64 .* test split"):
+    folder.draw(np.random.default_rng(0), "test", FRAMES, SIZE)
