@@ -1,6 +1,7 @@
 """What people look like: skin, hair, cloth, and the light that falls on them."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,7 +19,14 @@ _SKIN = np.array(
 _HAIR = np.array([[20, 16, 15], [58, 40, 28], [110, 72, 40], [190, 150, 95], [165] * 3])
 
 
-class Light(NamedTuple):
+class Light(Protocol):
+  """What falls on people from all around; fixed in the world."""
+
+  def shade(self, normals: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
+    """Factors for sRGB colours of surfaces with these unit normals."""
+
+
+class SkyLight(NamedTuple):
   """Second-order spherical harmonics as a quadratic form of the normal.
 
   Ramamoorthi & Hanrahan (2001): light reflected diffusely is, to about a percent,
@@ -35,6 +43,16 @@ class Light(NamedTuple):
     weights = self.matrix[:, row, column] * np.where(row == column, 1, 2)
     light = (n[:, row] * n[:, column]) @ weights.T.astype(np.float32)
     return np.sqrt(np.maximum(light, np.float32(0.01)))
+
+
+class Style(NamedTuple):
+  """What looks are drawn from."""
+
+  skin: Int[np.ndarray, "tones 3"]  # sRGB, from light to dark.
+  hair: Int[np.ndarray, "tones 3"]
+  # A tile of material for a stream and a side in pixels: RGB, 0 to 1.
+  cloth: Callable[[Rng, int], Float[np.ndarray, "side side 3"]]
+  light: Callable[[Rng], Light]
 
 
 class Appearance(NamedTuple):
@@ -64,15 +82,18 @@ class Appearance(NamedTuple):
     return self.tiles.reshape(-1, 3).take(texel, axis=0) * seen[:, 2:]
 
 
-def sample(rng: Rng, body_map: regions.BodyMap) -> Appearance:
-  """Draws a person's looks."""
+def sample(
+  rng: Rng, body_map: regions.BodyMap, style: Style | None = None
+) -> Appearance:
+  """Draws a person's looks; None: in the usual style."""
+  style = style or USUAL
   region = regions.dress(body_map, _sample_outfit(rng))
   tiles = np.empty((len(Region), _TILE, _TILE, 3), np.float32)
-  skin = _between(rng, _SKIN, spread=6.0)
+  skin = _between(rng, style.skin, spread=6.0)
   tiles[Region.SKIN] = _grainy(rng, skin, 0.1, persistence=0.5)
-  tiles[Region.HAIR] = _grainy(rng, _between(rng, _HAIR, spread=8.0), 0.35, 0.9)
+  tiles[Region.HAIR] = _grainy(rng, _between(rng, style.hair, spread=8.0), 0.35, 0.9)
   for garment in (Region.TOP, Region.BOTTOM, Region.SHOES):
-    tiles[garment] = 255 * textures.cloth(rng, _TILE)
+    tiles[garment] = 255 * style.cloth(rng, _TILE)
   if rng.random() < 0.15:  # A dress, an overall, a tracksuit.
     tiles[Region.BOTTOM] = tiles[Region.TOP]
   tiles[Region.EYES] = 40
@@ -85,7 +106,7 @@ def sample(rng: Rng, body_map: regions.BodyMap) -> Appearance:
   scale = _TILE / rng.uniform(0.5, 1.2, len(Region))[region, None]
   corner = rng.uniform(0, _TILE, (len(Region), 2))[region]
   texels = (body_map.texture * scale + corner).astype(np.float32)
-  return Appearance(region, swell[region], tiles, texels, sample_light(rng))
+  return Appearance(region, swell[region], tiles, texels, style.light(rng))
 
 
 def _sample_outfit(rng: Rng) -> regions.Outfit:
@@ -117,7 +138,7 @@ def _grainy(
   return np.clip(colour * (1 + amount * noise[..., None]), 0, 255)
 
 
-def sample_light(rng: Rng) -> Light:
+def sample_light(rng: Rng) -> SkyLight:
   """Light from all around, from above, and from one to three sides."""
   matrix = np.zeros((3, 4, 4))
   matrix[:, 3, 3] = rng.uniform(0.2, 0.55) * _tint(rng, 0.1)
@@ -131,7 +152,7 @@ def sample_light(rng: Rng) -> Light:
     direction /= np.linalg.norm(direction)
     colour = rng.uniform(0.3, 1) * strongest * _tint(rng, 0.15)
     matrix += colour[:, None, None] * _from(direction)
-  return Light(matrix.astype(np.float32))
+  return SkyLight(matrix.astype(np.float32))
 
 
 def _from(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
@@ -146,3 +167,6 @@ def _from(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "4 4"]:
 def _tint(rng: Rng, spread: float) -> Float[np.ndarray, "3"]:
   """A light's colour between warm and cold."""
   return 1 + rng.normal(0, spread) * np.array([1.0, 0.1, -1.0])
+
+
+USUAL = Style(_SKIN, _HAIR, textures.cloth, sample_light)

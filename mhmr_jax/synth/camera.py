@@ -1,6 +1,7 @@
 """Cameras that film a moving person: on a tripod, panned, walked along, hand-held."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ class CameraPath(NamedTuple):
 
 
 @dataclasses.dataclass
-class _Shot:
+class Shot:
   """What a camera operator decides; the defaults follow the person exactly."""
 
   focal: float  # Pixels.
@@ -69,7 +70,11 @@ class _Shot:
 
 
 def sample(
-  rng: Rng, points_world: Float[np.ndarray, "time n 3"], size: int, fps: float
+  rng: Rng,
+  points_world: Float[np.ndarray, "time n 3"],
+  size: int,
+  fps: float,
+  shots: Callable[[Rng, int], Shot] | None = None,
 ) -> CameraPath:
   """A camera that keeps most of a person in the frame most of the time.
 
@@ -78,23 +83,49 @@ def sample(
     points_world: points all over the person.
     size: of the square frame in pixels.
     fps: frames a second.
+    shots: draws what the operator decides; None: `sample_shot`.
   """
+  shots = shots or sample_shot
   for _ in range(_ATTEMPTS):
-    shot = _sample_shot(rng, size)
+    shot = shots(rng, size)
     path = _film(rng, shot, points_world, size, fps)
     if _is_good(path, points_world, size):
       return path
-  safe = _Shot(shot.focal, 0.6, shot.azimuth, min(shot.elevation, 0.4), shot.smoothing)
+  safe = Shot(shot.focal, 0.6, shot.azimuth, min(shot.elevation, 0.4), shot.smoothing)
   return _film(rng, safe, points_world, size, fps)
 
 
-def _sample_shot(rng: Rng, size: int) -> _Shot:
+def hold_still(
+  path: CameraPath, points_world: Float[np.ndarray, "time n 3"], size: int
+) -> CameraPath:
+  """The camera of the middle frame, as far back as it takes to keep the person.
+
+  Args:
+    path: of the moving camera.
+    points_world: points all over the person.
+    size: of the square frame in pixels.
+  """
+  frames = len(path.R_wc)
+  R = np.repeat(path.R_wc[frames // 2][None], frames, 0)
+  t = np.repeat(path.t_wc[frames // 2][None], frames, 0)
+  still = CameraPath(R, t, path.intrinsics)
+  back = 0.1 * float(np.median(still.to_camera(points_world)[..., 2]))
+  for _ in range(_ATTEMPTS):
+    if _is_good(still, points_world, size):
+      break
+    still.t_wc[:, 2] += back
+    back *= 1.3
+  return still
+
+
+def sample_shot(rng: Rng, size: int) -> Shot:
+  """The usual camera work, from a locked tripod to a shaky hand."""
   elevation = rng.choice(
     [rng.normal(3, 8), rng.uniform(-25, 20), rng.uniform(20, 60)], p=[0.6, 0.25, 0.15]
   )
   # A few are closer than the frame is high.
   fill = rng.uniform(0.35, 0.95) if rng.random() < 0.88 else rng.uniform(0.95, 1.4)
-  shot = _Shot(
+  shot = Shot(
     focal=size * np.exp(rng.uniform(np.log(0.9), np.log(2.5))),
     fill=fill,
     azimuth=rng.uniform(0, 2 * np.pi),
@@ -119,7 +150,7 @@ def _sample_shot(rng: Rng, size: int) -> _Shot:
 
 
 def _film(
-  rng: Rng, shot: _Shot, points_world: np.ndarray, size: int, fps: float
+  rng: Rng, shot: Shot, points_world: np.ndarray, size: int, fps: float
 ) -> CameraPath:
   """Where the camera stands and looks, frame by frame."""
   frames = len(points_world)
@@ -140,8 +171,8 @@ def _film(
   # Turning right, about the camera's y, moves the person left, and so on.
   shift = (shot.offset + seconds[:, None] * shot.drift) * (size / shot.focal)
   turn = np.stack([shift[:, 1], -shift[:, 0], np.full(frames, shot.roll)], -1)
-  turn += shot.shake * _unrest(rng, frames, fps)
-  eye += 0.6 * shot.shake * _unrest(rng, frames, fps)
+  turn += shot.shake * unrest(rng, frames, fps)
+  eye += 0.6 * shot.shake * unrest(rng, frames, fps)
   R_wc = Rotation.from_rotvec(-turn).as_matrix() @ R_wc
   t_wc = -np.einsum("tij,tj->ti", R_wc, eye)
   return CameraPath(
@@ -202,7 +233,7 @@ def _distance(
   return float(distance)
 
 
-def _unrest(rng: Rng, frames: int, fps: float) -> Float[np.ndarray, "time 3"]:
+def unrest(rng: Rng, frames: int, fps: float) -> Float[np.ndarray, "time 3"]:
   """Smooth noise of about unit size: sway of a second, tremor of a tenth."""
   total = np.zeros((frames, 3))
   for period, size in ((0.6, 1.0), (0.15, 0.3), (0.06, 0.1)):

@@ -23,13 +23,34 @@ from absl import logging
 from mhmr_jax.batch import Clip
 from mhmr_jax.flow import images
 from mhmr_jax.motion import library
-from mhmr_jax.synth import backgrounds, composite, people, sensor, skinning, variants
+from mhmr_jax.synth import (
+  backgrounds,
+  composite,
+  distractors,
+  domains,
+  occluders,
+  people,
+  skinning,
+  variants,
+)
+from mhmr_jax.synth.appearance import Style
+from mhmr_jax.synth.recording import Recording
+from mhmr_jax.synth.wardrobe import Wardrobe
 
 SPLITS = ("train", "test")
 _FPS = 30.0
 _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 _PNG_OPTIONS = (cv2.IMWRITE_PNG_BILEVEL, 1)
-_STREAMS = ("motion", "shape", "looks", "background", "filming", "sensor")
+# New ones go to the end, so that those before them stay as they are.
+_STREAMS = (
+  *("motion", "shape", "looks", "background", "filming", "sensor"),
+  *("occluders", "distractors", "recording"),
+)
+# Of the frame's size, for pictures of which small parts are cut.
+_CUT_FROM = 0.6
+Streams = dict[str, np.random.Generator]
+# A folder, and a file in it that could not be used.
+Skipped = tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,29 +79,86 @@ class ClipMaker:
 
   def __init__(self, spec: ClipSpec):
     self._spec = spec
+    self._variant = variants.get(spec.variant)
+    self._domain = domains.SHIFTED if self._variant.shifted else domains.USUAL
     self._motions = library.open_motions(spec.motion)
-    self._backgrounds = backgrounds.open_backgrounds(spec.backgrounds)
-    self._actor = people.Actor(skinning.load(spec.body))
+    self._scenes: domains.Scenes = self._domain.scenes
+    if spec.backgrounds:
+      self._scenes = backgrounds.open_backgrounds(spec.backgrounds)
+    self._wardrobe = Wardrobe(spec.textures) if spec.textures else None
+    body = skinning.load(spec.body)
+    self._actor = people.Actor(body, self._domain)
+    self._extras = people.Actor(distractors.simplify(body), self._domain)
 
-  def make(self, split: str, index: int) -> tuple[Clip, tuple[str, ...]]:
-    """One clip, and the names of background files that could not be read."""
-    spec = self._spec
-    seeds = np.random.SeedSequence([spec.seed, SPLITS.index(split), index])
+  def make(self, split: str, index: int) -> tuple[Clip, Skipped]:
+    """One clip, and the files that could not be used."""
+    spec, domain = self._spec, self._domain
+    seeds = np.random.SeedSequence(
+      [spec.seed, SPLITS.index(split), index, *domain.seed]
+    )
     streams = seeds.spawn(len(_STREAMS))
     rng = dict(zip(_STREAMS, map(np.random.default_rng, streams), strict=True))
-    motion = self._motions.sample(rng["motion"], split, spec.frames)
-    person = self._actor.film(
-      motion, spec.size, shape=rng["shape"], looks=rng["looks"], filming=rng["filming"]
-    )
-    media = self._backgrounds.draw(rng["background"], split, spec.frames, spec.size)
+    torn: list[str] = []
+    style = domain.style
+    if self._wardrobe:
+      cloth = functools.partial(self._wardrobe.tile, split=split, skipped=torn)
+      style = style._replace(cloth=cloth)
+    person = self._film(rng, split, style)
+    media = self._scenes.draw(rng["background"], split, spec.frames, spec.size)
     background = backgrounds.film(
-      rng["background"], media, person.camera, person.distance, spec.size
+      rng["background"],
+      media,
+      person.camera,
+      person.distance,
+      spec.size,
+      moves=self._variant.moving_background,
     )
-    camera = sensor.sample(rng["sensor"], spec.frames, spec.size)
-    pictures = composite.composite(background, person.layers, camera)
-    clip = _encode(person, pictures)
+    behind = self._distractors(rng["distractors"], split, person, style)
+    front, unread = self._occluders(rng["occluders"], split, person)
+    scene = composite.Scene(background, behind, person.layers, front)
+    sensor = domain.sensor(rng["sensor"], spec.frames, spec.size)
+    video = Recording()
+    if self._variant.recording:
+      video = domain.recording(rng["recording"])
+    clip = _encode(person.behind(front), composite.composite(scene, sensor, video))
     clip["sequence"] = f"{split}_{index:06d}"
-    return clip, media.skipped
+    skipped = [(spec.backgrounds, name) for name in (*media.skipped, *unread)]
+    skipped += [(spec.textures, name) for name in torn]
+    return clip, tuple(skipped)
+
+  def _film(self, rng: Streams, split: str, style: Style) -> people.Person:
+    """Whom the clip is about; other sources of people go beside this one."""
+    motion = self._motions.sample(rng["motion"], split, self._spec.frames)
+    return self._actor.film(
+      motion,
+      self._spec.size,
+      shape=rng["shape"],
+      looks=rng["looks"],
+      filming=rng["filming"],
+      style=style,
+      moving_camera=self._variant.moving_camera,
+    )
+
+  def _distractors(
+    self, rng: np.random.Generator, split: str, person: people.Person, style: Style
+  ) -> Sequence[composite.Track]:
+    if not self._variant.distractors:
+      return []
+    return distractors.film(
+      rng, self._extras, self._motions, split, person, self._spec.size, style
+    )
+
+  def _occluders(
+    self, rng: np.random.Generator, split: str, person: people.Person
+  ) -> tuple[Sequence[composite.Track], tuple[str, ...]]:
+    if not self._variant.occluders:
+      return [], ()
+    size = self._spec.size
+    media = self._scenes.draw(rng, split, 1, round(_CUT_FROM * size))
+    pieces = occluders.sample(
+      rng, media.pictures[0], person.camera, person.distance, person.joints_image, size
+    )
+    return [piece.film(size) for piece in pieces], media.skipped
 
 
 def _encode(person: people.Person, pictures: list[composite.Picture]) -> Clip:
@@ -130,21 +208,22 @@ def generate(
   Raises:
     InputError: when the spec names a file or folder that cannot be used.
   """
-  skipped: set[str] = set()
+  skipped: dict[str, set[str]] = collections.defaultdict(set)
   coming = iter(indices)
   submit = lambda index: pool.submit(_make, spec, split, index)
   waiting = collections.deque(map(submit, itertools.islice(coming, ahead)))
   for index in indices:
     clip, unread = waiting.popleft().result()
     waiting.extend(map(submit, itertools.islice(coming, 1)))
-    skipped.update(unread)
+    for folder, name in unread:
+      skipped[folder].add(name)
     yield index, clip
-  if skipped:
+  for folder, names in skipped.items():
     logging.warning(
       "%d files of %s could not be read and were passed over: %s",
-      len(skipped),
-      spec.backgrounds,
-      ", ".join(sorted(skipped)),
+      len(names),
+      folder,
+      ", ".join(sorted(names)),
     )
 
 
@@ -191,5 +270,5 @@ def _maker(spec: ClipSpec) -> ClipMaker:
   return ClipMaker(spec)
 
 
-def _make(spec: ClipSpec, split: str, index: int) -> tuple[Clip, tuple[str, ...]]:
+def _make(spec: ClipSpec, split: str, index: int) -> tuple[Clip, Skipped]:
   return _maker(spec).make(split, index)

@@ -1,13 +1,18 @@
-"""Puts a person in front of a background: frames, masks and exact flow."""
+"""Puts people and things before a background: frames, masks and exact flow."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from mhmr_jax.synth.backgrounds import Background
-from mhmr_jax.synth.people import Layer
+from mhmr_jax.synth.planes import Drawn
+from mhmr_jax.synth.recording import Recording
 from mhmr_jax.synth.sensor import Sensor
+
+# What one person or thing covers, frame by frame; None where it is outside.
+Track = Sequence[Drawn | None]
 
 
 class Picture(NamedTuple):
@@ -21,38 +26,59 @@ class Picture(NamedTuple):
   flow_valid: Bool[np.ndarray, "size size"]
 
 
-def composite(
-  background: Background, layers: list[Layer | None], sensor: Sensor
-) -> list[Picture]:
-  """Draws one layer a frame over the background, and records the result."""
-  pictures: list[Picture] = []
-  for time, layer in enumerate(layers):
-    image = background.frames[time].astype(np.float32)
+class Scene(NamedTuple):
+  """All that a clip shows, from the farthest to the nearest."""
+
+  background: Background
+  behind: Sequence[Track]
+  person: Track
+  front: Sequence[Track]
+
+  def draw(
+    self, time: int
+  ) -> tuple[Float[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]]:
+    """What the lens sees at that frame, and which pixels see the person."""
+    image = self.background.frames[time].astype(np.float32)
     mask = np.zeros(image.shape[:2], bool)
-    if layer is not None:
-      part = image[layer.window.slices]
-      part *= 1 - layer.rgba[..., 3:]
-      part += layer.rgba[..., :3]
-      mask[layer.window.slices] = np.isfinite(layer.buffer.depth)
-    flow = np.zeros((*mask.shape, 2), np.float32)
-    valid = np.ones_like(mask)
-    if time:
-      before = pictures[-1].mask
-      flow = _flow(background, layers[time - 1], before, time)
-      valid = before | background.is_still
-    pictures.append(Picture(sensor.record(time, image), mask, flow, valid))
-  return pictures
+    for track in (*self.behind, self.person, *self.front):
+      drawn = track[time]
+      if drawn is not None:
+        part = image[drawn.window.slices]
+        part *= 1 - drawn.rgba[..., 3:]
+        part += drawn.rgba[..., :3]
+        if track is self.person:
+          mask[drawn.window.slices] = drawn.mask
+        elif mask.any():
+          mask[drawn.window.slices] &= ~drawn.mask
+    return image, mask
+
+  def flow(
+    self, time: int
+  ) -> tuple[Float[np.ndarray, "size size 2"], Bool[np.ndarray, "size size"]]:
+    """From frame time to the next, on the grid of frame time; and where it is known."""
+    flow = self.background.flow(time + 1)
+    known = np.full(flow.shape[:2], self.background.is_still)
+    for track in (*self.behind, self.person, *self.front):
+      drawn = track[time]
+      if drawn is not None:
+        flow[drawn.window.slices][drawn.mask] = drawn.flow[drawn.mask]
+        known[drawn.window.slices] |= drawn.mask
+    return flow, known
 
 
-def _flow(
-  background: Background,
-  layer: Layer | None,
-  mask: Bool[np.ndarray, "size size"],
-  time: int,
-) -> Float[np.ndarray, "size size 2"]:
-  """From frame time-1, where the person was `mask` and `layer`, to frame time."""
-  flow = background.flow(time)
-  if layer is not None:
-    seen = mask[layer.window.slices]
-    flow[layer.window.slices][seen] = layer.flow[seen]
-  return flow
+def composite(scene: Scene, sensor: Sensor, recording: Recording) -> list[Picture]:
+  """Draws all frames of a scene and records them."""
+  frames = len(scene.person)
+  shape = scene.background.frames.shape[1:3]
+  flow, known = np.zeros((*shape, 2), np.float32), np.ones(shape, bool)
+  images, labels = [], []
+  for time in range(frames):
+    image, mask = scene.draw(time)
+    labels.append((mask, flow, known))
+    if time + 1 < frames:
+      flow, known = scene.flow(time)
+    # Nothing comes after the last frame: it moves as the one before.
+    images.append(sensor.record(time, recording.blur(image, flow)))
+  if recording.codec is not None:
+    images = recording.codec.run(images)
+  return [Picture(image, *label) for image, label in zip(images, labels, strict=True)]

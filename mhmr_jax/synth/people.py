@@ -1,16 +1,19 @@
 """A rendered person: layers to composite, and the labels that go with them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.motion.motion import Motion
 from mhmr_jax.synth import (
   appearance,
   camera,
+  domains,
+  planes,
   regions,
   render,
   skinning,
@@ -21,7 +24,6 @@ Rng = np.random.Generator
 
 # Enough points of the surface to frame a person by.
 _FRAMING_POINTS = 150
-_MAX_BETA = 3.0
 
 
 class Layer(NamedTuple):
@@ -31,6 +33,11 @@ class Layer(NamedTuple):
   rgba: Float[np.ndarray, "height width 4"]  # RGB 0..255 times alpha, and alpha.
   buffer: visibility.DepthBuffer
   flow: Float[np.ndarray, "height width 2"]  # To the next frame; 0 off the person.
+
+  @property
+  def mask(self) -> Bool[np.ndarray, "height width"]:
+    """Pixels whose centre sees the person."""
+    return np.isfinite(self.buffer.depth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +53,45 @@ class Person:
   joints_camera: Float[np.ndarray, "time 24 3"]
   keypoints_image: Float[np.ndarray, "time 17 3"]  # The score is the visibility.
   visibility: Float[np.ndarray, "time 24"]
+  light: appearance.Light | None = None  # That falls on all around; None: not known.
+
+  @property
+  def joints_image(self) -> Float[np.ndarray, "time 24 2"]:
+    """The joints in pixels."""
+    return render.project(self.joints_camera, self.camera.intrinsics)
+
+  def behind(self, tracks: Sequence[Sequence[planes.Drawn | None]]) -> "Person":
+    """The same person, without the visibility of what things in front cover."""
+    visibility, keypoints = self.visibility.copy(), self.keypoints_image.copy()
+    joints = self.joints_image
+    for t in range(len(self.layers)):
+      for drawn in (track[t] for track in tracks):
+        if drawn is not None:
+          visibility[t, _covered(joints[t], drawn)] = 0
+          keypoints[t, _covered(keypoints[t, :, :2], drawn), 2] = 0
+    return dataclasses.replace(self, visibility=visibility, keypoints_image=keypoints)
+
+
+def _covered(
+  pixels: Float[np.ndarray, "n 2"], drawn: planes.Drawn
+) -> Bool[np.ndarray, "n"]:
+  x0, y0, x1, y1 = drawn.window
+  inside = np.all((pixels >= [x0, y0]) & (pixels < [x1, y1]), axis=-1)
+  column, row = np.where(inside[:, None], pixels - [x0, y0], 0).astype(int).T
+  return inside & drawn.mask[row, column]
 
 
 class Actor:
-  """A body that can be filmed: what depends on the body alone is prepared once."""
+  """A body that can be filmed: what depends on the body alone is prepared once.
 
-  def __init__(self, body: skinning.Body):
+  Args:
+    body: the body.
+    domain: what shapes, and what cameras.
+  """
+
+  def __init__(self, body: skinning.Body, domain: domains.Domain = domains.USUAL):
     self._body = body
+    self._domain = domain
     self._mesh = render.Mesh(body.faces)
     self._map = regions.map_body(body)
     self._joints = visibility.of_joints(body)
@@ -66,6 +105,8 @@ class Actor:
     shape: Rng,
     looks: Rng,
     filming: Rng,
+    style: appearance.Style | None = None,
+    moving_camera: bool = True,
   ) -> Person:
     """Renders a motion.
 
@@ -75,21 +116,22 @@ class Actor:
       shape: the stream of the body's shape.
       looks: the stream of its clothes, skin and light.
       filming: the stream of the camera.
+      style: of the looks; None: the domain's.
+      moving_camera: False: it stands where the moving one is at the middle frame, or
+        farther back.
     """
     body = self._body
-    betas = np.clip(shape.normal(0, 1.2, 10), -_MAX_BETA, _MAX_BETA)
-    betas = betas.astype(np.float32)
+    betas = self._domain.shape(shape)
     pelvis = body.rest_joints(betas)[0]
     posed = body.pose(motion.pose, betas, motion.transl - pelvis)
     stride = max(1, posed.vertices.shape[1] // _FRAMING_POINTS)
-    path = camera.sample(filming, posed.vertices[:, ::stride], size, motion.fps)
+    framed = posed.vertices[:, ::stride]
+    path = camera.sample(filming, framed, size, motion.fps, self._domain.shot)
+    if not moving_camera:
+      path = camera.hold_still(path, framed, size)
     joints_camera = path.to_camera(posed.joints)
-    look = appearance.sample(looks, self._map)
-    surface = path.to_camera(posed.vertices + look.swell[:, None] * posed.normals)
-    layers = [
-      self._layer(surface[t], following, posed.normals[t], look, path.intrinsics, size)
-      for t, following in enumerate([*surface[1:], surface[-1]])
-    ]
+    look = appearance.sample(looks, self._map, style or self._domain.style)
+    layers = self._layers(posed, look, path, size)
     keypoints = np.stack([body.keypoint_regressor @ frame for frame in posed.vertices])
     person = Person(
       layers=layers,
@@ -101,9 +143,35 @@ class Actor:
       joints_camera=joints_camera,
       keypoints_image=np.zeros((len(layers), 17, 3), np.float32),
       visibility=np.zeros((len(layers), 24), np.float32),
+      light=look.light,
     )
     self._see(person, path.to_camera(keypoints), size)
     return person
+
+  def extra(
+    self, rng: Rng, motion: Motion, person: Person, size: int, style: appearance.Style
+  ) -> list[Layer | None]:
+    """Another person, of whom nothing needs to be known, before the same camera."""
+    betas = self._domain.shape(rng)
+    pelvis = self._body.rest_joints(betas)[0]
+    posed = self._body.pose(motion.pose, betas, motion.transl - pelvis)
+    look = appearance.sample(rng, self._map, style)
+    if person.light is not None:
+      look = look._replace(light=person.light)
+    return self._layers(posed, look, person.camera, size)
+
+  def _layers(
+    self,
+    posed: skinning.PosedBody,
+    look: appearance.Appearance,
+    path: camera.CameraPath,
+    size: int,
+  ) -> list[Layer | None]:
+    surface = path.to_camera(posed.vertices + look.swell[:, None] * posed.normals)
+    return [
+      self._layer(surface[t], following, posed.normals[t], look, path.intrinsics, size)
+      for t, following in enumerate([*surface[1:], surface[-1]])
+    ]
 
   def _layer(
     self,
@@ -139,7 +207,7 @@ class Actor:
   ) -> None:
     """Fills in keypoints and visibility from the depth buffers."""
     K = person.camera.intrinsics
-    joint_pixels = render.project(person.joints_camera, K)
+    joint_pixels = person.joints_image
     person.keypoints_image[..., :2] = render.project(keypoints, K)
     for t, layer in enumerate(person.layers):
       depth = np.full((size, size), np.inf, np.float32)

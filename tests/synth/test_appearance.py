@@ -63,7 +63,7 @@ def test_light_is_the_cosine_law_to_second_order():
   normals = rng.normal(0, 1, (2000, 3))
   normals /= np.linalg.norm(normals, axis=1, keepdims=True)
   form = appearance._from(direction)
-  light = appearance.Light(np.tile(form, (3, 1, 1)).astype(np.float32))
+  light = appearance.SkyLight(np.tile(form, (3, 1, 1)).astype(np.float32))
   shade = light.shade(normals.astype(np.float32))[:, 0] ** 2
   expected = np.maximum(normals @ direction, 0.01)
   assert np.abs(shade - expected).mean() < 0.03

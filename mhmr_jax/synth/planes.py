@@ -1,0 +1,82 @@
+"""Pictures on planes: drawn through a homography, and the flow that it makes.
+
+Pixels have their centres at + 0.5, in pictures as in frames.
+"""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mhmr_jax.synth import render
+
+# OpenCV numbers pixels by their centres.
+_HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+
+
+class Drawn(Protocol):
+  """What is laid over a frame within a window of it: a person's layer, a cut-out."""
+
+  @property
+  def window(self) -> render.Window:
+    """The part of the frame that it lies in."""
+
+  @property
+  def rgba(self) -> Float[np.ndarray, "height width 4"]:
+    """RGB 0..255 times alpha, and alpha."""
+
+  @property
+  def mask(self) -> Bool[np.ndarray, "height width"]:
+    """Pixels whose centre it covers."""
+
+  @property
+  def flow(self) -> Float[np.ndarray, "height width 2"]:
+    """To the next frame; read where the mask is true."""
+
+
+def extent(
+  matrix: Float[np.ndarray, "3 3"], shape: tuple[int, int], size: int
+) -> render.Window | None:
+  """The part of a square frame that a picture falls in, None for none.
+
+  Args:
+    matrix: pixels of the picture to pixels of the frame.
+    shape: the picture's height and width.
+    size: of the frame.
+  """
+  height, width = shape
+  corners = np.array([[0, width, width, 0], [0, 0, height, height], [1, 1, 1, 1]])
+  x, y, depth = matrix @ corners
+  if depth.min() <= 0:  # It reaches behind the camera.
+    return None
+  x0, y0 = (max(0, int(np.floor((v / depth).min()))) for v in (x, y))
+  x1, y1 = (min(size, int(np.ceil((v / depth).max()))) for v in (x, y))
+  return render.Window(x0, y0, x1, y1) if x0 < x1 and y0 < y1 else None
+
+
+def warp(
+  picture: np.ndarray, matrix: Float[np.ndarray, "3 3"], window: render.Window
+) -> np.ndarray:
+  """A picture as that window of the frame shows it; zero beside it."""
+  shift = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1]])
+  return cv2.warpPerspective(
+    picture,
+    np.linalg.inv(_HALF) @ shift @ matrix @ _HALF,
+    (window.x1 - window.x0, window.y1 - window.y0),
+    flags=cv2.INTER_LINEAR,
+    borderMode=cv2.BORDER_CONSTANT,
+  )
+
+
+def flow(
+  step: Float[np.ndarray, "3 3"], window: render.Window
+) -> Float[np.ndarray, "height width 2"]:
+  """Flow at the pixels' centres of a window, where `step` moves the frame's pixels."""
+  x = np.arange(window.x0, window.x1, dtype=np.float32) + np.float32(0.5)
+  y = np.arange(window.y0, window.y1, dtype=np.float32)[:, None] + np.float32(0.5)
+  a, b, c = step.astype(np.float32)
+  depth = c[0] * x + c[1] * y + c[2]
+  u = (a[0] * x + a[1] * y + a[2]) / depth - x
+  v = (b[0] * x + b[1] * y + b[2]) / depth - y
+  return np.stack([u, v], -1)
