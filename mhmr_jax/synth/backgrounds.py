@@ -35,7 +35,7 @@ _MAX_PIXELS = 1 << 26
 _MAX_ASPECT = 3
 # A file may claim any number of frames a second, and to have any number.
 _MAX_STRIDE = 8
-_MAX_FRAMES = 10**7
+_MAX_FRAMES = 1e7
 # Shorter sides in frame widths: room to pan. Beyond its edges a picture is mirrored.
 _SCENE_SIDE = 2.5
 _PICTURE_SIDES = (1.3, 3.0)
@@ -179,9 +179,10 @@ def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
     height = video.get(cv2.CAP_PROP_FRAME_HEIGHT)
     if not 0 < width * height <= _MAX_PIXELS:
       return []
-    stride = _claim(video, cv2.CAP_PROP_FPS, _MAX_STRIDE * _FPS) / _FPS
+    stride = _bounded(video.get(cv2.CAP_PROP_FPS), _MAX_STRIDE * _FPS) / _FPS
     stride = max(1, round(stride))
-    last = int(_claim(video, cv2.CAP_PROP_FRAME_COUNT, _MAX_FRAMES)) - frames * stride
+    count = _bounded(video.get(cv2.CAP_PROP_FRAME_COUNT), _MAX_FRAMES)
+    last = int(count) - frames * stride
     start = int(rng.integers(0, max(1, last + 1)))
     pictures = _frames_from(video, start, stride, frames, size)
     if start and len(pictures) < min(2, frames):  # It has fewer than it claims.
@@ -194,10 +195,9 @@ def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
   return [there_and_back[i % len(there_and_back)] for i in range(frames)]
 
 
-def _claim(video: cv2.VideoCapture, what: int, most: float) -> float:
-  """A property within bounds; what is negative or no number becomes 0."""
-  value = video.get(what)
-  return min(value, most) if value > 0 else 0.0
+def _bounded(claim: float, most: float) -> float:
+  """What a file claims; what is negative or no number becomes 0."""
+  return min(claim, most) if claim > 0 else 0.0
 
 
 def _frames_from(
