@@ -89,6 +89,7 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
     was_there = self.data_path.exists()
     with _alone(pathlib.Path(self.data_path).parent) as alone:
       if self.data_path.exists() and not was_there:
+        self.info.set_file_format(FILE_FORMAT, override=True)
         self.info.read_from_directory(self.data_path)
         return
       if alone:

@@ -25,7 +25,7 @@ def _clips(builder, split: str) -> dict[str, dict]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
   builder = _builder(tmp_path_factory.mktemp("data"), processes=2)
-  builder.download_and_prepare(file_format="array_record")
+  builder.download_and_prepare()
   return builder
 
 
@@ -61,7 +61,7 @@ def test_reads_back_what_was_asked_for(built):
 @pytest.mark.slow
 def test_one_process_makes_the_bytes_of_two(built, tmp_path):
   alone = _builder(tmp_path, processes=1)
-  alone.download_and_prepare(file_format="array_record")
+  alone.download_and_prepare()
   for split in ("train", "test"):
     expected, clips = _clips(built, split), _clips(alone, split)
     assert clips.keys() == expected.keys()
@@ -83,7 +83,7 @@ def test_splits_share_nothing(built):
 def test_bad_input_comes_out_of_the_workers_as_it_is(tmp_path):
   builder = _builder(tmp_path, backgrounds=str(tmp_path / "nowhere"), processes=1)
   with pytest.raises(InputError, match="nowhere does not exist"):
-    builder.download_and_prepare(file_format="array_record")
+    builder.download_and_prepare()
   assert not builder.data_path.exists()
 
 
@@ -91,15 +91,43 @@ def test_bad_input_comes_out_of_the_workers_as_it_is(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_a_killed_build_leaves_no_dataset_and_no_workers(tmp_path):
   builder = _builder(tmp_path, num_train=5000, processes=1)
+  workers = _kill_a_build(tmp_path, num_train=5000)
+  assert workers
+  assert list(tmp_path.rglob("incomplete.*"))
+  assert not builder.data_path.exists()
+  for _ in range(100):
+    if not any(_is_running(worker) for worker in workers):
+      break
+    time.sleep(0.1)
+  assert not any(_is_running(worker) for worker in workers)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_killed_build_starts_again_and_makes_the_files_of_another(tmp_path):
+  _kill_a_build(tmp_path / "killed", num_train=70)
+  assert list((tmp_path / "killed").rglob("incomplete.*"))
+  files = []
+  for folder in ("killed", "undisturbed"):
+    builder = _builder(tmp_path / folder, num_train=70, processes=2)
+    builder.download_and_prepare()
+    files.append({file.name: file.read_bytes() for file in builder.data_path.iterdir()})
+  assert len(files[0]) == 2 + 1 + 2  # Shards of both splits, and two of TFDS's files.
+  assert files[0] == files[1]
+  assert not list((tmp_path / "killed").rglob("incomplete.*"))
+
+
+def _kill_a_build(data_dir: pathlib.Path, num_train: int) -> list[int]:
+  """Kills a build as soon as it has made clips; returns what were its workers."""
   script = f"""
 if __name__ == "__main__":
   from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
-  config = synthetic.SyntheticClipsConfig(num_train=5000, num_test=2, frames=4, size=64,
-                                          seed=1, processes=1)
-  synthetic.Builder(config=config, data_dir={str(tmp_path)!r}).download_and_prepare(
-    file_format="array_record")
+  config = synthetic.SyntheticClipsConfig(**{SMALL | dict(num_train=num_train)},
+                                          processes=1)
+  synthetic.Builder(config=config, data_dir={str(data_dir)!r}).download_and_prepare()
 """
-  path = tmp_path / "build.py"
+  data_dir.mkdir(exist_ok=True)
+  path = data_dir / "build.py"
   path.write_text(script)
   with subprocess.Popen(
     [sys.executable, str(path)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
@@ -111,14 +139,7 @@ if __name__ == "__main__":
       assert process.poll() is None, seen
     workers = _children(process.pid)
     process.send_signal(signal.SIGKILL)
-  assert workers
-  assert list(tmp_path.rglob("incomplete.*"))
-  assert not builder.data_path.exists()
-  for _ in range(100):
-    if not any(_is_running(worker) for worker in workers):
-      break
-    time.sleep(0.1)
-  assert not any(_is_running(worker) for worker in workers)
+  return workers
 
 
 def _children(pid: int) -> list[int]:
