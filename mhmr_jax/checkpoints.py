@@ -215,13 +215,25 @@ def restore_for_inference(workdir: pathlib.Path) -> tuple[ConfigDict, Variables,
     InputError: the directory is not a run's, or has no whole checkpoint.
   """
   config = load_config(workdir)
-  folder = workdir / "checkpoints"
-  if not folder.is_dir():
-    raise InputError(f"{workdir} has no checkpoints yet: train it first.")
   model = motion_hmr.from_config(config.model, config.data.size)
   abstract = jax.eval_shape(
     lambda key: init_variables(model, key, input_shapes(config)), jax.random.key(0)
   )
+  variables, step = restore_variables(workdir, abstract)
+  return config, variables, step
+
+
+def restore_variables(
+  workdir: pathlib.Path, abstract: Variables
+) -> tuple[Variables, int]:
+  """The variables, shaped as `abstract`, and the step of the latest checkpoint.
+
+  Raises:
+    InputError: there is no whole checkpoint, or it is another model's.
+  """
+  folder = workdir / "checkpoints"
+  if not folder.is_dir():
+    raise InputError(f"{workdir} has no checkpoints yet: train it first.")
   # Told where to put the arrays, Orbax need not look up where they were (and warn).
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   abstract = jax.tree.map(
@@ -233,7 +245,7 @@ def restore_for_inference(workdir: pathlib.Path) -> tuple[ConfigDict, Variables,
     if latest is None:
       raise InputError(f"{folder} has no whole checkpoint: train it first.")
     restored = _load(checkpointer, latest.step, {"model": abstract}, folder)
-  return config, cast(Variables, restored["model"]), latest.step
+  return cast(Variables, restored["model"]), latest.step
 
 
 def input_shapes(config: ConfigDict) -> Batch:

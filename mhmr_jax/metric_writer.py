@@ -64,11 +64,15 @@ def _tensorboard(workdir: pathlib.Path) -> Any:
 class Progress:
   """A line with a bar, frames/s and the time left; off terminals, one now and then."""
 
-  def __init__(self, first_step: int, steps: int, frames: int, print_every: int):
+  def __init__(
+    self, first_step: int, steps: int, frames: int, print_every: int, measure: str
+  ):
+    """`frames` are a step's; `measure` formats scalars to show beside the loss."""
     self._first = first_step
     self._steps = steps
     self._frames = frames
     self._print_every = print_every
+    self._measure = measure
     self._begin: float | None = None
     self._terminal = sys.stderr.isatty()
 
@@ -87,7 +91,7 @@ class Progress:
     bar = ("#" * (_BAR * step // self._steps)).ljust(_BAR, ".")
     line = (
       f"[{bar}] step {step}/{self._steps}  loss {scalars['loss']:.4f}  "
-      f"PA-MPJPE {scalars['pa_mpjpe_mm']:.1f} mm  {rate * self._frames:.0f} frames/s  "
+      f"{self._measure.format(**scalars)}  {rate * self._frames:.0f} frames/s  "
       f"{_clock(left)} left"
     )
     end = "\n" if last or not self._terminal else "\r"

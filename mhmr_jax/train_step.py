@@ -89,14 +89,43 @@ def init_state(
   optimizer: optax.GradientTransformation,
 ) -> TrainState:
   """The state before the first step, for batches shaped as `batch`."""
-  variables = init_variables(model, key, batch)
+  return first_state(init_variables(model, key, batch), optimizer)
+
+
+def first_state(
+  variables: Variables, optimizer: optax.GradientTransformation
+) -> TrainState:
+  """The state before the first step, from the variables to begin with."""
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=variables["params"],
-    batch_stats=variables["batch_stats"],
+    batch_stats=variables.get("batch_stats", {}),
     opt_state=optimizer.init(variables["params"]),
     finite=jnp.ones((), bool),
   )
+
+
+def apply_gradients(
+  state: TrainState,
+  loss: Float[Array, ""],
+  gradients: Any,
+  batch_stats: Any,
+  optimizer: optax.GradientTransformation,
+) -> tuple[TrainState, Float[Array, ""]]:
+  """The next state, or the same where a number is not finite; and the gradient norm."""
+  grad_norm = optax.tree.norm(gradients)
+  updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+  finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+  updated = TrainState(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, updates),
+    batch_stats=batch_stats,
+    opt_state=opt_state,
+    finite=finite,
+  )
+  kept = state.replace(finite=finite)
+  new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
+  return new_state, grad_norm
 
 
 def train_step(
@@ -140,18 +169,7 @@ def train_step(
   (loss, (batch_stats, prediction, terms)), gradients = jax.value_and_grad(
     loss_of, has_aux=True
   )(state.params)
-  grad_norm = optax.tree.norm(gradients)
-  updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
-  finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-  updated = TrainState(
-    step=state.step + 1,
-    params=optax.apply_updates(state.params, updates),
-    batch_stats=batch_stats,
-    opt_state=opt_state,
-    finite=finite,
-  )
-  kept = state.replace(finite=finite)
-  new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), updated, kept)
+  new_state, grad_norm = apply_gradients(state, loss, gradients, batch_stats, optimizer)
   scalars = {"loss": loss, "grad_norm": grad_norm, **terms}
   scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
   return new_state, scalars
