@@ -93,6 +93,34 @@ class KeypointNoise:
   score_constant: float = 0.1
 
 
+# Another detector, for the shifted domain of the synthetic clips: it places joints
+# elsewhere, flickers more than it drifts, gives up sooner, and scores otherwise.
+SHIFTED = KeypointNoise(
+  offset=0.014,
+  width=0.2,
+  jitter=0.004,
+  correlation=0.5,
+  flicker=0.006,
+  speed=0.05,
+  occluded=1.2,
+  quality=0.1,
+  outlier=0.015,
+  outlier_distance=0.3,
+  miss=0.03,
+  miss_occluded=0.5,
+  miss_outside=0.3,
+  miss_limb=0.03,
+  miss_frame=0.02,
+  swap=0.01,
+  swap_limbs=0.03,
+  run=2.0,
+  score_error=0.15,
+  score_occluded=0.25,
+  score_gamma=0.1,
+  score_constant=0.0,
+)
+
+
 def corrupt(
   keypoints: Float[np.ndarray, "time 17 3"],
   rng: np.random.Generator,

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.synth import textures
+from mhmr_jax.synth import planes, render, textures
 from mhmr_jax.synth.camera import CameraPath
 
 Rng = np.random.Generator
@@ -61,13 +61,7 @@ class Background(NamedTuple):
   def flow(self, time: int) -> Float[np.ndarray, "size size 2"]:
     """Flow of the plane from frame time-1 to frame time, at pixels' centres."""
     size = self.frames.shape[1]
-    centre = np.arange(size, dtype=np.float32) + np.float32(0.5)
-    a, b, c = self.motion[time].astype(np.float32)
-    x, y = centre, centre[:, None]
-    depth = c[0] * x + c[1] * y + c[2]
-    u = (a[0] * x + a[1] * y + a[2]) / depth - x
-    v = (b[0] * x + b[1] * y + b[2]) / depth - y
-    return np.stack([u, v], -1)
+    return planes.flow(self.motion[time], render.Window(0, 0, size, size))
 
 
 class Generated:
@@ -256,7 +250,12 @@ def film(
   return Background(
     np.stack(
       [
-        _warp(pictures[t % len(pictures)], image_from_picture[t], size)
+        planes.warp(
+          pictures[t % len(pictures)],
+          image_from_picture[t],
+          render.Window(0, 0, size, size),
+          cv2.BORDER_REFLECT,
+        )
         for t in range(frames)
       ]
     ),
@@ -294,18 +293,6 @@ def _place(
   offset = size / 2 + drift * steps[:, None]
   matrices[:, :2, 2] = offset - np.einsum("tij,j->ti", matrices[:, :2, :2], centre)
   return matrices
-
-
-def _warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
-  # cv2 numbers pixels by their centres; ours lie at + 0.5.
-  half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-  return cv2.warpPerspective(
-    picture,
-    np.linalg.inv(half) @ matrix @ half,
-    (size, size),
-    flags=cv2.INTER_LINEAR,
-    borderMode=cv2.BORDER_REFLECT,
-  )
 
 
 def _steps(

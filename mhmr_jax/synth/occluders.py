@@ -131,7 +131,9 @@ def _path(
 ) -> Float[np.ndarray, "time 3 3"]:
   """Similarities that put a piece's middle at the origin at the frame `meeting`."""
   steps = np.arange(frames) - meeting
-  speed = min(np.exp(rng.normal(np.log(0.007), 0.9)), 0.04) * size
+  # Most drift, some cross the frame within about a second.
+  slow, fast = np.exp(rng.normal(np.log(0.006), 0.7)), rng.uniform(0.02, 0.05)
+  speed = size * rng.choice([slow, fast], p=[0.65, 0.35])
   heading = rng.uniform(0, 2 * np.pi) + np.cumsum(np.full(frames, rng.normal(0, 0.02)))
   course = speed * np.stack([np.cos(heading), np.sin(heading)], -1)
   way = np.cumsum(course, 0)
@@ -196,12 +198,14 @@ class _Superpixels:
       if len(around):
         chosen[rng.choice(around)] = True
     region = np.pad(chosen[self._labels].astype(np.float32), 2)
-    rows, columns = (np.flatnonzero(region.any(axis)) for axis in (1, 0))
     # Noise in the picture frays the edges.
-    region = cv2.GaussianBlur(region, (0, 0), 1.3)
+    region = np.asarray(cv2.GaussianBlur(region, (0, 0), 1.3))
+    region = _largest(region / region.max())
+    rows, columns = (np.flatnonzero((region > 0.5).any(axis)) for axis in (1, 0))
     zoom = len(self._picture) / _SLIC_SIDE
     # A pixel more all round, for the soft edge.
-    y0, y1, x0, x1 = rows[0] - 1, rows[-1] + 2, columns[0] - 1, columns[-1] + 2
+    y0, x0 = max(0, rows[0] - 1), max(0, columns[0] - 1)
+    y1, x1 = rows[-1] + 2, columns[-1] + 2
     shape = (max(2, round((x1 - x0) * zoom)), max(2, round((y1 - y0) * zoom)))
     soft = cv2.resize(region[y0:y1, x0:x1], shape, interpolation=cv2.INTER_CUBIC)
     alpha = np.clip((soft - 0.5) * 2 * max(zoom, 1.5) + 0.5, 0, 1)
@@ -211,3 +215,10 @@ class _Superpixels:
     limit = len(self._picture) - 1
     colours = self._picture[np.clip(row, 0, limit)][:, np.clip(column, 0, limit)]
     return np.dstack([colours * alpha[..., None], alpha]).astype(np.float32)
+
+
+def _largest(region: Float[np.ndarray, "rows columns"]) -> np.ndarray:
+  """Only the largest of the parts in which it is above a half."""
+  _, label, parts, _ = cv2.connectedComponentsWithStats((region > 0.5).astype(np.uint8))
+  largest = 1 + parts[1:, cv2.CC_STAT_AREA].argmax()
+  return np.where((label == largest) | (label == 0), region, 0).astype(np.float32)

@@ -56,16 +56,26 @@ def extent(
 
 
 def warp(
-  picture: np.ndarray, matrix: Float[np.ndarray, "3 3"], window: render.Window
+  picture: np.ndarray,
+  matrix: Float[np.ndarray, "3 3"],
+  window: render.Window,
+  border: int = cv2.BORDER_CONSTANT,
 ) -> np.ndarray:
-  """A picture as that window of the frame shows it; zero beside it."""
+  """A picture as that window of the frame shows it.
+
+  Args:
+    picture: of any number of channels.
+    matrix: its pixels to those of the frame.
+    window: the part of the frame.
+    border: OpenCV's name for what lies beside the picture; else zeros.
+  """
   shift = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1]])
   return cv2.warpPerspective(
     picture,
     np.linalg.inv(_HALF) @ shift @ matrix @ _HALF,
     (window.x1 - window.x0, window.y1 - window.y0),
     flags=cv2.INTER_LINEAR,
-    borderMode=cv2.BORDER_CONSTANT,
+    borderMode=border,
   )
 
 

@@ -37,18 +37,23 @@ class Codec(NamedTuple):
       data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1]
       new = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
       if time % self.keyframe and self.hold:
-        held = self._is_held(image, decoded[-1])
-        new = np.where(held[..., None], decoded[-1], new)
+        cv2.copyTo(decoded[-1], self._held(image, decoded[-1]), new)
       decoded.append(new)
     return decoded
 
-  def _is_held(self, image: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    height, width = image.shape[:2]
-    blocks = (-(-width // _BLOCK), -(-height // _BLOCK))
-    change = cv2.absdiff(image, shown).max(-1)
-    mean = cv2.resize(change, blocks, interpolation=cv2.INTER_AREA)
-    large = cv2.resize(mean, (width, height), interpolation=cv2.INTER_NEAREST)
-    return large < self.hold
+  def _held(
+    self,
+    image: UInt8[np.ndarray, "size size 3"],
+    shown: UInt8[np.ndarray, "size size 3"],
+  ) -> UInt8[np.ndarray, "size size"]:
+    """1 in the blocks that keep what they showed."""
+    size = len(image)
+    blocks = -(-size // _BLOCK)
+    change = cv2.resize(
+      cv2.absdiff(image, shown), (blocks, blocks), interpolation=cv2.INTER_AREA
+    )
+    held = (change.max(-1) < self.hold).astype(np.uint8)
+    return cv2.resize(held, (size, size), interpolation=cv2.INTER_NEAREST)
 
 
 class Recording(NamedTuple):

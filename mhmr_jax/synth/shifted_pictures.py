@@ -127,7 +127,7 @@ def _thicket(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 def cloth(rng: Rng, size: int) -> Float[np.ndarray, "size size 3"]:
   """A tile of vivid cloth, RGB 0..1: camouflage, batik, rings, slanted bands."""
-  colours = _colours(rng, 4, (0.55, 1.0), (0.55, 1.0))
+  colours = _colours(rng, 4, (0.75, 1.0), (0.55, 1.0))
   y, x = np.mgrid[:size, :size].astype(np.float32) / size
   field = textures.octave_noise(rng, (size, size), persistence=0.5)
   kind = rng.integers(4)

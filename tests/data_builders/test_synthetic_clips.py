@@ -10,7 +10,7 @@ import pytest
 from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 from mhmr_jax.errors import InputError
 
-SMALL = dict(num_train=5, num_test=2, frames=4, size=64, seed=1)
+SMALL = dict(num_train=5, num_test=2, frames=4, size=64, seed=1, variant="full")
 
 
 def _builder(data_dir, **changes) -> synthetic.Builder:

@@ -1,0 +1,251 @@
+"""What kinds of clips have in common, and what not."""
+
+import cv2
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.body.joints import COCO_FROM_SMPL
+from mhmr_jax.errors import InputError
+from mhmr_jax.flow import images
+from mhmr_jax.keypoints.noise import SHIFTED as SHIFTED_NOISE
+from mhmr_jax.keypoints.noise import KeypointNoise
+from mhmr_jax.motion import library
+from mhmr_jax.synth import clips, domains, variants
+
+SIZE, FRAMES, COUNT = 96, 6, 5
+LABELS = ("pose", "betas", "transl", "joints_camera", "intrinsics")
+
+
+@pytest.fixture(scope="module")
+def made():
+  """The same indices of every variant, without the files' encodings."""
+  result = {}
+  for variant in variants.VARIANTS:
+    spec = clips.ClipSpec(seed=1, frames=FRAMES, size=SIZE, variant=variant)
+    maker = clips.ClipMaker(spec)
+    result[variant] = [_decoded(maker.make("train", i)[0]) for i in range(COUNT)]
+  return result
+
+
+def _image(data: bytes) -> np.ndarray:
+  return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def _decoded(clip) -> dict:
+  return {
+    **clip,
+    "frames": np.stack([_image(f) for f in clip["frames"]]).astype(float),
+    "mask": np.stack([_image(f) for f in clip["mask"]]) > 0,
+    "flow": np.stack([images.decode_png(f) for f in clip["flow"]]),
+  }
+
+
+def _pairs(made, variant: str):
+  return zip(made["full"], made[variant], strict=True)
+
+
+def test_an_unknown_variant_is_refused():
+  with pytest.raises(InputError, match=r"no variant 'fulll'.*static_background"):
+    clips.ClipSpec(seed=0, frames=2, size=32, variant="fulll")
+
+
+def test_without_occluders_nothing_else_changes(made):
+  hidden = 0
+  for full, without in _pairs(made, "no_occluders"):
+    for name in LABELS:
+      np.testing.assert_array_equal(full[name], without[name])
+    assert not (full["mask"] & ~without["mask"]).any()
+    # Where no piece passes, in the frame before, the flow is the same.
+    same = (full["flow"][1:] == without["flow"][1:]).all(-1)
+    assert same[full["mask"][:-1]].all()
+    assert not (full["visibility"] > without["visibility"]).any()
+    hidden += (without["visibility"] - full["visibility"]).mean() / COUNT
+  assert 0.03 < hidden < 0.5
+
+
+def test_visibility_knows_of_depth_and_of_occluders(made):
+  """A joint that only a piece can hide is hidden where its pixel lost the mask."""
+  counts = np.zeros(2, int)
+  for full, without in _pairs(made, "no_occluders"):
+    projected = full["joints_camera"] @ full["intrinsics"].T
+    pixels = (projected[..., :2] / projected[..., 2:]).astype(int)
+    time, joint = np.nonzero(without["visibility"])
+    x, y = pixels[time, joint].T
+    on_person = without["mask"][time, y, x]
+    time, joint, x, y = (a[on_person] for a in (time, joint, x, y))
+    np.testing.assert_array_equal(
+      full["visibility"][time, joint] > 0, full["mask"][time, y, x]
+    )
+    counts += np.bincount(full["mask"][time, y, x], minlength=2)
+  assert counts.min() > 20
+
+
+def test_keypoints_are_hidden_with_the_joints_they_are(made):
+  for full, without in _pairs(made, "no_occluders"):
+    same = full["keypoints_image"][..., :2] == without["keypoints_image"][..., :2]
+    assert same.all()
+    for keypoint, joint in COCO_FROM_SMPL.items():
+      near = np.linalg.norm(
+        full["keypoints_image"][:, keypoint, :2] - _projected(full)[:, joint], axis=-1
+      )
+      exact = (near < 1e-2) & (without["keypoints_image"][:, keypoint, 2] > 0)
+      exact &= without["visibility"][:, joint] > 0
+      np.testing.assert_array_equal(
+        full["keypoints_image"][exact, keypoint, 2], full["visibility"][exact, joint]
+      )
+
+
+def _projected(clip) -> np.ndarray:
+  projected = clip["joints_camera"] @ clip["intrinsics"].T
+  return projected[..., :2] / projected[..., 2:]
+
+
+def test_a_static_background_moves_with_the_camera_alone(made):
+  changed = 0
+  for full, static in _pairs(made, "static_background"):
+    for name in (*LABELS, "visibility", "mask"):
+      np.testing.assert_array_equal(full[name], static[name])
+    mask = full["mask"][:-1]
+    np.testing.assert_array_equal(full["flow"][1:][mask], static["flow"][1:][mask])
+    changed += np.abs(full["flow"] - static["flow"]).max() > 0.1
+  assert 0 < changed < COUNT
+
+
+def test_a_static_camera_sees_the_same_motion_of_the_same_body(made):
+  source = library.open_motions("")
+  for index, (full, static) in enumerate(_pairs(made, "static_camera")):
+    np.testing.assert_array_equal(full["pose"][:, 1:], static["pose"][:, 1:])
+    for name in ("betas", "intrinsics"):
+      np.testing.assert_array_equal(full[name], static[name])
+    # The motion, read anew: its turn into the camera is constant.
+    stream = np.random.SeedSequence([1, 0, index]).spawn(1)[0]
+    motion = source.sample(np.random.default_rng(stream), "train", FRAMES)
+    world = Rotation.from_rotvec(motion.pose[:, 0])
+    turn = (Rotation.from_rotvec(static["pose"][:, 0]) * world.inv()).as_matrix()
+    np.testing.assert_allclose(turn, np.tile(turn[:1], (FRAMES, 1, 1)), atol=1e-4)
+    # At the middle frame it looks as the moving camera does.
+    middle = FRAMES // 2
+    np.testing.assert_allclose(static["pose"][middle], full["pose"][middle], atol=1e-4)
+
+
+def test_in_plain_clips_only_the_person_moves(made):
+  for clip in made["plain"]:
+    for t in range(1, FRAMES):
+      assert np.abs(clip["flow"][t][~clip["mask"][t - 1]]).max() < 1e-2
+    outside = ~cv2.dilate(
+      clip["mask"].any(0).astype(np.uint8), np.ones((21, 21))
+    ).astype(bool)
+    # All that is left is noise, exposure and compression.
+    change = np.abs(np.diff(clip["frames"], axis=0))[:, outside]
+    assert np.median(change) < 12
+  for full, plain in _pairs(made, "plain"):
+    np.testing.assert_array_equal(full["betas"], plain["betas"])
+    np.testing.assert_array_equal(full["pose"][:, 1:], plain["pose"][:, 1:])
+
+
+def test_alone_is_full_without_what_costs_time(made):
+  for full, alone in _pairs(made, "alone"):
+    for name in LABELS:
+      np.testing.assert_array_equal(full[name], alone[name])
+    assert not (full["mask"] & ~alone["mask"]).any()
+
+
+def _drawn(draw, count: int = 300) -> list:
+  return [draw(np.random.default_rng(seed)) for seed in range(count)]
+
+
+def _apart(usual, shifted, gap: float = 0.0) -> bool:
+  """Whether no value of the one lies within the range of the other."""
+  usual, shifted = np.ravel(usual), np.ravel(shifted)
+  inside = (shifted > usual.min() - gap) & (shifted < usual.max() + gap)
+  return not inside.any()
+
+
+def test_shifted_bodies_are_others():
+  usual, shifted = (
+    np.stack(_drawn(domain.shape)) for domain in (domains.USUAL, domains.SHIFTED)
+  )
+  assert _apart(np.abs(usual).min(1), np.abs(shifted).min(1))
+  assert np.abs(shifted).max() < 3
+
+
+def test_shifted_cameras_are_others():
+  usual, shifted = (
+    _drawn(lambda rng, d=domain: d.shot(rng, SIZE))
+    for domain in (domains.USUAL, domains.SHIFTED)
+  )
+  focal = [[shot.focal / SIZE for shot in shots] for shots in (usual, shifted)]
+  assert _apart(*focal, gap=0.05)
+  steep = [
+    np.median([abs(np.degrees(shot.elevation)) for shot in shots])
+    for shots in (usual, shifted)
+  ]
+  assert steep[0] < 12 < 24 < steep[1]
+  tilted = [np.mean([abs(shot.roll) > 0.13 for shot in s]) for s in (usual, shifted)]
+  assert tilted[0] < 0.1
+  assert tilted[1] == 1
+
+
+def test_shifted_sensors_and_videos_are_others():
+  usual, shifted = (
+    _drawn(lambda rng, d=domain: d.sensor(rng, 4, 16))
+    for domain in (domains.USUAL, domains.SHIFTED)
+  )
+  assert _apart([s.contrast for s in usual], [s.contrast for s in shifted], 0.02)
+  spread = [
+    [np.ptp(s.gain.mean(0)) / s.gain.mean() for s in sensors]
+    for sensors in (usual, shifted)
+  ]
+  assert np.quantile(spread[0], 0.99) < min(spread[1])
+  videos = [_drawn(d.recording) for d in (domains.USUAL, domains.SHIFTED)]
+  assert _apart(*([v.exposure for v in drawn] for drawn in videos), 0.05)
+  for name in ("quality", "hold", "keyframe"):
+    values = [[getattr(v.codec, name) for v in drawn if v.codec] for drawn in videos]
+    assert _apart(*values)
+
+
+def test_shifted_cloth_light_and_scenes_are_others():
+  usual, shifted = domains.USUAL.style, domains.SHIFTED.style
+
+  def saturation(tile):
+    hsv = cv2.cvtColor(tile.astype(np.float32), cv2.COLOR_RGB2HSV)
+    return float(hsv[..., 1].mean())
+
+  cloth = [
+    [saturation(tile) for tile in _drawn(lambda rng, s=style: s.cloth(rng, 64), 100)]
+    for style in (usual, shifted)
+  ]
+  assert np.quantile(cloth[0], 0.9) < np.quantile(cloth[1], 0.05)
+  # How much darker the darkest side is than the lightest.
+  rng = np.random.default_rng(0)
+  normals = rng.normal(0, 1, (400, 3)).astype(np.float32)
+  normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+  contrast = []
+  for style in (usual, shifted):
+    shades = [light.shade(normals).mean(1) for light in _drawn(style.light, 100)]
+    contrast.append([shade.min() / shade.max() for shade in shades])
+  assert np.median(contrast[1]) < 0.6 * np.median(contrast[0])
+  assert type(domains.USUAL.scenes) is not type(domains.SHIFTED.scenes)
+
+
+def test_shifted_motions_come_from_streams_of_their_own(made):
+  for usual, shifted in _pairs(made, "shifted"):
+    assert not np.allclose(usual["pose"][:, 1:], shifted["pose"][:, 1:], atol=0.05)
+    assert _apart(usual["intrinsics"][0, 0] / SIZE, [0.55, 0.8, 3, 5], 0.05)
+
+
+def test_the_shifted_detector_shares_no_setting():
+  usual, shifted = vars(KeypointNoise()), vars(SHIFTED_NOISE)
+  assert all(usual[name] != shifted[name] for name in usual)
+
+
+def test_a_shifted_clip_can_be_seen(made):
+  """It is another domain, not darkness: the person stands out from the background."""
+  contrast = []
+  for clip in made["shifted"]:
+    for frame, mask in zip(clip["frames"], clip["mask"], strict=True):
+      ring = cv2.dilate(mask.astype(np.uint8), np.ones((9, 9))) > mask
+      if mask.sum() > 40:
+        contrast.append(np.abs(frame[mask].mean(0) - frame[ring].mean(0)).max())
+  assert np.median(contrast) > 8
