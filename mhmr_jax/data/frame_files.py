@@ -101,6 +101,9 @@ class _StoredFrames(_Frames):
       if self._reader is None:
         self._reader = array_record_module.ArrayRecordReader(str(self._path))
       frames: list[bytes] = self._reader.read(indices)
+      # Of a file cut at the end of a block it gives empty records, and no error.
+      if not all(frames) or self._reader.num_records() != self._count:
+        raise ValueError("it is cut short or of another track")
     # Its errors are of many kinds.
     except Exception as error:
       raise InputError(

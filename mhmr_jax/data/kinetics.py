@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import NamedTuple, Self
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -20,7 +19,7 @@ from mhmr_jax import video
 from mhmr_jax.batch import Clip
 from mhmr_jax.body import smpl
 from mhmr_jax.body.model_files import read_array, restricted_load
-from mhmr_jax.data import transforms
+from mhmr_jax.data import label_joints, transforms
 from mhmr_jax.data.cutout import Cutout
 from mhmr_jax.errors import InputError
 
@@ -247,9 +246,7 @@ def _labelled(
   width, height = image_size
   pose = labels.pose[chosen].astype(np.float32)
   betas = labels.betas.astype(np.float32)
-  joints = np.asarray(
-    smpl.joints(person.body, jnp.asarray(pose), jnp.asarray(betas), jnp.zeros(3))
-  )
+  joints = label_joints.joints(person.body, pose, betas)
   camera = labels.camera[chosen]
   # The labels' camera is of SMPL's own frame, ours of joints relative to the pelvis.
   shifted = camera[:, 1:] + joints[:, 0, :2]
@@ -277,10 +274,9 @@ def _labelled(
 
 def _check_projection(labels: Labels, person: Person, path: pathlib.Path) -> None:
   """InputError unless pose, shape and camera give the labels' own 2D keypoints."""
-  pose, betas = jnp.asarray(labels.pose), jnp.asarray(labels.betas)
-  points = smpl.regressed_joints(person.points, pose, betas, jnp.zeros(3))
+  points = label_joints.regressed(person.points, labels.pose, labels.betas)
   camera = labels.camera[:, None]
-  projected = camera[..., :1] * (np.asarray(points)[..., :2] + camera[..., 1:])
+  projected = camera[..., :1] * (points[..., :2] + camera[..., 1:])
   expected = labels.keypoints[:, list(COCO_FROM_19)]
   size = max(float(np.ptp(expected, axis=1).max(-1).mean()), 1e-6)
   gap = float(np.median(np.linalg.norm(projected - expected, axis=-1))) / size

@@ -33,6 +33,8 @@ _LOCAL = {
   "body.path": "",
   "body.male": "",
   "body.female": "",
+  "body.h36m_regressor": "",
+  "body.cocoplus_regressor": "",
   "data.dir": "",
   "kinetics.dir": "",
   "kinetics.pseudo_gt": "",
@@ -154,21 +156,21 @@ def _check_there(config: ConfigDict, keys: Iterable[str]) -> None:
 
 def local_paths() -> ConfigDict:
   """The keys of what lies where on this machine, empty: for flags."""
-  paths = ConfigDict()
-  paths.update_from_flattened_dict(dict.fromkeys(_LOCAL, ""))
-  return paths
+  sections: dict[str, dict[str, str]] = {}
+  for key in _LOCAL:
+    section, name = key.split(".")
+    sections.setdefault(section, {})[name] = ""
+  return ConfigDict(sections)
 
 
 def with_local_paths(config: ConfigDict, paths: ConfigDict) -> ConfigDict:
   """A run's config with the given ones of `local_paths` in place of its own."""
-  changed = ConfigDict(config.to_dict())
+  values, given = config.to_dict(), paths.to_dict()
   for key, default in _LOCAL.items():
     section, name = key.split(".")
-    given = paths.get(section, {}).get(name)
-    with changed.unlocked():
-      changed.setdefault(section, ConfigDict())
-      changed[section][name] = given or changed[section].get(name) or default
-  return changed
+    old = values.setdefault(section, {}).get(name)
+    values[section][name] = given.get(section, {}).get(name) or old or default
+  return ConfigDict(values)
 
 
 class Mixture(NamedTuple):
@@ -185,14 +187,15 @@ def shares(config: ConfigDict) -> dict[str, float]:
     InputError: for an unknown dataset, a negative share, or no share at all.
   """
   mixture = dict(config.data.get("mixture", {})) or {config.data.source: 1.0}
-  for name, share in mixture.items():
+  for name, share in sorted(mixture.items()):
     if name not in NAMES:
       raise _unknown(name)
     if not (isinstance(share, int | float) and 0 <= share < float("inf")):
       raise InputError(
         f"config.data.mixture.{name} is {share!r}: give a share, 0 or more."
       )
-  chosen = {name: float(share) for name, share in mixture.items() if share}
+  # In one order whatever the config was read from: the examples' order depends on it.
+  chosen = {name: float(share) for name, share in sorted(mixture.items()) if share}
   if not chosen:
     raise InputError("All shares of config.data.mixture are 0: give one that is not.")
   return chosen
@@ -267,7 +270,7 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
     logging.info("Reading %s into %s", name, builder.data_path)
     builder.download_and_prepare(file_format="array_record")
   splits = builder.info.splits
-  if split not in splits:
+  if split not in (*splits, "all"):
     raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
   try:
     return cast(Sequence[Any], builder.as_data_source(split=split))

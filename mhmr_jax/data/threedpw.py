@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jaxtyping import Bool, Float, UInt8
@@ -18,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.batch import Clip
 from mhmr_jax.body import smpl
 from mhmr_jax.body.model_files import read_array, restricted_load
-from mhmr_jax.data import frame_files, transforms
+from mhmr_jax.data import frame_files, label_joints, transforms
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import formats
 
@@ -214,10 +213,10 @@ def _read_person(
   pose = pose.reshape(frames, 24, 3)
   body = bodies[gender]
   expected = read_array(data, path, "jointPositions", (frames, 72), finite=False)
-  world = _joints(body, pose, betas, transl).reshape(frames, 72)
-  _compare(world, expected, finite, gender, path)
+  world = label_joints.joints(body, pose, betas) + transl[:, None]
+  _compare(world.reshape(frames, 72), expected, finite, gender, path)
   pose, transl = _to_camera(body, pose, betas, transl, camera)
-  joints = _joints(body, pose, betas, transl)
+  joints = label_joints.joints(body, pose, betas) + transl[:, None]
   keypoints = _detections(data, path, frames)
   valid &= finite
   return Clip(
@@ -234,13 +233,6 @@ def _read_person(
     gender=gender,
     frame_index=np.arange(frames, dtype=np.int32),
   )
-
-
-def _joints(
-  body: smpl.SmplModel, pose: np.ndarray, betas: np.ndarray, transl: np.ndarray
-) -> Float[np.ndarray, "time 24 3"]:
-  arrays = (jnp.asarray(array, jnp.float32) for array in (pose, betas, transl))
-  return np.asarray(smpl.joints(body, *arrays))
 
 
 def _to_camera(

@@ -3,11 +3,9 @@
 import io
 import os
 import pickle
-import struct
 import sys
 import types
 import zipfile
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,28 +13,7 @@ from scipy import sparse
 
 from mhmr_jax.body import model_files, smpl
 from mhmr_jax.errors import InputError
-from tests.body import random_smpl
-
-
-class Python2Pickler(pickle._Pickler):
-  """Writes text and bytes alike, as Python 2's str."""
-
-  dispatch: ClassVar[dict] = dict(pickle._Pickler.dispatch)
-
-  def save_string(self, value):
-    data = value.encode("latin1") if isinstance(value, str) else value
-    self.write(b"T" + struct.pack("<i", len(data)) + data)
-    self.memoize(value)
-
-  dispatch[bytes] = dispatch[str] = save_string
-
-
-def python2_dumps(value) -> bytes:
-  """A pickle with the names that SMPL's files of 2015 have."""
-  file = io.BytesIO()
-  Python2Pickler(file, protocol=2).dump(value)
-  data = file.getvalue().replace(b"numpy._core.", b"numpy.core.")
-  return data.replace(b"scipy.sparse._csc", b"scipy.sparse.csc")
+from tests.body import python2, random_smpl
 
 
 @pytest.fixture
@@ -89,7 +66,7 @@ def test_an_official_style_pickle_gives_the_npzs_model(tmp_path, chumpy):
     "pose_training_info": {"gender": "male", "count": 3},
     "bs_type": "lrotmin",
   }
-  path = write(tmp_path, python2_dumps(official))
+  path = write(tmp_path, python2.dumps(official))
   assert b"chumpy.ch\nCh\n" in path.read_bytes()
   loaded, expected = smpl.load(path), smpl.load(tmp_path / "model.npz")
   for name in ("v_template", "shapedirs", "posedirs", "joint_template", "weights"):
@@ -217,7 +194,7 @@ def test_a_refused_build_leaves_the_reader_as_it_was(tmp_path):
 
 
 def test_a_pickle_cut_anywhere_is_refused(tmp_path, chumpy):
-  whole = python2_dumps(
+  whole = python2.dumps(
     {"v": chumpy.ch(np.ones((2, 3))), "J": sparse.csc_matrix(np.eye(3)), "n": 3}
   )
   for end in range(0, len(whole) - 1, 7):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.batch import Clip
-from mhmr_jax.data import pipeline
+from mhmr_jax.data import pipeline, sources
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
@@ -216,3 +216,92 @@ def test_unknown_flow_source_is_refused(config):
   config.flow.source = "magic"
   with pytest.raises(InputError, match=r"config\.flow\.source is 'magic'"):
     pipeline.InputSpec.from_config(config)
+
+
+def make_mixture(shares=(0.25, 0.75)):
+  """Two sources whose clips differ in the fields that they have."""
+  first, second = make_source([LENGTH] * 3), make_source([LENGTH] * 5)
+  clips = [second[index] for index in range(5)]
+  for clip in clips:
+    clip["betas"] = clip["betas"] + 100
+    del clip["visibility"], clip["intrinsics"], clip["flow"]
+    clip["camera_image"] = np.full((LENGTH, 3), 20, np.float32)
+  return sources.Mixture([first, ClipSource("other", clips, "/other")], list(shares))
+
+
+def test_mixtures_keep_their_shares_and_their_orders(config):
+  batches, _ = take(config, make_mixture(), 15)
+  names = np.concatenate([batch["betas"][:, 0] for batch in batches]).astype(int)
+  other = names >= 100
+  assert other.sum() == 45
+  # In every batch too, and each source comes once an epoch.
+  assert [int((b["betas"][:, 0] >= 100).sum()) for b in batches] == [3] * 15
+  assert sorted(names[~other][:3]) == [0, 1, 2]
+  assert sorted(names[other][:5]) == [100, 101, 102, 103, 104]
+  assert batches[0]["visibility"].shape == (4, 4, 24)
+
+
+def test_mixtures_resume_exactly_and_on_other_hosts(config):
+  straight, _ = take(config, make_mixture(), 4)
+  _, state = take(config, make_mixture(), 2)
+  config.data.workers = 1
+  resumed, _ = take(config, make_mixture(), 2, state=state)
+  for left, right in zip(straight[2:], resumed, strict=True):
+    assert_same(left, right)
+  config.data.workers = 0
+  halves = [take(config, make_mixture(), 4, shard, 2)[0] for shard in range(2)]
+  for step, batch in enumerate(straight):
+    for key, value in batch.items():
+      shards = np.stack([half[step][key] for half in halves], 1)
+      np.testing.assert_array_equal(shards.reshape(value.shape), value, err_msg=key)
+
+
+def test_windows_hold_a_valid_frame_where_there_is_one(config):
+  clips = [make_clip(0, 40), make_clip(1, 40)]
+  clips[0]["valid"][:] = False
+  clips[0]["valid"][20] = True
+  clips[1]["valid"][:] = False
+  batches, _ = take(config, ClipSource("made", clips, "/made"), 10)
+  for batch in batches:
+    found = batch["betas"][:, 0] == 0
+    assert batch["valid"][found].any(1).all()
+    assert not batch["valid"][~found].any()
+
+
+def test_detections_get_no_noise_and_boxes_stand_in_for_them(config):
+  clip = make_clip(0)
+  spec = pipeline.InputSpec.from_config(config)
+  rng = np.random.default_rng(0)
+  assert (spec.noisy_keypoints(clip, rng) != clip["keypoints_image"]).any()
+  clip["keypoints_detected"] = True
+  assert spec.noisy_keypoints(clip, rng) is clip["keypoints_image"]
+  clip["keypoints_image"][:] = 0
+  clip["box"] = np.tile(np.float32([20, 22, 40, 62]), (LENGTH, 1))
+  source = ClipSource("made", [clip], "/made")
+  ((chunk, *_),) = pipeline.evaluation_groups(source, config, lanes=1)
+  np.testing.assert_allclose(chunk.boxes[0], [5, 17, 55, 67])
+
+
+class CountedFrames(list):
+  """Frames that count which of them were asked for."""
+
+  def __init__(self, frames):
+    super().__init__(frames)
+    self.seen = 0
+
+  def __getitem__(self, key):
+    found = super().__getitem__(key)
+    if isinstance(key, slice):
+      self.seen = max(self.seen, *range(*key.indices(len(self))), 0)
+    return found
+
+
+def test_evaluation_reads_frames_chunk_after_chunk(config):
+  clip = make_clip(0, 23)
+  clip["frames"] = CountedFrames(clip["frames"])
+  source = ClipSource("made", [clip], "/made")
+  (group,) = pipeline.evaluation_groups(source, config, lanes=2)
+  for number, chunk in enumerate(group):
+    assert chunk.start == 4 * number
+    assert clip["frames"].seen == min(4 * number + 3, 22)
+  assert number == 5

@@ -52,3 +52,49 @@ def test_unknown_split_and_people_are_refused(tmp_path):
   config.data.people = "statues"
   with pytest.raises(InputError, match="'statues'"):
     sources.check_paths(config)
+
+
+@pytest.mark.parametrize(
+  ("mixture", "words"),
+  [
+    ({"synthetic_clips": 0.5, "kinetics": 0.5}, "no dataset 'kinetics'"),
+    ({"synthetic_clips": -1.0}, r"mixture\.synthetic_clips is -1\.0"),
+    ({"synthetic_clips": float("nan")}, "is nan"),
+    ({"synthetic_clips": 0.0}, "All shares"),
+    ({"synthetic_clips": 0.2, "threedpw": 0.1}, r"config\.threedpw\.dir \(not set\)"),
+  ],
+)
+def test_shares_that_cannot_be_are_refused(tmp_path, mixture, words):
+  config = tiny.config(tmp_path)
+  with config.unlocked():
+    config.data.mixture = mixture
+  with pytest.raises(InputError, match=words):
+    sources.check_paths(config)
+
+
+def test_shares_of_one_or_of_several(tmp_path):
+  config = tiny.config(tmp_path)
+  assert sources.shares(config) == {"synthetic_clips": 1.0}
+  with config.unlocked():
+    config.data.mixture = {"kinetics_pseudo_gt": 2, "synthetic_clips": 0, "threedpw": 1}
+  assert sources.shares(config) == {"kinetics_pseudo_gt": 2.0, "threedpw": 1.0}
+  with config.unlocked():
+    del config.data["mixture"]  # A run of an earlier version.
+  assert sources.shares(config) == {"synthetic_clips": 1.0}
+
+
+def test_a_run_from_another_machine_finds_its_data_here(tmp_path):
+  config = tiny.config(tmp_path)
+  with config.unlocked():
+    del config["threedpw"]
+    del config.body["male"]
+  paths = sources.local_paths()
+  assert not paths.threedpw.dir
+  paths.threedpw.dir, paths.body.path = "/here/3DPW", "/here/neutral.pkl"
+  changed = sources.with_local_paths(config, paths)
+  assert changed.threedpw.dir == "/here/3DPW"
+  assert changed.threedpw.frames == "stored"
+  assert changed.body.path == "/here/neutral.pkl"
+  assert changed.body.male == ""
+  assert changed.data.dir == str(tmp_path)
+  assert config.body.path == ""
