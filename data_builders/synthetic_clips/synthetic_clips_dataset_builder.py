@@ -14,7 +14,7 @@ from tqdm import tqdm
 from data_builders import sharded
 from mhmr_jax.batch import Clip
 from mhmr_jax.errors import InputError
-from mhmr_jax.synth import clips
+from mhmr_jax.synth import clips, variants
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -48,7 +48,7 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
   backgrounds: str = ""
   body: str = ""
   textures: str = ""
-  variant: str = "alone"
+  variant: str = "full"
   processes: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
   beam_folder: str = ""
 
@@ -103,9 +103,11 @@ class Builder(sharded.ShardedBuilder):
 
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES: ClassVar = {
-    "1.0.0": "Rendered people, moving cameras and backgrounds."
+    "1.0.0": "Rendered people, occluders, moving cameras and backgrounds."
   }
-  BUILDER_CONFIGS: ClassVar = [SyntheticClipsConfig(name="default")]
+  BUILDER_CONFIGS: ClassVar = [
+    SyntheticClipsConfig(name=name, variant=name) for name in variants.VARIANTS
+  ]
 
   builder_config: SyntheticClipsConfig
 

@@ -64,7 +64,7 @@ class ClipSpec:
   backgrounds: str = ""  # A folder of pictures and videos; '': generated scenes.
   body: str = ""  # A body model's file; '': the free body.
   textures: str = ""  # A folder of pictures of cloth; '': generated cloth.
-  variant: str = "alone"  # A name of `variants.VARIANTS`.
+  variant: str = "full"  # A name of `variants.VARIANTS`.
 
   def __post_init__(self) -> None:
     variants.get(self.variant)

@@ -10,7 +10,7 @@ from mhmr_jax.flow import images
 from mhmr_jax.flow.dis import DisFlow
 from mhmr_jax.synth import clips
 
-SPEC = clips.ClipSpec(seed=3, frames=8, size=128)
+SPEC = clips.ClipSpec(seed=3, frames=8, size=128, variant="alone")
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +125,25 @@ def test_a_clip_is_small_enough_to_store_thousands(maker):
   assert np.mean(sizes) / spec.frames < 600_000 / 32
 
 
+def test_textures_are_worn_and_torn_ones_named(tmp_path):
+  for i in range(6):
+    cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((80, 80, 3), [0, 0, 255], np.uint8))
+    (tmp_path / f"torn{i}.jpg").write_bytes(b"no picture")
+  spec = clips.ClipSpec(
+    seed=0, frames=2, size=64, textures=str(tmp_path), variant="alone"
+  )
+  maker, red, skipped = clips.ClipMaker(spec), [], []
+  for i in range(4):
+    clip, unread = maker.make("train", i)
+    skipped += unread
+    blue, green, worn = _image(clip["frames"][0])[_image(clip["mask"][0]) > 0].T
+    red.append((worn.astype(int) > 2 * np.maximum(blue, green)).mean())
+  assert min(red) > 0.3
+  assert skipped
+  assert {folder for folder, _ in skipped} == {str(tmp_path)}
+  assert all(name.startswith("torn") for _, name in skipped)
+
+
 def test_a_video_behind_marks_the_backgrounds_flow_unknown(tmp_path):
   for name in ("a.mp4", "b.mp4"):
     writer = cv2.VideoWriter(
@@ -133,7 +152,9 @@ def test_a_video_behind_marks_the_backgrounds_flow_unknown(tmp_path):
     for i in range(12):
       writer.write(np.full((64, 96, 3), 20 * i, np.uint8))
     writer.release()
-  spec = clips.ClipSpec(seed=0, frames=4, size=64, backgrounds=str(tmp_path))
+  spec = clips.ClipSpec(
+    seed=0, frames=4, size=64, backgrounds=str(tmp_path), variant="alone"
+  )
   clip, skipped = clips.ClipMaker(spec).make("train", 0)
   assert skipped == ()
   valid = _image(clip["flow"][2])[..., 0]

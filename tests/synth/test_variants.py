@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body.joints import COCO_FROM_SMPL
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
+from mhmr_jax.flow.dis import DisFlow
 from mhmr_jax.keypoints.noise import SHIFTED as SHIFTED_NOISE
 from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.motion import library
@@ -149,6 +150,21 @@ def test_alone_is_full_without_what_costs_time(made):
     for name in LABELS:
       np.testing.assert_array_equal(full[name], alone[name])
     assert not (full["mask"] & ~alone["mask"]).any()
+
+
+def test_dis_agrees_with_the_flow_where_there_is_texture(made):
+  estimate, errors = DisFlow("medium"), []
+  for clip in made["full"]:
+    frames = clip["frames"].astype(np.uint8)
+    for t in range(1, FRAMES):
+      exact = clip["flow"][t]
+      grey = cv2.cvtColor(frames[t - 1], cv2.COLOR_BGR2GRAY).astype(np.float32)
+      textured = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1)) > 60
+      # Off the borders between things that move otherwise.
+      jump = cv2.morphologyEx(exact, cv2.MORPH_GRADIENT, np.ones((9, 9))).max(-1)
+      error = np.linalg.norm(estimate(frames[t - 1], frames[t]) - exact, axis=-1)
+      errors.append(error[textured & (jump < 0.7)])
+  assert np.median(np.concatenate(errors)) < 0.3
 
 
 def _drawn(draw, count: int = 300) -> list:
