@@ -36,6 +36,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       source="synthetic_clips",
       mixture={},  # Datasets and their shares of the examples; empty: source alone.
       people="rendered",  # Or "surreal".
+      # What the clips have: full, plain, shifted, ... of mhmr_jax/synth/variants.py.
+      # In "alone" there are no occluders, no others, no blur and no compression.
+      variant="alone",
       dir="~/.cache/mhmr_jax",
       seed=0,
       num_clips=1600,
@@ -56,8 +59,11 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   config.flow = ConfigDict(dict(source="dis", preset="medium"))
   config.keypoints = ConfigDict(dict(noise=True))
-  # Empty path: the free body. 3DPW's people have bodies of their gender.
-  config.body = ConfigDict(dict(path="", male="", female=""))
+  # Empty path: the free body. 3DPW's people have bodies of their gender. The joints of
+  # protocol spin come from J_regressor_h36m, those of hmmr from cocoplus_regressor.
+  config.body = ConfigDict(
+    dict(path="", male="", female="", h36m_regressor="", cocoplus_regressor="")
+  )
   config.surreal = ConfigDict(dict(dir=""))
   # Folders of the videos and of their pseudo ground truth; the file of its regressor,
   # which may be left out.

@@ -40,9 +40,9 @@ def mean_pose(
 
 @jax.jit
 def best_aligned_joints(
-  target: Float[Array, "frames joints 3"],
+  target: Float[Array, "frames joints 3"], weights: Float[Array, " frames"]
 ) -> Float[Array, "joints 3"]:
-  """The one joint set with the lowest PA-MPJPE over the frames: an oracle.
+  """The one joint set with the lowest PA-MPJPE over weighted frames: an oracle.
 
   Alternates between aligning the set to every frame and a Weiszfeld step on the
   set with those alignments held; the best set met is returned.
@@ -56,7 +56,7 @@ def best_aligned_joints(
     joints = joints - joints.mean(0)
     aligned = procrustes.align(jnp.broadcast_to(joints, target.shape), target)
     distance = jnp.linalg.norm(aligned - target, axis=-1)
-    error = distance.mean()
+    error = (weights * distance.mean(1)).sum()
     best = jnp.where(error < lowest, joints, best)
     # The alignment A = scale * rotation, read off what it does to the joints.
     inverse = jnp.linalg.pinv(joints)
@@ -65,27 +65,31 @@ def best_aligned_joints(
     # |A p - y| = scale * |p - A^T y / scale^2|, so a frame weighs scale / |p - ...|.
     wanted = jnp.einsum("nxy,njx->njy", A, target) / scale_squared
     weight = scale_squared / jnp.maximum(distance, _MIN_DISTANCE)[..., None]
+    weight *= weights[:, None, None]
     joints = (weight * wanted).sum(0) / weight.sum(0)
     return (joints, best, jnp.minimum(error, lowest)), None
 
   first = jnp.broadcast_to(target[0], target.shape)
-  start = procrustes.align(target, first).mean(0)
+  start = jnp.average(procrustes.align(target, first), 0, weights)
   state = (start, start, jnp.array(jnp.inf, target.dtype))
   return jax.lax.scan(step, state, length=_STEPS)[0][1]
 
 
 @jax.jit
 def best_rooted_joints(
-  target: Float[Array, "frames joints 3"],
+  target: Float[Array, "frames joints 3"], weights: Float[Array, " frames"]
 ) -> Float[Array, "joints 3"]:
-  """The one joint set with the lowest MPJPE over root-relative frames: an oracle.
+  """The one joint set with the lowest MPJPE over weighted frames: an oracle.
+
+  The joints of the frames are relative to their roots.
 
   Each joint is the geometric median of its positions, by Weiszfeld's steps.
   """
 
   def step(joints: Array, _: None) -> tuple[Array, None]:
     distance = jnp.linalg.norm(target - joints, axis=-1, keepdims=True)
-    weight = 1 / jnp.maximum(distance, _MIN_DISTANCE)
+    weight = weights[:, None, None] / jnp.maximum(distance, _MIN_DISTANCE)
     return (weight * target).sum(0) / weight.sum(0), None
 
-  return jax.lax.scan(step, target.mean(0), length=_STEPS)[0]
+  start = jnp.average(target, 0, weights)
+  return jax.lax.scan(step, start, length=_STEPS)[0]

@@ -1,105 +1,129 @@
 """Scores a trained model on held-out clips, and shows what it does.
 
   python -m mhmr_jax.evaluate --workdir=DIR --dataset=synthetic_clips
+  python -m mhmr_jax.evaluate --workdir=DIR,DIR --predictions=FILE --dataset=threedpw
 
-Prints a table; writes `metrics.json`, `report.html` and `overlay.mp4`.
+Prints a table. Of one workdir it writes `metrics.json`, `report.html` and
+`overlay.mp4`; of several, or of predictions from elsewhere (`predictions_file` says
+how they are laid out), `comparison.html`, `.png` and `.json`.
 """
 
 import contextlib
+import dataclasses
+import itertools
 import json
 import os
 import pathlib
-from typing import Any, cast
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from absl import flags
-from jax.sharding import Mesh
+from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
-from mhmr_jax import baselines, checkpoints, program, scores, sequences, sharding
-from mhmr_jax.batch import Clip
+from configs import flow_kp
+from mhmr_jax import (
+  baselines,
+  checkpoints,
+  predictions_file,
+  program,
+  results,
+  sequences,
+  sharding,
+  summary,
+)
 from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
+from mhmr_jax.scores import Scorer
 from mhmr_jax.sequences import SequencePrediction
-from mhmr_jax.visualize import gallery, report
+from mhmr_jax.train_step import Variables
+from mhmr_jax.truth import Predicted, Truth
+from mhmr_jax.visualize import comparison, gallery, report
 
 _DATASET = flags.DEFINE_string(
   "dataset", None, f"What to evaluate on: {', '.join(sources.NAMES)}."
 )
-_SPLIT = flags.DEFINE_string("split", "test", "Split of the dataset.")
-_PROTOCOL = flags.DEFINE_string("protocol", "smpl24", "Joints, root and mean: smpl24.")
+_SPLIT = flags.DEFINE_string(
+  "split", None, "Split of the dataset; by default the one that the protocol names."
+)
+_PROTOCOL = flags.DEFINE_string(
+  "protocol",
+  None,
+  "Joints, frames, root and mean: spin (the default where its regressor is named), "
+  "hmmr or smpl24.",
+)
+_PREDICTIONS = flags.DEFINE_list(
+  "predictions", [], "Files of predictions to score beside the workdirs, or alone."
+)
+_CONFIG = config_flags.DEFINE_config_dict("config", sources.local_paths())
+
+Results = dict[str, Any]
 
 
-def check_protocol(protocol: str) -> None:
-  """Raises InputError for a protocol that cannot be computed."""
-  if protocol in ("spin", "hmmr"):
-    raise InputError(
-      f"--protocol={protocol} scores joints that a regressor file takes from the "
-      "vertices, for 3DPW alone: use --protocol=smpl24."
-    )
-  if protocol != "smpl24":
-    raise InputError(f"There is no protocol {protocol!r}: use --protocol=smpl24.")
+class Run(NamedTuple):
+  """A trained model."""
+
+  workdir: pathlib.Path
+  config: ConfigDict
+  variables: Variables
+  step: int
+
+  @classmethod
+  def open(cls, workdir: pathlib.Path) -> "Run":
+    """Its latest checkpoint, with this machine's paths; InputError if it has none."""
+    config, variables, step = checkpoints.restore_for_inference(workdir)
+    config = sources.with_local_paths(config, _CONFIG.value)
+    return cls(workdir, config, variables, step)
 
 
-def evaluate(
-  body: smpl.SmplModel,
-  predictions: list[SequencePrediction],
-  clips: list[Clip],
-  mean_pose: tuple[np.ndarray, np.ndarray],
-  mesh: Mesh,
-) -> dict[str, Any]:
-  """Scores the model and both baselines on the same frames.
+def score_run(
+  run: Run, source: sources.ClipSource, scorer: Scorer, base: dict[str, summary.Means]
+) -> tuple[Results, list[SequencePrediction]]:
+  """The results of a model on the scorer's clips, and what it predicted."""
+  lengths = scorer.truth.lengths.tolist()
+  predicted = sequences.predict(run.config, run.variables, source, lengths, scorer.mesh)
+  predictions = list(tqdm(predicted, "Evaluating", len(source), unit="seq"))
+  joined = Predicted.of_bodies(
+    np.concatenate([p.rotations for p in predictions]),
+    np.concatenate([p.betas for p in predictions]),
+  )
+  body = pathlib.Path(run.config.body.path).name or "free"
+  facts = {"step": run.step, "body": body}
+  return {**results.of_predicted(scorer, joined, base), **facts}, predictions
 
-  Args:
-    body: of predictions and labels.
-    predictions: in the order of `clips`.
-    clips: the labels.
-    mean_pose: rotations and betas of the baseline.
-    mesh: the frames are divided over it.
 
-  Returns:
-    The scores of `metrics.json`, without the run's and the dataset's names.
+def for_run(
+  run: Run, scorer: Scorer, split: str, dataset: str
+) -> tuple[sources.ClipSource, Scorer]:
+  """The clips as another run's config has them, and the scorer with its body.
+
+  Raises:
+    InputError: they are other clips, whose figures do not compare.
   """
-  truth = scores.Truth.of(clips)
-  if not truth.valid.any():
-    raise InputError("No frame of that split is valid: there is nothing to score.")
-  rotations = np.concatenate([p.rotations for p in predictions])
-  betas = np.concatenate([p.betas for p in predictions])
-  ours = scores.score(body, rotations, betas, truth, mesh)
-  still_rotations = np.broadcast_to(mean_pose[0], rotations.shape)
-  still_betas = np.broadcast_to(mean_pose[1], betas.shape)
-  still = scores.score(body, still_rotations, still_betas, truth, mesh)
-  rows = {
-    "mean_pose": scores.mean_per_frame(still),
-    "best_constant_pose": scores.mean_per_frame(scores.score_oracle(truth)),
-  }
-  overall = scores.mean_per_frame(ours)
-  per_sequence = [
-    {
-      "sequence": clip["sequence"],
-      "num_frames": len(errors["pa_mpjpe_mm"]),
-      **scores.mean_per_frame([errors]),
-    }
-    for clip, errors in zip(clips, ours, strict=True)
-  ]
-  return {
-    **overall,
-    "num_frames": int(truth.valid.sum()),
-    "root": scores.ROOT,
-    "ratio_to_mean_pose": _ratio(overall, rows["mean_pose"]),
-    "baselines": rows,
-    "per_sequence": per_sequence,
-  }
+  source = sources.open_source(run.config, split, dataset)
+  truth = Truth.of(list(sequences.labels(source)), dataset)
+  mine = scorer.truth
+  if truth.names != mine.names or not np.array_equal(truth.pose, mine.pose):
+    raise InputError(
+      f"{run.workdir} evaluates on other clips than the first workdir: give runs "
+      "whose configs make the same clips."
+    )
+  body = smpl.load(run.config.body.path or None)
+  return source, dataclasses.replace(
+    scorer, bodies=scorer.bodies._replace(neutral=body)
+  )
 
 
-def _ratio(ours: dict[str, float | None], base: dict[str, float | None]) -> float:
-  return cast(float, ours["pa_mpjpe_mm"]) / cast(float, base["pa_mpjpe_mm"])
-
-
-def table(results: dict[str, Any]) -> str:
+def table(scored: Results) -> str:
   """The scores as aligned text."""
-  rows = [("", list(report.MEASURES.values())), *report.score_rows(results)]
+  header = ("", list(report.MEASURES.values()))
+  return aligned([header, *report.score_rows(scored)])
+
+
+def aligned(rows: list[tuple[str, list[str]]]) -> str:
+  """Rows of a name and cells as text in columns."""
   first = max(len(name) for name, _ in rows)
   widths = [max(len(row[i]) for _, row in rows) for i in range(len(rows[0][1]))]
   lines = [
@@ -136,52 +160,125 @@ def _not_writable(path: pathlib.Path, error: OSError) -> InputError:
   )
 
 
+def write_report(
+  run: Run,
+  source: sources.ClipSource,
+  scorer: Scorer,
+  scored: Results,
+  predictions: list[SequencePrediction],
+  out: pathlib.Path,
+) -> None:
+  """Writes `report.html` and `overlay.mp4` of one run."""
+  shown = gallery.Gallery(
+    scorer.bodies.neutral, run.config, source, predictions, scored["per_sequence"]
+  )
+  terms = [name for name, weight in run.config.loss.items() if weight]
+  history = report.read_history(run.workdir / "metrics.jsonl")
+  page = report.render(scored, history, shown.pictures(), terms)
+  write_atomically(out / "report.html", page)
+  shown.write_video(out / "overlay.mp4")
+  for name in ("report.html", "overlay.mp4"):
+    print(out / name)
+
+
+def write_comparison(rows: dict[str, Results], facts: str, out: pathlib.Path) -> None:
+  """Writes and prints the table of several, the baselines last."""
+  first = next(iter(rows.values()))
+  shown = {
+    **rows,
+    **{report.BASELINES[name]: row for name, row in first["baselines"].items()},
+  }
+  write_atomically(out / "comparison.json", json.dumps(rows, indent=2) + "\n")
+  write_atomically(out / "comparison.html", comparison.render(shown, facts))
+  plot = cv2.cvtColor(comparison.draw(shown), cv2.COLOR_RGB2BGR)
+  if not cv2.imwrite(str(out / "comparison.png"), plot):
+    raise InputError(f"{out / 'comparison.png'} cannot be written: name another --out.")
+  header = ("", [*comparison.LABELS.values(), "Frames"])
+  print(facts)
+  print(aligned([header, *comparison.table_rows(shown)]))
+  for suffix in ("json", "html", "png"):
+    print(out / f"comparison.{suffix}")
+
+
+def _workdirs(required: bool) -> list[pathlib.Path]:
+  if program.WORKDIR.value is None and not required:
+    return []
+  names = str(program.require(program.WORKDIR)).split(",")
+  return [pathlib.Path(name).expanduser().absolute() for name in names]
+
+
+def _out(workdirs: list[pathlib.Path], dataset: str) -> pathlib.Path:
+  if program.OUT.value is None and workdirs:
+    return workdirs[0] / "evaluation" / dataset
+  return program.path_of(program.OUT)
+
+
+def _names(paths: list[pathlib.Path]) -> list[str]:
+  """What a table calls them: their last parts, numbered where these are the same."""
+  names: list[str] = []
+  for path in paths:
+    name, count = path.stem if path.is_file() else path.name, 2
+    while name in names:
+      name, count = f"{path.name} ({count})", count + 1
+    names.append(name)
+  return names
+
+
 def main(argv: list[str]) -> None:
   """Reads the flags, evaluates, and writes the results."""
   del argv
-  workdir = program.path_of(program.WORKDIR)
-  program.require(_DATASET)
-  check_protocol(_PROTOCOL.value)
-  dataset = str(_DATASET.value)
-  out = workdir / "evaluation" / dataset
-  if program.OUT.value is not None:
-    out = program.path_of(program.OUT)
-  config, variables, step = checkpoints.restore_for_inference(workdir)
-  history = report.read_history(workdir / "metrics.jsonl")
-  source = sources.open_source(config, _SPLIT.value, dataset)
-  training = sources.open_source(config, "train")
+  dataset = str(program.require(_DATASET))
+  files = [pathlib.Path(name).expanduser().absolute() for name in _PREDICTIONS.value]
+  runs = [Run.open(path) for path in _workdirs(required=not files)]
+  names = _names([run.workdir for run in runs] + files)
+  # Predictions alone are scored on the default experiment's clips.
+  config = (
+    runs[0].config
+    if runs
+    else sources.with_local_paths(flow_kp.get_config(), _CONFIG.value)
+  )
+  protocol = results.choose_protocol(_PROTOCOL.value, config, dataset)
+  split = _SPLIT.value or (protocol.split if dataset == "threedpw" else "test")
+  source = sources.open_source(config, split, dataset)
+  out = _out([run.workdir for run in runs], dataset)
   make_folder(out)
-  body = smpl.load(config.body.path or None)
-  mesh = sharding.make_mesh()
 
   clips = list(sequences.labels(source))
-  lengths = [len(clip["valid"]) for clip in clips]
-  predicted = sequences.predict(config, variables, source, lengths, mesh)
-  predictions = list(tqdm(predicted, "Evaluating", len(source), unit="seq"))
-  mean_pose = baselines.mean_pose(sequences.labels(training))
-  results = evaluate(body, predictions, clips, mean_pose, mesh)
-  results |= {
-    "protocol": _PROTOCOL.value,
-    "dataset": dataset,
-    "split": _SPLIT.value,
-    "step": step,
-    "body": pathlib.Path(config.body.path).name or "free",
-  }
-  write_atomically(out / "metrics.json", json.dumps(results, indent=2) + "\n")
-  print(
-    f"{results['dataset']} {results['split']}, protocol {results['protocol']}: "
-    f"{results['num_frames']:,} frames of {len(clips)} sequences, step {step:,}"
-  )
-  print(table(results))
-  print(f"PA-MPJPE is {results['ratio_to_mean_pose']:.3f} of the mean pose's.")
+  scorer = results.make_scorer(config, protocol, clips, dataset, sharding.make_mesh())
+  from_files = [predictions_file.read(path, scorer) for path in files]
+  mean_pose = None
+  if runs:
+    training = sources.open_training(config)
+    parts = training.sources if isinstance(training, sources.Mixture) else [training]
+    mean_pose = baselines.mean_pose(
+      itertools.chain.from_iterable(map(sequences.labels, parts))
+    )
+  base = results.score_baselines(scorer, mean_pose)
 
-  shown = gallery.Gallery(body, config, source, predictions, results["per_sequence"])
-  terms = [name for name, weight in config.loss.items() if weight]
-  page = report.render(results, history, shown.pictures(), terms)
-  write_atomically(out / "report.html", page)
-  shown.write_video(out / "overlay.mp4")
-  for name in ("metrics.json", "report.html", "overlay.mp4"):
-    print(out / name)
+  rows: dict[str, Results] = {}
+  where = {"dataset": dataset, "split": split}
+  for index, run in enumerate(runs):
+    own = (source, scorer) if not index else for_run(run, scorer, split, dataset)
+    scored, predictions = score_run(run, *own, base)
+    rows[names[index]] = scored | where
+  for name, predicted in zip(names[len(runs) :], from_files, strict=True):
+    rows[name] = results.of_predicted(scorer, predicted, base) | where
+
+  facts = (
+    f"{dataset} {split}, protocol {protocol.name}: {scorer.counted.sum():,} frames of "
+    f"{len(clips)} clips"
+  )
+  if len(rows) == 1:
+    (only,) = rows.values()
+    write_atomically(out / "metrics.json", json.dumps(only, indent=2) + "\n")
+    print(out / "metrics.json")
+  if len(rows) > 1 or files:
+    write_comparison(rows, facts, out)
+    return
+  print(f"{facts}, step {only['step']:,}")
+  print(table(only))
+  print(f"PA-MPJPE is {only['ratio_to_mean_pose']:.3f} of the mean pose's.")
+  write_report(runs[0], source, scorer, only, predictions, out)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""From predicted bodies to the errors of frames, sequences and whole splits.
+"""From predicted bodies to the errors of frames, sequence by sequence."""
 
-Protocol smpl24: SMPL's 24 joints, the SMPL pelvis as root, means per frame.
-"""
-
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+import dataclasses
+import functools
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,128 +10,250 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from mhmr_jax import baselines, metrics, sharding
-from mhmr_jax.batch import Clip
+from mhmr_jax import baselines, metrics, posing, sharding
 from mhmr_jax.body import smpl
+from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.errors import InputError
+from mhmr_jax.protocols import Protocol
+from mhmr_jax.truth import Predicted, Truth
 
-ROOT = "SMPL pelvis"
 # Both bodies' vertices of this many frames are in memory at a time.
-_FRAMES_AT_ONCE = 256
+_POSED_AT_ONCE = 256
+# Joints alone: what stays in a core's cache.
+_FRAMES_AT_ONCE = 4096
 _LABEL_TOLERANCE_MM = 5.0
 
-# Errors of the frames where a measure is defined, by measure.
+# Errors of the frames where a measure is defined, by measure; those of single joints
+# have a second axis.
 Errors = dict[str, np.ndarray]
 
 
-class Truth(NamedTuple):
-  """The labels of several sequences, one sequence after the other."""
+@dataclasses.dataclass(frozen=True)
+class Scorer:
+  """Scores predictions of the same clips by the same protocol.
 
-  pose: Float[np.ndarray, "frames 24 3"]
-  betas: Float[np.ndarray, "frames 10"]
-  joints_camera: Float[np.ndarray, "frames 24 3"]
-  valid: Bool[np.ndarray, "frames"]
-  frame_index: Int[np.ndarray, "frames"]
-  lengths: Int[np.ndarray, "sequences"]
-  fps: Float[np.ndarray, "sequences"]
-
-  @classmethod
-  def of(cls, clips: Sequence[Clip]) -> "Truth":
-    """Joins the labels of clips."""
-    lengths = np.array([len(clip["pose"]) for clip in clips])
-    betas = np.stack([clip["betas"] for clip in clips])
-    return cls(
-      pose=np.concatenate([clip["pose"] for clip in clips]),
-      betas=np.repeat(betas, lengths, axis=0),
-      joints_camera=np.concatenate([clip["joints_camera"] for clip in clips]),
-      valid=np.concatenate([np.asarray(clip["valid"], bool) for clip in clips]),
-      frame_index=np.concatenate([clip["frame_index"] for clip in clips]),
-      lengths=lengths,
-      fps=np.array([clip["fps"] for clip in clips], np.float32),
-    )
-
-  @property
-  def joints(self) -> Float[np.ndarray, "frames 24 3"]:
-    """Relative to the root."""
-    return self.joints_camera - self.joints_camera[:, :1]
-
-
-def score(
-  body: smpl.SmplModel,
-  rotations: Float[np.ndarray, "frames 24 3 3"],
-  betas: Float[np.ndarray, "frames 10"],
-  truth: Truth,
-  mesh: Mesh,
-) -> list[Errors]:
-  """The errors of each sequence.
-
-  Args:
-    body: of prediction and labels.
-    rotations: predicted, for the frames of `truth`.
-    betas: predicted.
+  Attributes:
+    protocol: which joints of which frames.
+    regressor: the protocol's, on the bodies' vertices; None if it needs none.
+    bodies: of predictions and labels.
     truth: the labels.
     mesh: the frames are divided over it.
-
-  Raises:
-    InputError: the labels' joints are not this body's, or a prediction is not finite.
   """
-  if not (np.isfinite(rotations).all() and np.isfinite(betas).all()):
-    raise InputError(
-      "The checkpoint predicts values that are not finite: its training diverged, "
-      "evaluate an earlier one."
+
+  protocol: Protocol
+  regressor: Float[np.ndarray, "K V"] | None
+  bodies: Bodies
+  truth: Truth
+  mesh: Mesh
+
+  def __post_init__(self) -> None:
+    for body in self.bodies:
+      if self.regressor is None or body is None:
+        continue
+      if len(body.v_template) != self.regressor.shape[1]:
+        raise InputError(
+          f"Protocol {self.protocol.name}'s regressor is for {self.regressor.shape[1]} "
+          f"vertices, and a body has {len(body.v_template)}: use smpl24, or bodies of "
+          "one mesh."
+        )
+
+  @functools.cached_property
+  def counted(self) -> Bool[np.ndarray, "frames"]:
+    """The frames that the protocol counts; InputError if there are none."""
+    counted = self.protocol.counted(self.truth.valid, self.truth.keypoints)
+    if not counted.any():
+      raise InputError(
+        f"Protocol {self.protocol.name} counts no frame of that split: there is "
+        "nothing to score."
+      )
+    return counted
+
+  @functools.cached_property
+  def target(self) -> Float[np.ndarray, "frames n 3"]:
+    """The true joints relative to the root; 0 in frames that do not count.
+
+    Raises:
+      InputError: the body of a person's gender is missing, or is not that of the
+        labels.
+    """
+    points = self.truth.joints_camera[:, [*range(24), 0]]
+    regressed = np.zeros((len(points), len(self.protocol.rows) + 1, 3), np.float32)
+    for gender, frames in self._by_gender(self.counted):
+      body = self.bodies.of(gender)
+      if body is None:
+        if self.regressor is not None:
+          raise InputError(
+            f"Protocol {self.protocol.name} takes the labels' joints from the "
+            f"{gender} body: name its file by config.body.{gender}."
+          )
+        continue
+      self._check_labels(body, gender, frames)
+      if self.regressor is not None:
+        restricted = smpl.restrict(body, self.protocol.readout(self.regressor))
+        for kept, padded in _blocks(frames, _POSED_AT_ONCE):
+          block = posing.regressed(
+            restricted, self.truth.pose[padded], self.truth.betas[padded]
+          )
+          regressed[kept] = block[: len(kept)]
+    points = points if self.regressor is None else regressed
+    relative = points[:, :-1] - points[:, -1:]
+    return np.where(self.counted[:, None, None], relative, 0).astype(np.float32)
+
+  def score(self, predicted: Predicted) -> list[Errors]:
+    """The errors of each clip, in frames that count and are predicted.
+
+    Raises:
+      InputError: a prediction is not finite.
+    """
+    used = self.counted & predicted.present
+    joints, frames = self._posed(predicted.arrays, used)
+    frames |= self._frame_errors(joints, used)
+    return self._by_clip(joints, frames, used)
+
+  def score_oracle(self) -> list[Errors]:
+    """The errors of the best constant joints: for each measure, its own best."""
+    used, target = self.counted, self.target
+    weights = self._frame_weights()[used]
+    aligned = baselines.best_aligned_joints(target[used], weights)
+    rooted = baselines.best_rooted_joints(target[used], weights)
+    still = np.broadcast_to(np.asarray(rooted), target.shape)
+    frames = self._frame_errors(still, used)
+    of_aligned = self._frame_errors(
+      np.broadcast_to(np.asarray(aligned), target.shape), used
     )
-  frames = _in_blocks(body, rotations, betas, truth, mesh)
-  gap = frames.pop("label_gap_mm")[truth.valid]
-  if len(gap) and gap.max() > _LABEL_TOLERANCE_MM:
-    raise InputError(
-      f"The labels' joints lie up to {gap.max():.0f} mm from those of the body that "
-      "config.body.path names: evaluate with the body that the clips were made with."
+    frames |= {name: of_aligned[name] for name in ("pa_mpjpe_mm", "joints_pa_mm")}
+    return self._by_clip(still, frames, used)
+
+  def _frame_weights(self) -> Float[np.ndarray, "frames"]:
+    """What a frame's error weighs in the protocol's mean, to scale."""
+    if self.protocol.mean == "frame":
+      return np.ones(len(self.truth.valid), np.float32)
+    _, sequence = np.unique(np.array(self.truth.sequences), return_inverse=True)
+    of_frame = np.repeat(sequence, self.truth.lengths)
+    counts = np.bincount(of_frame, self.counted)
+    return (1 / np.maximum(counts, 1))[of_frame].astype(np.float32)
+
+  def _by_gender(
+    self, used: Bool[np.ndarray, "frames"]
+  ) -> Iterator[tuple[str, Int[np.ndarray, "some"]]]:
+    genders = np.repeat(np.array(self.truth.genders), self.truth.lengths)
+    for gender in sorted(set(self.truth.genders)):
+      frames = np.flatnonzero(used & (genders == gender))
+      if len(frames):
+        yield gender, frames
+
+  def _check_labels(
+    self, body: smpl.SmplModel, gender: str, frames: Int[np.ndarray, "some"]
+  ) -> None:
+    frames = frames[self.truth.valid[frames]]
+    label = self.truth.joints_camera[frames]
+    joints = np.asarray(
+      posing.joints(body, self.truth.pose[frames], self.truth.betas[frames])
     )
-  joints = frames.pop("joints")
-  return by_sequence(joints, frames, truth)
+    gap = np.linalg.norm(joints - joints[:, :1] - label + label[:, :1], axis=-1)
+    if gap.max(initial=0) > _LABEL_TOLERANCE_MM / 1000:
+      key = gender if gender in ("male", "female") else "path"
+      raise InputError(
+        f"The labels' joints lie up to {1000 * gap.max():.0f} mm from those of the "
+        f"body that config.body.{key} names: evaluate with the body that the clips "
+        "were made with."
+      )
+
+  def _posed(
+    self, arrays: Mapping[str, np.ndarray], used: Bool[np.ndarray, "frames"]
+  ) -> tuple[Float[np.ndarray, "frames n 3"], dict[str, np.ndarray]]:
+    """Predicted joints relative to the root, and the vertices' errors if they have."""
+    split, whole = sharding.batched(self.mesh), sharding.replicated(self.mesh)
+    size = -(-_POSED_AT_ONCE // self.mesh.size) * self.mesh.size
+    pose = jax.jit(
+      posing.pose_block, in_shardings=(*[whole] * 3, *[split] * 3), out_shardings=split
+    )
+    readout = None
+    if self.regressor is not None:
+      readout = self.protocol.readout(self.regressor).astype(np.float32)
+    elif "vertices" in arrays:
+      # Of posed vertices SMPL's own regressor gives its joints to some millimetres.
+      readout = self.protocol.readout(np.asarray(self.bodies.neutral.J_regressor))
+    joints = np.zeros((len(used), len(self.protocol.rows), 3), np.float32)
+    surface = np.full(len(used), np.nan, np.float32)
+    for gender, frames in self._by_gender(used):
+      body = self.bodies.of(gender)
+      if body is not None and len(body.v_template) != self._num_vertices(arrays):
+        body = None
+      for kept, padded in _blocks(frames, size):
+        block = {
+          name: np.asarray(values[padded], np.float32)
+          for name, values in arrays.items()
+        }
+        if not all(np.isfinite(values).all() for values in block.values()):
+          raise InputError(
+            "The predictions are not all finite: if a training diverged, evaluate an "
+            "earlier checkpoint."
+          )
+        labels = (self.truth.pose[padded], self.truth.betas[padded])
+        out = pose(self.bodies.neutral, body, readout, block, *labels)
+        joints[kept] = out["joints"][: len(kept)]
+        if "pve_mm" in out:
+          surface[kept] = out["pve_mm"][: len(kept)]
+    # Of part of the frames the mean would not compare.
+    return joints, {} if np.isnan(surface[used]).any() else {"pve_mm": surface}
+
+  def _num_vertices(self, arrays: Mapping[str, np.ndarray]) -> int:
+    if "vertices" in arrays:
+      return arrays["vertices"].shape[1]
+    return len(self.bodies.neutral.v_template) if "rotations" in arrays else 0
+
+  def _frame_errors(
+    self, joints: Float[np.ndarray, "frames n 3"], used: Bool[np.ndarray, "frames"]
+  ) -> dict[str, np.ndarray]:
+    """The joints' errors of each frame; 0 where it is not used."""
+    size = -(-_FRAMES_AT_ONCE // self.mesh.size) * self.mesh.size
+    split = sharding.batched(self.mesh)
+    errors = jax.jit(_joint_measures, in_shardings=split, out_shardings=split)
+    found: dict[str, np.ndarray] = {}
+    for kept, padded in _blocks(np.flatnonzero(used), size):
+      block = jax.device_get(errors(joints[padded], self.target[padded]))
+      for name, values in block.items():
+        whole = found.setdefault(
+          name, np.zeros((len(used), *values.shape[1:]), np.float32)
+        )
+        whole[kept] = values[: len(kept)]
+    return found
+
+  def _by_clip(
+    self,
+    joints: Float[np.ndarray, "frames n 3"],
+    frames: Mapping[str, Float[np.ndarray, "frames ..."]],
+    used: Bool[np.ndarray, "frames"],
+  ) -> list[Errors]:
+    """Splits errors by clip, adds acceleration, and drops frames that are not used."""
+    borders = np.cumsum(self.truth.lengths)[:-1]
+    acceleration, defined = _acceleration(joints, self.target, used, self.truth)
+    kept = np.split(used, borders)
+    split = {name: np.split(values, borders) for name, values in frames.items()}
+    return [
+      {name: values[i][kept[i]] for name, values in split.items()}
+      | {"accel_mm_s2": acceleration[i][defined[i]]}
+      for i in range(len(self.truth.lengths))
+    ]
 
 
-def score_oracle(truth: Truth) -> list[Errors]:
-  """The errors of the best constant joints: for each measure, its own best."""
-  target = truth.joints
-  aligned = baselines.best_aligned_joints(target[truth.valid])
-  rooted = baselines.best_rooted_joints(target[truth.valid])
-  frames = jax.device_get(_oracle_errors(aligned, rooted, target))
-  return by_sequence(np.broadcast_to(rooted, target.shape), frames, truth)
-
-
-def by_sequence(
-  joints: Float[np.ndarray, "frames 24 3"],
-  frames: Mapping[str, Float[np.ndarray, "frames"]],
-  truth: Truth,
-) -> list[Errors]:
-  """Splits errors by sequence, adds acceleration, and drops invalid frames."""
-  borders = np.cumsum(truth.lengths)[:-1]
-  acceleration, defined = _acceleration(joints, truth)
-  valid = np.split(truth.valid, borders)
-  split = {name: np.split(values, borders) for name, values in frames.items()}
-  return [
-    {name: values[i][valid[i]] for name, values in split.items()}
-    | {"accel_mm_s2": acceleration[i][defined[i]]}
-    for i in range(len(truth.lengths))
-  ]
-
-
-def mean_per_frame(errors: Sequence[Errors]) -> dict[str, float | None]:
-  """Means over all frames of all sequences; None where nothing is defined."""
-  means: dict[str, float | None] = {}
-  for name in ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm", "accel_mm_s2"):
-    values = np.concatenate([e.get(name, np.zeros(0)) for e in errors])
-    means[name] = float(values.mean(dtype=np.float64)) if len(values) else None
-  return means
+def _blocks(
+  frames: Int[np.ndarray, "some"], size: int
+) -> Iterator[tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "padded"]]]:
+  """Frames by blocks, and the same filled up to one size so that all compile once."""
+  for start in range(0, len(frames), size):
+    kept = frames[start : start + size]
+    yield kept, kept[np.minimum(np.arange(size), len(kept) - 1)]
 
 
 def _acceleration(
-  joints: Float[np.ndarray, "frames 24 3"], truth: Truth
-) -> tuple[
-  Float[np.ndarray, "sequences longest"], Bool[np.ndarray, "sequences longest"]
-]:
-  """Of root-relative joints, all sequences padded to the longest."""
+  joints: Float[np.ndarray, "frames n 3"],
+  target: Float[np.ndarray, "frames n 3"],
+  used: Bool[np.ndarray, "frames"],
+  truth: Truth,
+) -> tuple[Float[np.ndarray, "clips longest"], Bool[np.ndarray, "clips longest"]]:
+  """Of root-relative joints, all clips padded to the longest."""
   inside = np.arange(truth.lengths.max(initial=1)) < truth.lengths[:, None]
 
   def pad(values: np.ndarray) -> np.ndarray:
@@ -141,71 +261,26 @@ def _acceleration(
     padded[inside] = values
     return padded
 
-  error, defined = jax.jit(metrics.acceleration_error)(
-    pad(joints),
-    pad(truth.joints),
-    pad(truth.valid),
-    truth.fps,
-    pad(truth.frame_index),
+  error, defined = _acceleration_error(
+    pad(joints), pad(target), pad(used), truth.fps, pad(truth.frame_index)
   )
   return np.asarray(error), np.asarray(defined)
 
 
+_acceleration_error = jax.jit(metrics.acceleration_error)
+
+
 @jax.jit
-def _oracle_errors(
-  aligned: Float[Array, "24 3"],
-  rooted: Float[Array, "24 3"],
-  target: Float[Array, "frames 24 3"],
+def _joint_measures(
+  joints: Float[Array, "frames n 3"], target: Float[Array, "frames n 3"]
 ) -> dict[str, Array]:
+  aligned = metrics.aligned_joint_errors(joints, target)
+  rooted = metrics.joint_errors(joints, target)
   return {
-    "pa_mpjpe_mm": metrics.pa_mpjpe(jnp.broadcast_to(aligned, target.shape), target),
-    "mpjpe_mm": metrics.mpjpe(jnp.broadcast_to(rooted, target.shape), target),
-  }
-
-
-def _in_blocks(
-  body: smpl.SmplModel,
-  rotations: np.ndarray,
-  betas: np.ndarray,
-  truth: Truth,
-  mesh: Mesh,
-) -> dict[str, np.ndarray]:
-  """`_frame_errors` of all frames, a block at a time."""
-  split, whole = sharding.batched(mesh), sharding.replicated(mesh)
-  block = -(-_FRAMES_AT_ONCE // mesh.size) * mesh.size
-  errors = jax.jit(
-    _frame_errors, in_shardings=(whole, *[split] * 5), out_shardings=split
-  )
-  arrays = (rotations, betas, truth.pose, truth.betas, truth.joints)
-  blocks = []
-  for start in range(0, len(truth.valid), block):
-    rows = [np.asarray(array[start : start + block], np.float32) for array in arrays]
-    count = len(rows[0])
-    padding = np.minimum(np.arange(block), count - 1)
-    out = errors(body, *(array[padding] for array in rows))
-    blocks.append({name: np.asarray(leaf)[:count] for name, leaf in out.items()})
-  return cast(
-    dict[str, np.ndarray], jax.tree.map(lambda *leaves: np.concatenate(leaves), *blocks)
-  )
-
-
-def _frame_errors(
-  body: smpl.SmplModel,
-  rotations: Float[Array, "frames 24 3 3"],
-  betas: Float[Array, "frames 10"],
-  target_pose: Float[Array, "frames 24 3"],
-  target_betas: Float[Array, "frames 10"],
-  target: Float[Array, "frames 24 3"],
-) -> dict[str, Array]:
-  """Errors, and the predicted joints relative to the root."""
-  origin = jnp.zeros((len(betas), 3))
-  vertices, joints = smpl.forward_matrices(body, rotations, betas, origin)
-  target_vertices, label = smpl.forward(body, target_pose, target_betas, origin)
-  gap = jnp.linalg.norm(label - label[:, :1] - target, axis=-1).max(-1)
-  return {
-    "pa_mpjpe_mm": metrics.pa_mpjpe(joints, target),
-    "mpjpe_mm": metrics.mpjpe(joints, target),
-    "pve_mm": metrics.pve(vertices, target_vertices, joints[:, 0], label[:, 0]),
-    "joints": joints - joints[:, :1],
-    "label_gap_mm": 1000 * gap,
+    "pa_mpjpe_mm": jnp.mean(aligned, axis=-1),
+    "mpjpe_mm": jnp.mean(rooted, axis=-1),
+    "pck_150mm_percent": metrics.pck(rooted),
+    "auc_150mm_percent": metrics.pck_area(rooted),
+    "joints_pa_mm": aligned,
+    "joints_mm": rooted,
   }

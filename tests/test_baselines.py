@@ -50,12 +50,12 @@ def _pa(joints, target):
 
 def test_best_aligned_joints_recover_what_was_only_moved():
   target = _frames(40, spread=0.0)
-  assert _pa(baselines.best_aligned_joints(target), target) < 0.01
+  assert _pa(baselines.best_aligned_joints(target, jnp.ones(40)), target) < 0.01
 
 
 def test_best_aligned_joints_beat_every_frame_and_a_descent():
   target = _frames(30, spread=0.1)
-  best = baselines.best_aligned_joints(target)
+  best = baselines.best_aligned_joints(target, jnp.ones(30))
   error = _pa(best, target)
   assert error < min(_pa(frame, target) for frame in target)
   # Nelder-Mead from the answer, along random directions, finds nothing better.
@@ -71,8 +71,23 @@ def test_best_aligned_joints_beat_every_frame_and_a_descent():
 def test_best_rooted_joints_are_geometric_medians():
   rng = np.random.default_rng(3)
   target = rng.standard_t(2, (51, 24, 3)) * 0.1  # With outliers: no mean will do.
-  found = baselines.best_rooted_joints(jnp.asarray(target, jnp.float32))
+  found = baselines.best_rooted_joints(jnp.asarray(target, jnp.float32), jnp.ones(51))
   for joint in (0, 7):
     distance = lambda x, j=joint: np.linalg.norm(target[:, j] - x, axis=-1).mean()
     best = minimize(distance, target[:, joint].mean(0)).fun
     assert distance(np.asarray(found[joint])) < best + 1e-4
+
+
+def test_a_weight_is_a_repetition():
+  target = _frames(8, spread=0.1)
+  weights = jnp.array([1.0, 2, 1, 1, 3, 1, 0, 1])
+  repeated = jnp.repeat(target, weights.astype(int), axis=0)
+  rooted = [t - t.mean(1, keepdims=True) for t in (target, repeated)]
+  np.testing.assert_allclose(
+    baselines.best_rooted_joints(rooted[0], weights),
+    baselines.best_rooted_joints(rooted[1], jnp.ones(10)),
+    atol=1e-5,
+  )
+  best = baselines.best_aligned_joints(target, weights)
+  other = baselines.best_aligned_joints(repeated, jnp.ones(10))
+  assert abs(_pa(best, repeated) - _pa(other, repeated)) < 0.01

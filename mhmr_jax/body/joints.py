@@ -18,6 +18,22 @@ COCO_KEYPOINTS = (
   "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 
+# HMR's, the first 14 of which are LSP's: what papers call the common joints.
+COCOPLUS_JOINTS = (
+  "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
+  "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow",
+  "left_wrist", "neck", "head_top", "nose", "left_eye", "right_eye", "left_ear",
+  "right_ear",
+)  # fmt: skip
+COMMON_JOINTS = COCOPLUS_JOINTS[:14]
+# The rows of the J_regressor_h36m that goes with H36M_TO_J14 (SPIN's).
+H36M_JOINTS = (
+  "pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee",
+  "right_ankle", "spine", "neck", "jaw", "head_top", "left_shoulder", "left_elbow",
+  "left_wrist", "right_shoulder", "right_elbow", "right_wrist",
+)  # fmt: skip
+H36M_TO_J14 = tuple(H36M_JOINTS.index(name) for name in COMMON_JOINTS)
+
 
 def _mirrored(names: tuple[str, ...]) -> tuple[int, ...]:
   swap = {"left": "right", "right": "left"}

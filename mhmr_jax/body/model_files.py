@@ -13,7 +13,7 @@ import pathlib
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def read_model(path: str | pathlib.Path) -> dict[str, np.ndarray]:
   if not path.is_file():
     raise InputError(f"there is no body model at {path}: give SMPL's .pkl or .npz")
   if path.suffix == ".npz":
-    return _read_npz(path)
+    return read_npz(path)
   if path.suffix != ".pkl":
     raise InputError(f"{path} is neither .pkl nor .npz: give a file of SMPL's")
   values = restricted_load(path)
@@ -107,15 +107,31 @@ def read_array(
   return value.astype(np.float64)
 
 
-def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
+def read_npz(
+  path: pathlib.Path,
+  keys: Collection[str] | None = None,
+  max_bytes: int = _MAX_BYTES,
+) -> dict[str, np.ndarray]:
+  """The arrays of an `.npz`, none of Python objects.
+
+  Args:
+    path: of the file.
+    keys: the arrays to read where they are there; None for all.
+    max_bytes: of one array.
+
+  Raises:
+    InputError: the file is missing or damaged, or a header says what is not stored.
+  """
   arrays = {}
   try:
     with zipfile.ZipFile(path) as archive:
       for member in archive.infolist():
+        name = member.filename.removesuffix(".npy")
+        if keys is not None and name not in keys:
+          continue
         with archive.open(member) as file:
-          _check_npy_header(file, member)
+          _check_npy_header(file, member.filename, member.file_size, max_bytes)
         with archive.open(member) as file:
-          name = member.filename.removesuffix(".npy")
           arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
   except _RefusedError as error:
     raise InputError(f"{path} is refused: it has {error}") from error
@@ -126,7 +142,23 @@ def _read_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   return arrays
 
 
-def _check_npy_header(file: Any, member: zipfile.ZipInfo) -> None:
+def read_npy(path: pathlib.Path) -> np.ndarray:
+  """The array of an `.npy`; InputError as of `read_npz`."""
+  try:
+    with open(path, "rb") as file:
+      _check_npy_header(file, path.name, path.stat().st_size, _MAX_BYTES)
+      file.seek(0)
+      array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
+      return array
+  except _RefusedError as error:
+    raise InputError(f"{path} is refused: it has {error}") from error
+  except Exception as error:  # Damage can raise any.
+    raise InputError(
+      f"{path} cannot be read as an .npy, it may be damaged: {error!r}"
+    ) from error
+
+
+def _check_npy_header(file: Any, name: str, stored: int, max_bytes: int) -> None:
   """Before an array is allocated: the header must agree with what is stored."""
   read_header = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -134,12 +166,12 @@ def _check_npy_header(file: Any, member: zipfile.ZipInfo) -> None:
   }[np.lib.format.read_magic(file)]
   shape, _, dtype = read_header(file)
   if dtype.hasobject:
-    raise _RefusedError(f"Python objects in {member.filename}: save it as numbers")
+    raise _RefusedError(f"Python objects in {name}: save it as numbers")
   size = math.prod(shape) * dtype.itemsize
-  if size > _MAX_BYTES or size != member.file_size - file.tell():
+  if size > max_bytes or size != stored - file.tell():
     raise _RefusedError(
-      f"{member.filename} of shape {shape}, which its {member.file_size} bytes cannot"
-      " be in a body model"
+      f"{name} of shape {shape}, which its {stored} bytes do not hold or which is too"
+      " large"
     )
 
 

@@ -95,7 +95,7 @@ def render(
   return (
     '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>"
+    f"<title>{html.escape(title)}</title><style>{STYLE}</style></head>"
     f"<body><main>{''.join(sections)}</main></body></html>\n"
   )
 
@@ -108,7 +108,7 @@ def score_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def _measures(row: Mapping[str, Any]) -> list[str]:
-  return [_number(row[key]) for key in MEASURES]
+  return [number(row[key]) for key in MEASURES]
 
 
 def _summary(results: Mapping[str, Any]) -> str:
@@ -121,7 +121,7 @@ def _summary(results: Mapping[str, Any]) -> str:
   )
   ratio = results["ratio_to_mean_pose"]
   headline = (
-    f"PA-MPJPE <b>{_number(results['pa_mpjpe_mm'])} mm</b>, "
+    f"PA-MPJPE <b>{number(results['pa_mpjpe_mm'])} mm</b>, "
     f"{ratio:.2f} of the mean pose's."
   )
   return f'<p class="lead">{headline}</p><p>{facts}</p>'
@@ -138,7 +138,7 @@ def _score_notes(results: Mapping[str, Any]) -> str:
     "PA-MPJPE: after the similarity that best aligns each frame. "
     f"MPJPE and PVE: both bodies' {root} moved to the origin. "
     "Acceleration: second differences of those root-relative joints within a "
-    "sequence. All are means per frame. "
+    f"sequence. All are means {html.escape(results['mean'])}. "
     "The mean pose is the chordal mean of the training split's rotations with its "
     "mean shape. The oracle looks at the answers: for each measure, the one "
     "constant set of joints that minimises it on these very frames; it has no "
@@ -183,7 +183,7 @@ def _sequence_table(results: Mapping[str, Any]) -> str:
   cells = [
     (
       row["sequence"],
-      [str(row["num_frames"]), *(_number(row[key]) for key in MEASURES)],
+      [str(row["num_frames"]), *(number(row[key]) for key in MEASURES)],
     )
     for row in rows
   ]
@@ -240,13 +240,14 @@ def _figure(content: str, caption: str) -> str:
   return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+  """A figure to read; a dash where there is none."""
   if value is None:
     return "-"
   return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
 
 
-_STYLE = """
+STYLE = """
 body{margin:0;background:#fff;color:#1d1d1f;font:16px/1.55 system-ui,-apple-system,
 "Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif}
 main{max-width:61rem;margin:0 auto;padding:2.5rem 1.25rem 4rem}

@@ -1,0 +1,151 @@
+"""The evaluation protocols: what "PA-MPJPE on 3DPW" can mean, as data.
+
+`spin` is that of SPIN (Kolotouros et al., ICCV 2019) and most papers since, `hmmr`
+that of HMMR (Kanazawa et al., CVPR 2019) and of the motion-to-the-rescue paper,
+`smpl24` needs no regressor. Everywhere: labels are of the body of the person's gender,
+predictions of the neutral one; Procrustes is per frame, with scale, without mirroring.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from mhmr_jax.body import joints
+from mhmr_jax.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """Which joints of which frames count, and how they become one figure.
+
+  Attributes:
+    name: of the protocol.
+    joints: names, in order.
+    regressor: a kind of `regressor_files`, or "" for the body's own 24 joints.
+    rows: of the regressor (or of the 24 joints) that are the joints.
+    root: what is moved to the origin, for people to read.
+    root_rows: whose mean the root is.
+    frames: those that count: "camera", where the camera is valid; "visible", where
+      strictly more than 6 of the 14 joints were detected; "camera and detections",
+      where the camera is valid and anything was detected.
+    mean: over the frames ("frame"), or of each sequence and then over the sequences,
+      both people of one taken together ("sequence").
+    split: of 3DPW.
+  """
+
+  name: str
+  joints: tuple[str, ...]
+  regressor: str
+  rows: tuple[int, ...]
+  root: str
+  root_rows: tuple[int, ...]
+  frames: str
+  mean: str
+  split: str
+
+  def readout(self, regressor: Float[np.ndarray, "K V"]) -> Float[np.ndarray, "n V"]:
+    """The joints' rows of a regressor, and last the root's."""
+    root = regressor[list(self.root_rows)].mean(0, keepdims=True)
+    return np.concatenate([regressor[list(self.rows)], root])
+
+  def counted(
+    self,
+    valid: Bool[np.ndarray, "frames"],
+    keypoints: Float[np.ndarray, "frames 17 3"] | None,
+  ) -> Bool[np.ndarray, "frames"]:
+    """The frames that count.
+
+    Args:
+      valid: where the camera, and so the label in its frame, is.
+      keypoints: detections (x, y, score) in COCO-17's order; None if there are none.
+
+    Raises:
+      InputError: the protocol counts detections, and there are none.
+    """
+    if self.frames == "visible":
+      if keypoints is None:
+        raise InputError(
+          f"Protocol {self.name} counts detected joints, and these clips have no "
+          "keypoints: use spin or smpl24."
+        )
+      return visible_common_joints(keypoints) > _MOST_TOO_FEW
+    if self.frames == "camera" or keypoints is None:
+      return valid
+    return valid & (keypoints != 0).any((1, 2))
+
+
+_MOST_TOO_FEW = 6
+_LIMBS = [
+  joints.COCO_KEYPOINTS.index(name)
+  for name in joints.COMMON_JOINTS
+  if name in joints.COCO_KEYPOINTS
+]
+_SHOULDERS = [
+  joints.COCO_KEYPOINTS.index(f"{side}_shoulder") for side in ("left", "right")
+]
+
+
+def visible_common_joints(
+  keypoints: Float[np.ndarray, "*batch 17 3"],
+) -> np.ndarray:
+  """How many of the 14 common joints were detected: have a score above 0.
+
+  COCO-17 has 12 of them. The neck counts where both shoulders do, between which
+  detectors put it; the top of the head is never detected. (HMMR's own script takes
+  heels for ankles, which 3DPW's detections lack, and asks for a score above 0.1.)
+  """
+  seen = keypoints[..., 2] > 0
+  return seen[..., _LIMBS].sum(-1) + seen[..., _SHOULDERS].all(-1)
+
+
+_HIPS = tuple(joints.COCOPLUS_JOINTS.index(name) for name in ("right_hip", "left_hip"))
+
+SPIN = Protocol(
+  name="spin",
+  joints=joints.COMMON_JOINTS,
+  regressor="h36m",
+  rows=joints.H36M_TO_J14,
+  root="H36M pelvis",
+  root_rows=(joints.H36M_JOINTS.index("pelvis"),),
+  frames="camera",
+  mean="frame",
+  split="test",
+)
+HMMR = Protocol(
+  name="hmmr",
+  joints=joints.COMMON_JOINTS,
+  regressor="cocoplus",
+  rows=tuple(range(14)),
+  root="mid-hips",
+  root_rows=_HIPS,
+  frames="visible",
+  mean="sequence",
+  split="test",
+)
+SMPL24 = Protocol(
+  name="smpl24",
+  joints=joints.SMPL_JOINTS,
+  regressor="",
+  rows=tuple(range(24)),
+  root="SMPL pelvis",
+  root_rows=(0,),
+  frames="camera and detections",
+  mean="frame",
+  split="all",
+)
+PROTOCOLS = {protocol.name: protocol for protocol in (SPIN, HMMR, SMPL24)}
+
+
+def get(name: str) -> Protocol:
+  """The protocol of a name; InputError if there is none."""
+  if name not in PROTOCOLS:
+    raise InputError(
+      f"There is no protocol {name!r}: use --protocol={'|'.join(PROTOCOLS)}."
+    )
+  return PROTOCOLS[name]
+
+
+def sequence_of(dataset: str, track: str) -> str:
+  """The sequence that a clip is of: 3DPW's clips are <sequence>_<person>."""
+  return track.rpartition("_")[0] or track if dataset == "threedpw" else track
