@@ -65,6 +65,23 @@ def sorted_bars(
   return _legend([y_label, *levels]) + _svg(parts, f"{y_label}, {x_label}")
 
 
+def histogram(
+  counts: Sequence[int], edges: Sequence[float], x_label: str, y_label: str
+) -> str:
+  """Draws a bar between each two edges."""
+  x_axis = _Axis(float(edges[0]), float(edges[-1]), _LEFT, _WIDTH - _RIGHT)
+  y_axis = _Axis(0.0, float(max(counts)), _HEIGHT - _BOTTOM, _TOP).rounded()
+  parts = _frame(x_axis, y_axis, x_label, y_label, x_axis.ticks())
+  for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
+    top, left = y_axis(float(count)), x_axis(low)
+    parts.append(
+      f'<rect x="{left:.2f}" y="{top:.1f}" '
+      f'width="{max(x_axis(high) - left - 1, 0.5):.2f}" '
+      f'height="{y_axis(0.0) - top:.1f}" fill="{COLOURS[0]}"/>'
+    )
+  return _svg(parts, f"{y_label} over {x_label}")
+
+
 class _Axis:
   """Maps values to SVG units."""
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.synth import clips
-from mhmr_jax.visualize import sheet
+from mhmr_jax.visualize import clip_view, sheet
 
 
 @pytest.fixture(scope="module")
@@ -25,11 +25,23 @@ def test_a_sheet_has_a_panel_of_each_kind_for_every_moment(made):
   assert len(np.unique(row[:, :64])) > 20
 
 
+def test_what_a_clip_lacks_is_white_and_what_all_lack_is_left_out(made):
+  bare = {key: made[0][key] for key in ("frames", "keypoints_image")}
+  unmasked = {key: value for key, value in made[1].items() if key != "mask"}
+  assert sheet.clip_sheet([bare], times=1, columns=1).shape == (16 + 64, 4 * 64, 3)
+  both = sheet.clip_sheet([bare, unmasked], times=1, columns=1)
+  captions = [caption for caption in sheet.CAPTIONS if caption != "mask"]
+  assert both.shape[:2] == (16 + 64 + 4 + 64, len(captions) * 64)
+  left = captions.index("exact flow") * 64
+  assert (both[16:84, left : left + 64] == 255).all()
+  assert (both[84:, left : left + 64] != 255).any()
+
+
 def test_heatmaps_are_brightest_on_their_keypoints():
   keypoints = np.zeros((17, 3), np.float32)
   keypoints[0] = [20.5, 10.5, 1]
   keypoints[5] = [40.5, 50.5, 0.5]
-  picture = sheet.heatmap_image(keypoints, 64).max(-1)
+  picture = clip_view.heatmap_image(keypoints, 64).max(-1)
   assert picture[10, 20] == 255
   assert 100 < picture[50, 40] < 140
   assert picture[30, 10] == 0

@@ -1,0 +1,174 @@
+"""A clip's frames, and all that is known of them, as square pictures of one size."""
+
+from collections.abc import Sequence
+
+import cv2
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from mhmr_jax.batch import Clip
+from mhmr_jax.body import joints as body_joints
+from mhmr_jax.data import pipeline
+from mhmr_jax.flow import dis, images
+from mhmr_jax.keypoints import heatmaps
+from mhmr_jax.visualize import overlay
+
+Image = UInt8[np.ndarray, "_ _ 3"]
+
+CAPTIONS = (
+  *("frame", "keypoints", "heatmaps", "DIS flow", "exact flow", "mask"),
+  "3D joints",
+)
+# What a clip must hold for it; the others need no more than frames.
+_NEEDS = {
+  "keypoints": "keypoints_image",
+  "heatmaps": "keypoints_image",
+  "exact flow": "flow",
+  "mask": "mask",
+}
+_HEATMAP_SIGMA = 0.02  # Of the panel's side.
+
+
+def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:
+  """The 3D joints in pixels of the frames; None where no camera is known.
+
+  Joints that are not before the camera are not finite.
+  """
+  if "joints_camera" not in clip:
+    return None
+  points = clip["joints_camera"]
+  if "intrinsics" in clip:
+    K = clip["intrinsics"]
+    depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
+    return points[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
+  if "camera_image" in clip:
+    camera = clip["camera_image"][:, None]
+    return camera[..., :1] * (points[..., :2] + camera[..., 1:])
+  return None
+
+
+def frame_shape(clip: Clip) -> tuple[int, int]:
+  """Height and width of the frames."""
+  height, width = pipeline.decode_frame(clip["frames"][0], colour=False).shape
+  return int(height), int(width)
+
+
+class ClipView:
+  """Pictures of a clip, scaled to fit squares of `size` pixels."""
+
+  def __init__(self, clip: Clip, size: int):
+    self._clip = clip
+    self._size = size
+    self._scale = size / max(frame_shape(clip))
+    self._joints = joints_image(clip)
+    self._estimate = dis.DisFlow("medium")
+
+  @property
+  def captions(self) -> tuple[str, ...]:
+    """What there is to show of this clip."""
+    lacking = {name for name, key in _NEEDS.items() if key not in self._clip}
+    if self._joints is None:
+      lacking.add("3D joints")
+    return tuple(name for name in CAPTIONS if name not in lacking)
+
+  def moments(self) -> list[int]:
+    """Frames that can be shown with flow: valid ones after a valid one."""
+    valid = self._valid()
+    return (np.flatnonzero(valid[1:] & valid[:-1]) + 1).tolist()
+
+  def panels(self, moments: Sequence[int]) -> list[dict[str, Image]]:
+    """Pictures by caption for each moment, flows of all in one scale."""
+    rows = [self._seen(time) for time in moments]
+    flows = [self.flows(time) for time in moments]
+    # Their fastest motion, but for the fastest hundredth of the pixels.
+    speeds = [
+      float(np.quantile(np.linalg.norm(flow, axis=-1), 0.99))
+      for shown in flows
+      for flow in shown.values()
+    ]
+    for row, shown in zip(rows, flows, strict=True):
+      for name, flow in shown.items():
+        row[name] = self._square(images.colour(flow, max(speeds)))
+    return rows
+
+  def flows(self, time: int) -> dict[str, Float[np.ndarray, "height width 2"]]:
+    """By caption, from the frame before, in pixels of the panel."""
+    flows = {"DIS flow": self._estimate(self._frame(time - 1), self._frame(time))}
+    if "flow" in self._clip:
+      flow = images.decode_png(self._clip["flow"][time])
+      flows["exact flow"] = self._scaled(flow) * np.float32(self._scale)
+    return flows
+
+  def _valid(self) -> Bool[np.ndarray, "time"]:
+    if "valid" in self._clip:
+      return self._clip["valid"]
+    return np.ones(len(self._clip["frames"]), bool)
+
+  def _seen(self, time: int) -> dict[str, Image]:
+    clip = self._clip
+    frame = self._frame(time)
+    shown = {"frame": frame}
+    if "keypoints_image" in clip:
+      keypoints = clip["keypoints_image"][time] * [self._scale, self._scale, 1]
+      keypoints = keypoints.astype(np.float32)
+      shown["keypoints"] = overlay.draw_skeleton(frame, keypoints)
+      shown["heatmaps"] = heatmap_image(keypoints, self._size)
+    if "mask" in clip:
+      mask = pipeline.decode_frame(clip["mask"][time], colour=True)
+      shown["mask"] = self._scaled(mask)
+    if self._joints is not None:
+      pixels = self._joints[time] * self._scale
+      score = np.isfinite(pixels).all(-1)
+      if "visibility" in clip:
+        score &= clip["visibility"][time] > 0
+      shown["3D joints"] = overlay.draw_skeleton(
+        frame,
+        np.column_stack([pixels, score]).astype(np.float32),
+        body_joints.SMPL_BONES,
+        body_joints.SMPL_JOINTS,
+      )
+    return {name: self._square(image) for name, image in shown.items()}
+
+  def _frame(self, time: int) -> Image:
+    frame = self._clip["frames"][time]
+    return self._scaled(pipeline.decode_frame(frame, colour=True))
+
+  def _scaled(self, image: np.ndarray) -> np.ndarray:
+    if self._scale == 1:
+      return image
+    height, width = (max(1, round(side * self._scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+  def _square(self, image: Image) -> Image:
+    """White where the frame does not reach."""
+    height, width = image.shape[:2]
+    if height == width == self._size:
+      return image
+    square = np.full((self._size, self._size, 3), 255, np.uint8)
+    square[:height, :width] = image[: self._size, : self._size]
+    return square
+
+
+def heatmap_image(
+  keypoints: Float[np.ndarray, "points 3"], size: int
+) -> UInt8[np.ndarray, "size size 3"]:
+  """All heatmaps in one RGB picture, each keypoint in a hue of its own."""
+  planes = np.asarray(
+    heatmaps.draw(jnp.asarray(keypoints), size, _HEATMAP_SIGMA * size)
+  )
+  count = len(keypoints)
+  hsv = np.full((1, count, 3), 255, np.uint8)
+  hsv[0, :, 0] = np.arange(count) * 180 // count
+  hues = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
+  return np.clip(planes @ hues.astype(np.float32), 0, 255).astype(np.uint8)
+
+
+def caption_row(captions: Sequence[str], size: int, height: int = 16) -> Image:
+  """A white row with a caption over each panel."""
+  row = np.full((height, len(captions) * size, 3), 255, np.uint8)
+  for number, caption in enumerate(captions):
+    place = (number * size + 2, height - 4)
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(row, caption, place, font, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+  return row

@@ -1,0 +1,115 @@
+"""Shows what is in a dataset: pictures, a video and a datasheet of its clips.
+
+python -m mhmr_jax.visualize.clips --config=configs/flow_kp.py --out=DIR
+
+Works on every dataset that training reads, and makes or opens it as training would.
+Writes `sheet.jpg`, `clips.mp4`, `datasheet.json` and `datasheet.html`.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from absl import flags, logging
+from ml_collections import config_flags
+
+from mhmr_jax import program
+from mhmr_jax.batch import Clip
+from mhmr_jax.data import sources
+from mhmr_jax.errors import InputError
+from mhmr_jax.visualize import datasheet, datasheet_page, overlay, panels, sheet
+from mhmr_jax.visualize.clip_view import CAPTIONS, ClipView, caption_row
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Experiment whose data it is."
+)
+_DATASET = flags.DEFINE_string(
+  "dataset", None, f"One of {', '.join(sources.NAMES)}; the config's own by default."
+)
+_SPLIT = flags.DEFINE_string("split", "train", "Split of the dataset.")
+_COUNT = flags.DEFINE_integer("count", 8, "Clips to show.", lower_bound=1)
+_MOST_READ = flags.DEFINE_integer(
+  "most_read", 1000, "Clips to read for the datasheet, spread evenly.", lower_bound=1
+)
+
+_VIDEO_PANEL, _VIDEO_FRAMES = 192, 48
+
+
+def main(argv: list[str]) -> None:
+  """Writes the files into --out."""
+  del argv
+  config = program.require(_CONFIG)
+  out = program.path_of(program.OUT)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(
+      f"{out} cannot be made ({error.strerror}): name another --out."
+    ) from error
+  source = sources.open_source(config, _SPLIT.value, _DATASET.value)
+  shown = spread(len(source), _COUNT.value)
+  write_sheet(out / "sheet.jpg", [source[index] for index in shown])
+  write_video(out / "clips.mp4", [source[index] for index in shown])
+  facts = {
+    "dataset": source.name,
+    "split": _SPLIT.value,
+    "clips": len(source),
+    **datasheet.gather(_read(source, spread(len(source), _MOST_READ.value))),
+  }
+  _write(out / "datasheet.json", (json.dumps(facts, indent=2) + "\n").encode())
+  _write(out / "datasheet.html", datasheet_page.render(facts).encode())
+  for name in ("sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html"):
+    print(out / name)
+
+
+def spread(count: int, most: int) -> list[int]:
+  """At most so many of the first `count` whole numbers, evenly spread."""
+  number = min(count, most)
+  return [(2 * i + 1) * count // (2 * number) for i in range(number)]
+
+
+def write_sheet(path: pathlib.Path, clips: list[Clip]) -> None:
+  """Writes moments of the clips as one JPEG."""
+  picture = sheet.clip_sheet(clips, columns=min(2, len(clips)))
+  options = [cv2.IMWRITE_JPEG_QUALITY, 90]
+  _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+  _write(path, data.tobytes())
+
+
+def write_video(path: pathlib.Path, clips: list[Clip]) -> None:
+  """Writes the clips one after the other, at most some frames of each."""
+  views = [ClipView(clip, _VIDEO_PANEL) for clip in clips]
+  held = {caption for view in views for caption in view.captions}
+  captions = [caption for caption in CAPTIONS if caption in held]
+  heading = caption_row(captions, _VIDEO_PANEL)
+  blank = np.full((_VIDEO_PANEL, _VIDEO_PANEL, 3), 255, np.uint8)
+  with overlay.VideoWriter(path, float(clips[0].get("fps", 30.0))) as writer:
+    for clip, view in zip(clips, views, strict=True):
+      name = panels.text_bar(str(clip.get("sequence", "")), heading.shape[1])
+      moments = view.moments()
+      first = max(0, (len(moments) - _VIDEO_FRAMES) // 2)
+      for row in view.panels(moments[first : first + _VIDEO_FRAMES]):
+        strip = np.concatenate([row.get(caption, blank) for caption in captions], 1)
+        writer.write(np.concatenate([heading, strip, name]))
+
+
+def _read(source: sources.ClipSource, indices: list[int]) -> Iterator[Clip]:
+  for index in indices:
+    yield source[index]
+    if (index + 1) % 1000 == 0:
+      logging.info("Read up to clip %d of %d", index + 1, len(source))
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+  try:
+    path.write_bytes(data)
+  except OSError as error:
+    raise InputError(
+      f"{path} cannot be written ({error.strerror}): name another --out."
+    ) from error
+
+
+if __name__ == "__main__":
+  program.run(main)
