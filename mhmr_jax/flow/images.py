@@ -13,6 +13,7 @@ _ZERO = 2.0**15
 _PNG_OPTIONS = (
   *(cv2.IMWRITE_PNG_COMPRESSION, 1),
   *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP),
+  *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE),
 )
 
 
@@ -26,10 +27,10 @@ def encode_png(
     flow: u (right) and v (down).
     valid: False where the flow is not known; None where all of it is.
   """
-  height, width, _ = flow.shape
-  image = np.empty((height, width, 3), np.uint16)
-  image[..., 0] = 1 if valid is None else valid
-  image[..., 2:0:-1] = np.clip(np.rint(flow * _STEPS) + _ZERO, 0, 2**16 - 1)
+  steps = np.rint(flow * np.float32(_STEPS)) + np.float32(_ZERO)
+  u, v = cv2.split(np.clip(steps, 0, 2**16 - 1, out=steps).astype(np.uint16))
+  known = np.ones_like(u) if valid is None else valid.astype(np.uint16)
+  image = cv2.merge((known, v, u))
   return cv2.imencode(".png", image, _PNG_OPTIONS)[1].tobytes()
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -62,15 +63,27 @@ class Appearance(NamedTuple):
   swell: Float[np.ndarray, "V"]  # Metres by which hair and cloth lie off the skin.
   tiles: Float[np.ndarray, "regions 128 128 3"]
   texels: Float[np.ndarray, "V 2"]
+  density: Float[np.ndarray, "regions"]  # Texels a metre.
   light: Light
+
+  def seen_at(self, pixels: float) -> "Appearance":
+    """Without the detail that is lost at so many pixels a metre.
+
+    Each pixel looks one texel up: finer patterns would flicker.
+    """
+    tiles = np.empty_like(self.tiles)
+    for tile, soft, texels in zip(self.tiles, tiles, self.density, strict=True):
+      # The standard deviation of a pixel's width, and a half more for its softness.
+      cv2.GaussianBlur(tile, (0, 0), max(0.45 * texels / pixels, 0.1), soft)
+    return self._replace(tiles=tiles)
 
   def colour(
     self, fragments: render.Fragments, normals: Float[np.ndarray, "V 3"]
   ) -> Float[np.ndarray, "n 3"]:
-    """Colours (sRGB, 0..255) of what the samples see.
+    """Colours (sRGB, 0..255) of what the pixels see.
 
     Args:
-      fragments: the samples.
+      fragments: what is seen.
       normals: of the vertices, in the world, where the light is fixed.
     """
     values = np.append(self.texels, self.light.shade(normals), 1)
@@ -103,10 +116,10 @@ def sample(
   swell[[Region.TOP, Region.BOTTOM]] = rng.uniform(0, 0.022, 2)
   swell[Region.SHOES] = rng.uniform(0.003, 0.012)
   # Tiles repeat after 0.5 to 1.2 metres, each region's from a corner of its own.
-  scale = _TILE / rng.uniform(0.5, 1.2, len(Region))[region, None]
+  density = _TILE / rng.uniform(0.5, 1.2, len(Region))
   corner = rng.uniform(0, _TILE, (len(Region), 2))[region]
-  texels = (body_map.texture * scale + corner).astype(np.float32)
-  return Appearance(region, swell[region], tiles, texels, style.light(rng))
+  texels = (body_map.texture * density[region, None] + corner).astype(np.float32)
+  return Appearance(region, swell[region], tiles, texels, density, style.light(rng))
 
 
 def _sample_outfit(rng: Rng) -> regions.Outfit:

@@ -168,6 +168,8 @@ class Actor:
     size: int,
   ) -> list[Layer | None]:
     surface = path.to_camera(posed.vertices + look.swell[:, None] * posed.normals)
+    depth = float(np.median(surface[len(surface) // 2, ..., 2]))
+    look = look.seen_at(float(path.intrinsics[0, 0]) / max(depth, render.NEAR))
     return [
       self._layer(surface[t], following, posed.normals[t], look, path.intrinsics, size)
       for t, following in enumerate([*surface[1:], surface[-1]])

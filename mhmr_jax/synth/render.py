@@ -1,10 +1,10 @@
 """Draws triangle meshes with OpenCV's rasteriser, on samples half a pixel apart.
 
-One pass finds the triangle that every sample sees. The place in the triangle is
-solved for afterwards, and colour, labels and flow are looked up there, so that they
-agree with the geometry to rounding. Every second sample lies on a pixel's centre,
-where labels are read; a pixel's colour is the mean of its 3 x 3 samples with weights
-1 2 1, so edges are smooth.
+One pass finds the triangle that every sample sees. Every second sample lies on a
+pixel's centre: the place in its triangle is solved for afterwards, and colour, labels
+and flow are looked up there, so that they agree with the geometry to rounding. How
+many of a pixel's 3 x 3 samples see the surface, with weights 1 2 1, is its alpha, so
+edges are smooth.
 """
 
 import math
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
 # Metres. The rasteriser does not clip: triangles that come nearer are left out.
@@ -35,26 +35,25 @@ class Window(NamedTuple):
 
 
 class Fragments(NamedTuple):
-  """What n samples of a window see; sample (r, c) lies r/2, c/2 px into it."""
+  """What n pixels of a window see, at their centre or, at edges, beside it."""
 
   window: Window
   row: Int[np.ndarray, "n"]
   column: Int[np.ndarray, "n"]
   corners: Int[np.ndarray, "n 3"]  # Vertices of the triangle seen.
   barycentric: Float[np.ndarray, "n 3"]
+  alpha: Float[np.ndarray, "n"]  # The part of the pixel that is covered.
+  at_centre: Bool[np.ndarray, "n"]
 
   def centres(self) -> "Fragments":
-    """Only the samples on pixels' centres, at row and column of that pixel."""
-    (keep,) = np.nonzero(self.row & self.column & 1)
-    row, column = self.row[keep] >> 1, self.column[keep] >> 1
-    return Fragments(
-      self.window, row, column, self.corners[keep], self.barycentric[keep]
-    )
+    """Only the pixels whose centre sees the surface."""
+    (keep,) = np.nonzero(self.at_centre)
+    return Fragments(self.window, *(values[keep] for values in self[1:]))
 
   def interpolate(
     self, values: Float[np.ndarray, "V channels"]
   ) -> Float[np.ndarray, "n channels"]:
-    """Values of the vertices at the samples."""
+    """Values of the vertices at the places seen."""
     count = len(self.row)
     # Four times as fast as to gather the corners' values and add them up.
     weights = sparse.csr_array(
@@ -68,7 +67,7 @@ class Fragments(NamedTuple):
     return weights @ values
 
   def nearest(self) -> Int[np.ndarray, "n"]:
-    """The vertex that each sample is nearest to."""
+    """The vertex that each place is nearest to."""
     corner = self.barycentric.argmax(1)
     return self.corners[np.arange(len(corner)), corner]
 
@@ -133,19 +132,28 @@ class Mesh:
     if window is None:
       return None
     number = self._numbers_seen(u, v, z, order, float(intrinsics[1, 1]), window)
-    row, column = np.nonzero(number)
+    covered = (number > 0).view(np.uint8)
+    rows = covered[:-1:2] + 2 * covered[1::2] + covered[2::2]
+    share = rows[:, :-1:2] + 2 * rows[:, 1::2] + rows[:, 2::2]
+    row, column = np.nonzero(share)
     if not len(row):
       return None
-    seen = number[row, column].astype(np.int32) - 1
-    corners = self._faces.take(seen, axis=0)
-    place_u = column.astype(np.float32) / 2 + window.x0
-    place_v = row.astype(np.float32) / 2 + window.y0
+    seen = number[1::2, 1::2][row, column]
+    at_centre = seen > 0
+    (beside,) = np.nonzero(~at_centre)
+    for up, left in np.ndindex(3, 3):
+      around = number[2 * row[beside] + up, 2 * column[beside] + left]
+      seen[beside] = np.maximum(seen[beside], around)
+    corners = self._faces.take(seen.astype(np.int32) - 1, axis=0)
+    place_u = column.astype(np.float32) + np.float32(window.x0 + 0.5)
+    place_v = row.astype(np.float32) + np.float32(window.y0 + 0.5)
     barycentric = _barycentric(
       u.take(corners) - place_u[:, None],
       v.take(corners) - place_v[:, None],
       z.take(corners),
     )
-    return Fragments(window, row, column, corners, barycentric)
+    alpha = share[row, column].astype(np.float32) / 16
+    return Fragments(window, row, column, corners, barycentric, alpha, at_centre)
 
   def _numbers_seen(
     self,
@@ -212,14 +220,14 @@ def _barycentric(
   """Weights of the corners at the point seen; perspective is accounted for.
 
   Args:
-    x: of the corners, pixels to the right of the sample.
-    y: of the corners, pixels below the sample.
+    x: of the corners, pixels to the right of the place.
+    y: of the corners, pixels below the place.
     depth: of the corners.
   """
   following, other = [1, 2, 0], [2, 0, 1]
   area = x[:, following] * y[:, other] - x[:, other] * y[:, following]
-  # The sign of all three is that of the triangle's turn; those of samples on an
-  # edge may differ by rounding.
+  # The sign of all three is that of the triangle's turn; those of places on an edge
+  # may differ by rounding, and those just beside it do, for which this will do.
   weight = np.maximum(np.abs(area), 1e-12) / depth
   weight /= (weight[:, 0] + weight[:, 1] + weight[:, 2])[:, None]
   return weight
@@ -228,11 +236,9 @@ def _barycentric(
 def resolve(
   fragments: Fragments, colours: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "height width 4"]:
-  """Samples to the window's pixels: RGB times alpha, and alpha."""
+  """The window's pixels: RGB times alpha, and alpha."""
   window = fragments.window
-  height, width = window.y1 - window.y0, window.x1 - window.x0
-  samples = np.zeros((2 * height + 1, 2 * width + 1, 4), np.float32)
-  samples[fragments.row, fragments.column, :3] = colours
-  samples[fragments.row, fragments.column, 3] = 1
-  rows = samples[:-1:2] + 2 * samples[1::2] + samples[2::2]
-  return (rows[:, :-1:2] + 2 * rows[:, 1::2] + rows[:, 2::2]) / 16
+  rgba = np.zeros((window.y1 - window.y0, window.x1 - window.x0, 4), np.float32)
+  alpha = fragments.alpha[:, None]
+  rgba[fragments.row, fragments.column] = np.append(colours * alpha, alpha, 1)
+  return rgba

@@ -28,10 +28,13 @@ class Sensor:
     if self.blur > 0.25:
       image = cv2.GaussianBlur(image, (0, 0), self.blur)
     y, x = self.corner[time]
-    gain = self.gain[time] * np.float32(self.contrast)
-    image = image * gain + np.float32(128 * (1 - self.contrast))
-    image += self.noise[y : y + size, x : x + size]
-    return np.clip(image, 0, 255).astype(np.uint8)
+    # As OpenCV's matrix of a gain and an offset: NumPy takes four times as long.
+    level = np.diag(self.gain[time] * self.contrast)
+    level = np.append(level, np.full((3, 1), 128 * (1 - self.contrast)), 1)
+    noise = self.noise[y : y + size, x : x + size]
+    # Rounded, and kept within 0 to 255.
+    recorded = cv2.add(cv2.transform(image, level), noise, dtype=cv2.CV_8U)
+    return np.asarray(recorded, np.uint8)
 
 
 def sample(rng: Rng, frames: int, size: int) -> Sensor:

@@ -27,10 +27,11 @@ def fragments_of_sphere():
   return vertices, fragments
 
 
-def test_samples_lie_half_a_pixel_apart_and_see_the_right_point(fragments_of_sphere):
+def test_pixels_see_the_right_point_at_their_centre(fragments_of_sphere):
   vertices, fragments = fragments_of_sphere
-  x = fragments.window.x0 + fragments.column / 2
-  y = fragments.window.y0 + fragments.row / 2
+  fragments = fragments.centres()
+  x = fragments.window.x0 + fragments.column + 0.5
+  y = fragments.window.y0 + fragments.row + 0.5
   points = fragments.interpolate(vertices)
   pixels = render.project(points, K)
   np.testing.assert_allclose(pixels, np.stack([x, y], -1), atol=1e-3)
@@ -65,6 +66,18 @@ def test_alpha_is_how_much_of_a_pixel_is_covered(fragments_of_sphere):
   y, x = np.mgrid[0 : SHAPE[0] : 0.1, 0 : SHAPE[1] : 0.1]
   area = np.isfinite(_analytic(x, y)).sum() / 100
   assert alpha.sum() == pytest.approx(area, rel=0.01)
+
+
+def test_edges_take_their_colour_from_the_triangles_beside(fragments_of_sphere):
+  vertices, fragments = fragments_of_sphere
+  beside = ~fragments.at_centre
+  assert 20 < beside.sum() < 0.2 * len(beside)
+  assert (fragments.barycentric >= 0).all()
+  x = fragments.window.x0 + fragments.column[beside] + 0.5
+  y = fragments.window.y0 + fragments.row[beside] + 0.5
+  pixels = render.project(fragments.interpolate(vertices)[beside], K)
+  # Within a pixel, or a triangle's size.
+  assert np.linalg.norm(pixels - np.stack([x, y], -1), axis=1).max() < 2
 
 
 def test_a_surface_out_of_sight_gives_nothing():
