@@ -1,0 +1,198 @@
+"""Each protocol on a miniature 3DPW, as its users run it, against plain NumPy."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mhmr_jax.body import joints, smpl
+from tests import tiny
+from tests.body.test_regressor_files import SWAPPED_LEGS, made_up
+from tests.data import miniature
+from tests.test_evaluate import _make_workdir
+
+ROWS = {
+  "spin": [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10],
+  "hmmr": list(range(14)),
+  "smpl24": list(range(24)),
+}
+ROOT = {"spin": [0], "hmmr": [2, 3], "smpl24": [0]}
+
+
+class Release:
+  """The miniature release, its regressors, and what each protocol counts of it."""
+
+  def __init__(self, folder):
+    body = smpl.load()
+    paths = miniature.write_bodies(folder)
+    bodies = miniature.load_bodies(paths)
+    self.regressors = {
+      "h36m": made_up(body, joints.H36M_JOINTS),
+      "cocoplus": made_up(body, joints.COCOPLUS_JOINTS),
+    }
+    np.save(folder / "h36m.npy", self.regressors["h36m"][SWAPPED_LEGS])
+    np.save(folder / "cocoplus.npy", self.regressors["cocoplus"].T)
+    self.root = folder / "3DPW"
+    self.cache = folder / "cache"
+    miniature.write_threedpw(self.root, bodies)
+    # The same again, for the people in it.
+    again = folder / "again"
+    self.people = {}
+    for split, name, genders, frames in (
+      ("train", "park_walk_00", "m", 9),
+      ("validation", "stairs_up_00", "f", 7),
+      ("test", "downtown_talk_00", "mf", 13),
+      ("test", "flat_alone_01", "f", 6),
+    ):
+      size = (120, 160) if "alone" in name else (160, 120)
+      _, people = miniature.write_sequence(
+        again, split, name, bodies, genders, frames, size=size
+      )
+      for number, person in enumerate(people):
+        self.people[f"{name}_{number}"] = (split, person)
+    self.flags = [
+      "--dataset=threedpw",
+      f"--config.threedpw.dir={self.root}",
+      f"--config.data.dir={self.cache}",
+      f"--config.body.male={paths['male']}",
+      f"--config.body.female={paths['female']}",
+    ]
+    self.folder = folder
+
+  def counted(self, protocol, track):
+    """By what `write_threedpw` put into the pickles."""
+    split, person = self.people[track]
+    frames = len(person.joints_camera)
+    camera, seen = np.ones((2, frames), bool)
+    if track == "downtown_talk_00_0":
+      camera[[2, 7]] = False
+    if track == "downtown_talk_00_1":
+      seen[4:6] = False
+    if track == "flat_alone_01_0":
+      seen[:] = False
+    if protocol != "smpl24" and split != "test":
+      return np.zeros(frames, bool)
+    return {"spin": camera, "hmmr": seen, "smpl24": camera & seen}[protocol]
+
+  def true_points(self, protocol, track):
+    """All rows that the protocol's joints and root are taken from."""
+    _, person = self.people[track]
+    if protocol == "smpl24":
+      return person.joints_camera
+    kind = {"spin": "h36m", "hmmr": "cocoplus"}[protocol]
+    return np.einsum("kv,tvc->tkc", self.regressors[kind], person.vertices_camera)
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+  return Release(tmp_path_factory.mktemp("release"))
+
+
+def _write_predictions(path, release, protocol, seed=0):
+  """Other joints for every frame, by all rows of the regressor."""
+  rng = np.random.default_rng(seed)
+  said, names, frames = {}, [], []
+  for track in release.people:
+    true = release.true_points(protocol, track)
+    said[track] = (true + rng.normal(0, 0.08, true.shape)).astype(np.float32)
+    names += [track] * len(true)
+    frames += range(len(true))
+  np.savez(
+    path,
+    sequence=np.array(names),
+    frame_index=np.array(frames),
+    joints=np.concatenate(list(said.values())),
+  )
+  return said
+
+
+def _aligned(points, target):
+  a, b = points - points.mean(0), target - target.mean(0)
+  U, D, Vt = np.linalg.svd(b.T @ a)
+  S = np.diag([1, 1, np.sign(np.linalg.det(U) * np.linalg.det(Vt))])
+  scale = np.trace(np.diag(D) @ S) / (a**2).sum()
+  return scale * a @ (U @ S @ Vt).T + target.mean(0)
+
+
+def _expected(release, protocol, said):
+  """PA-MPJPE, MPJPE and acceleration error, and the number of frames."""
+  found = {}
+  for track, points in said.items():
+    counted = release.counted(protocol, track)
+    pair = []
+    for values in (points.astype(np.float64), release.true_points(protocol, track)):
+      root = values[:, ROOT[protocol]].mean(1, keepdims=True)
+      pair.append((values - root)[:, ROWS[protocol]])
+    ours, true = pair
+    rows = found.setdefault(track[:-2], {"pa": [], "root": [], "acceleration": []})
+    for t in np.flatnonzero(counted):
+      error = np.linalg.norm(_aligned(ours[t], true[t]) - true[t], axis=-1)
+      rows["pa"].append(1000 * error.mean())
+      rows["root"].append(1000 * np.linalg.norm(ours[t] - true[t], axis=-1).mean())
+      if 0 < t < len(ours) - 1 and counted[t - 1 : t + 2].all():
+        d = ours[t - 1 : t + 2] - true[t - 1 : t + 2]
+        error = np.linalg.norm(d[0] - 2 * d[1] + d[2], axis=-1).mean()
+        rows["acceleration"].append(1000 * error * 30**2)
+  frames = sum(len(rows["pa"]) for rows in found.values())
+  means = []
+  for measure in ("pa", "root", "acceleration"):
+    parts = [rows[measure] for rows in found.values() if rows[measure]]
+    if protocol == "hmmr":
+      means.append(np.mean([np.mean(part) for part in parts]))
+    else:
+      means.append(np.mean(np.concatenate(parts)))
+  return *means, frames
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["spin", "hmmr", "smpl24"])
+def test_a_file_of_joints_scores_as_numpy_says(release, tmp_path, protocol):
+  said = _write_predictions(tmp_path / "others.npz", release, protocol)
+  status, output, errors = tiny.run(
+    "evaluate",
+    f"--predictions={tmp_path / 'others.npz'}",
+    *release.flags,
+    f"--config.body.h36m_regressor={release.folder / 'h36m.npy'}",
+    f"--config.body.cocoplus_regressor={release.folder / 'cocoplus.npy'}",
+    # spin is the default where its regressor is named.
+    *([] if protocol == "spin" else [f"--protocol={protocol}"]),
+    f"--out={tmp_path / 'out'}",
+  )
+  assert status == 0, errors
+  assert ("legs were swapped" in errors) == (protocol == "spin")
+  results = json.loads((tmp_path / "out" / "metrics.json").read_text())
+  pa, root, acceleration, frames = _expected(release, protocol, said)
+  assert results["protocol"] == protocol
+  assert results["split"] == ("all" if protocol == "smpl24" else "test")
+  assert results["num_frames"] == frames
+  assert results["pa_mpjpe_mm"] == pytest.approx(pa, abs=0.02)
+  assert results["mpjpe_mm"] == pytest.approx(root, abs=0.02)
+  assert results["accel_mm_s2"] == pytest.approx(acceleration, rel=1e-3)
+  assert f"{results['pa_mpjpe_mm']:.1f}" in output
+
+
+@pytest.mark.slow
+def test_runs_and_files_stand_in_one_table(release, tmp_path):
+  for name in ("one", "two"):
+    _make_workdir(tmp_path / name, release.cache)
+  _write_predictions(tmp_path / "others.npz", release, "smpl24")
+  status, output, errors = tiny.run(
+    "evaluate",
+    f"--workdir={tmp_path / 'one'},{tmp_path / 'two'}",
+    f"--predictions={tmp_path / 'others.npz'}",
+    *release.flags,
+    "--split=test",
+  )
+  assert status == 0, errors
+  assert "protocol smpl24 is used" in errors
+  out = tmp_path / "one" / "evaluation" / "threedpw"
+  rows = json.loads((out / "comparison.json").read_text())
+  assert list(rows) == ["one", "two", "others"]
+  assert rows["one"]["pa_mpjpe_mm"] == rows["two"]["pa_mpjpe_mm"]
+  assert rows["one"]["pve_mm"] > 0
+  assert rows["others"]["pve_mm"] is None
+  assert rows["others"]["pa_mpjpe_mm"] < rows["one"]["pa_mpjpe_mm"]
+  assert (out / "comparison.png").stat().st_size > 1000
+  assert "data:image/png" in (out / "comparison.html").read_text()
+  for name in ("one", "two", "others", "Best constant joints"):
+    assert name in output
