@@ -5,7 +5,6 @@ window and its scale are the same for all frames.
 """
 
 import dataclasses
-from typing import Self
 
 import cv2
 import numpy as np
@@ -46,7 +45,7 @@ class Cutout:
     boxes: Float[np.ndarray, "time 4"],
     image_size: tuple[int, int],
     person: int,
-  ) -> Self:
+  ) -> "Cutout":
     """Large enough for every window that training may ask for of these frames.
 
     Args:

@@ -30,7 +30,7 @@ def inside(root: pathlib.Path, relative: str) -> pathlib.Path:
 
 def open_frames(
   root: pathlib.Path, place: str, frame_index: Int[np.ndarray, "time"]
-) -> Sequence[bytes]:
+) -> Sequence[Any]:  # Of bytes; a checker of types must not read a frame to know it.
   """The frames of a track as JPEG images.
 
   Args:

@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ class ClipName(NamedTuple):
   end: int
 
   @classmethod
-  def of(cls, path: pathlib.Path) -> Self | None:
+  def of(cls, path: pathlib.Path) -> "ClipName | None":
     """From `<id>_<start>_<end>`; None for other names."""
     match = re.fullmatch(r"(.+)_(\d{1,9})_(\d{1,9})", path.stem)
     return None if match is None else cls(match[1], int(match[2]), int(match[3]))
@@ -129,7 +129,7 @@ class Person(NamedTuple):
   exact: bool
 
   @classmethod
-  def load(cls, body_path: str, regressor_path: str) -> Self:
+  def load(cls, body_path: str, regressor_path: str) -> "Person":
     """Reads both files; an empty regressor path: the body's own keypoints."""
     body = smpl.load(body_path)
     regressor = np.asarray(body.keypoint_regressor)

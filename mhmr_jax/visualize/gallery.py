@@ -105,8 +105,12 @@ class Gallery:
       rotations.axis_angle_to_matrix(jnp.asarray(clip["pose"][frame]))
     )
     truth = self._pelvis_relative(truth_matrices, clip["betas"])
-    truth_placed = truth + clip["joints_camera"][frame, 0]
-    truth_intrinsics = panels.crop_intrinsics(clip["intrinsics"], box, size)
+    if "intrinsics" in clip:
+      truth_placed = truth + clip["joints_camera"][frame, 0]
+      truth_intrinsics = panels.crop_intrinsics(clip["intrinsics"], box, size)
+    else:
+      camera = panels.crop_camera(clip["camera_image"][frame], box)
+      truth_placed, truth_intrinsics = panels.weak_perspective_view(truth, camera, size)
 
     views = {
       "input": self._input_panel(crop, said, frame),

@@ -51,6 +51,16 @@ def crop_intrinsics(
   return (crop_from_image @ intrinsics).astype(np.float32)
 
 
+def crop_camera(
+  camera: Float[np.ndarray, "3"], box: Float[np.ndarray, "4"]
+) -> Float[np.ndarray, "3"]:
+  """A weak-perspective camera [s, tx, ty] of image pixels as one of a crop."""
+  scale = max(float(camera[0]), 1e-3)  # Zero where a frame has no label.
+  centre = (box[:2] + box[2:]) / 2
+  t = camera[1:] - centre / scale
+  return np.array([2 * scale / (box[2] - box[0]), *t], np.float32)
+
+
 def from_the_side(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
   """Turns camera axes so that the viewer, at the right, sees what is nearest left.
 

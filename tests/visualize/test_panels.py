@@ -75,3 +75,15 @@ def test_heatmap_colours_tell_points_apart():
 def test_text_outside_ascii_is_drawn_as_something():
   bar = panels.text_bar("clip é 中", 120)
   assert bar.min() < 128
+
+
+def test_crop_camera_agrees_with_the_crop():
+  rng = np.random.default_rng(3)
+  points = rng.normal(0, 0.4, (9, 3)).astype(np.float32)
+  camera = np.array([80.0, 1.5, 0.7], np.float32)
+  box = np.array([60.0, 10, 160, 110], np.float32)
+  image = camera[0] * (points[:, :2] + camera[1:])
+  expected = (image - box[:2]) * 2 / 100 - 1
+  s, *t = panels.crop_camera(camera, box)
+  np.testing.assert_allclose(s * (points[:, :2] + t), expected, atol=1e-5)
+  assert np.isfinite(panels.crop_camera(np.zeros(3, np.float32), box)).all()
