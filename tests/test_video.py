@@ -91,3 +91,14 @@ def test_frame_rate_that_cannot_be(tmp_path, monkeypatch):
 def test_real_video(shared_data):
   info = video.probe(shared_data / "video" / "runner.mp4")
   assert info == (1920, 1088, 30.0, 180)
+
+
+def test_frame_times_are_the_files_own_or_even(tmp_path, monkeypatch):
+  path = _write(tmp_path / "video.mp4", frames=7, fps=24.0)
+  np.testing.assert_allclose(video.frame_times(path), np.arange(7) / 24, atol=1e-6)
+  # Some containers give no times.
+  monkeypatch.setattr(video.cv2, "CAP_PROP_POS_MSEC", video.cv2.CAP_PROP_FOURCC)
+  np.testing.assert_allclose(video.frame_times(path), np.arange(7) / 24, atol=1e-6)
+  (tmp_path / "no.mp4").write_bytes(b"\0" * 300)
+  with pytest.raises(InputError, match="not a video"):
+    video.frame_times(tmp_path / "no.mp4")

@@ -18,14 +18,15 @@ from jaxtyping import Float, Int
 from mhmr_jax import video
 from mhmr_jax.batch import Clip
 from mhmr_jax.body import smpl
+from mhmr_jax.body.joints import COCO_KEYPOINTS, COCOPLUS_JOINTS
 from mhmr_jax.body.model_files import read_array, restricted_load
 from mhmr_jax.data import label_joints, transforms
 from mhmr_jax.data.cutout import Cutout
 from mhmr_jax.errors import InputError
 
+NUM_KEYPOINTS = len(COCOPLUS_JOINTS)
 # Where COCO-17's points are among the labels' 19.
-COCO_FROM_19 = (14, 15, 16, 17, 18, 9, 8, 10, 7, 11, 6, 3, 2, 4, 1, 5, 0)
-NUM_KEYPOINTS = 19
+COCO_FROM_19 = tuple(COCOPLUS_JOINTS.index(name) for name in COCO_KEYPOINTS)
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 _TRAINING_FPS = 30.0
 # How far labels and the body's own projection may differ, in sizes of the person: with

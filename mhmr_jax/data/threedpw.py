@@ -4,6 +4,7 @@ von Marcard et al., "Recovering accurate 3D human pose in the wild using IMUs an
 moving camera" (ECCV 2018).
 """
 
+import contextlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -178,7 +179,9 @@ def decode(
   data: bytes, path: pathlib.Path, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "height width 3"]:
   """The BGR pixels of an image file; InputError if damaged or of another size."""
-  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+  image = None
+  with contextlib.suppress(cv2.error):  # Of an empty file, or of claims beyond bounds.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
   if image is None:
     raise InputError(f"{path} is not an image: put the official file there.")
   height, width = image.shape[:2]

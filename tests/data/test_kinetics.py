@@ -56,6 +56,7 @@ def test_names_are_of_video_and_seconds():
 def test_the_orders_name_the_same_points():
   found = [NAMES_19[row] for row in kinetics.COCO_FROM_19]
   assert tuple(found) == joints.COCO_KEYPOINTS
+  assert len(NAMES_19) == kinetics.NUM_KEYPOINTS
 
 
 @pytest.mark.parametrize("block", [1, 2])

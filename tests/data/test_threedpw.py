@@ -204,9 +204,10 @@ def test_missing_and_wrong_images_are_named(written, bodies):
   with pytest.raises(InputError, match=rf"{NAME} lacks 1 of its 5.*image_00003\.jpg"):
     read(root, bodies)
   (folder / "image_00003.jpg").write_bytes(b"")
-  (folder / "image_00000.jpg").write_bytes(b"not an image")
-  with pytest.raises(InputError, match=r"image_00000\.jpg is not an image"):
-    read(root, bodies)
+  for data in (b"not an image", b""):
+    (folder / "image_00000.jpg").write_bytes(data)
+    with pytest.raises(InputError, match=r"image_00000\.jpg is not an image"):
+      read(root, bodies)
   image = np.zeros((40, 50, 3), np.uint8)
   data = cv2.imencode(".jpg", image)[1].tobytes()
   with pytest.raises(InputError, match="50 x 40 pixels, the first"):
