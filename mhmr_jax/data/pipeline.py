@@ -4,6 +4,7 @@ Training: shuffle, window of T frames, keypoint noise, crop window with jitter,
 flow, flip, batch. Evaluation: whole sequences, chunk after chunk, no jitter.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, cast
@@ -69,7 +70,9 @@ class InputSpec:
 def decode_frame(data: bytes, colour: bool) -> np.ndarray:
   """A stored JPEG to RGB or grey pixels."""
   mode = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
-  image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+  image = None
+  with contextlib.suppress(cv2.error):  # Of no bytes at all.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
   if image is None:
     raise InputError("A stored frame is not a JPEG image: the clip is damaged.")
   return image
@@ -137,7 +140,7 @@ def _window(
   """The window of the frames `span`, from all keypoints of the clip."""
   boxes = clip["box"][span] if "box" in clip else None
   box = transforms.clip_window(keypoints[span], spec.window_scale, boxes)
-  return whole_image(*_image_size(clip)) if box is None else box
+  return whole_image(*map(float, _image_size(clip))) if box is None else box
 
 
 def _image_size(clip: Clip) -> tuple[int, int]:

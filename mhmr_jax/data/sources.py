@@ -242,7 +242,7 @@ def _threedpw(config: ConfigDict, split: str) -> ClipSource:
   return ClipSource("threedpw", records, str(builder.data_path), find)
 
 
-def _frames_of(root: pathlib.Path, record: Mapping[str, Any]) -> Sequence[bytes]:
+def _frames_of(root: pathlib.Path, record: Mapping[str, Any]) -> Sequence[Any]:
   return frame_files.open_frames(root, record["frames_place"], record["frame_index"])
 
 

@@ -207,9 +207,10 @@ def test_short_clips_and_damaged_frames_are_named(config):
   with pytest.raises(InputError, match=r"clip1 has 3 frames.*data\.window = 4"):
     take(config, make_source([LENGTH, 3, LENGTH, LENGTH]), 1)
   clips = [make_clip(index) for index in range(4)]
-  clips[1]["frames"] = [b"nonsense"] * LENGTH
-  with pytest.raises(InputError, match="not a JPEG"):
-    take(config, ClipSource("made", clips, "/made"), 1)
+  for data in (b"nonsense", b""):
+    clips[1]["frames"] = [data] * LENGTH
+    with pytest.raises(InputError, match="not a JPEG"):
+      take(config, ClipSource("made", clips, "/made"), 1)
 
 
 def test_unknown_flow_source_is_refused(config):
