@@ -14,8 +14,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
 
   config.train = ConfigDict(
     dict(
-      steps=3200,
-      batch_size=16,
+      steps=2400,
+      batch_size=32,
       learning_rate=1e-3,
       warmup_steps=100,
       weight_decay=1e-4,
@@ -41,9 +41,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       variant="alone",
       dir="~/.cache/mhmr_jax",
       seed=0,
-      num_clips=1600,
+      num_clips=4800,
       test_fraction=0.05,
-      clip_frames=32,
+      clip_frames=16,  # Short: many people teach more than long clips.
       frame_size=128,  # Pixels of a stored frame's side.
       motion="",  # A folder of CMU or AMASS files; empty: procedural motion.
       backgrounds="",  # A folder of pictures or videos; empty: generated ones.
@@ -79,8 +79,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       lstm_features=256,
       dtype="float32",
       encoder=dict(
-        stage_blocks=(1, 1),
-        stage_widths=(48, 96),
+        stage_blocks=(1,),
+        stage_widths=(64,),
         bottleneck=False,
         stem_width=64,
         stem_kernel=8,  # Patches: one matrix product, the cheapest stem on a CPU.
