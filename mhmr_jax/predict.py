@@ -1,10 +1,11 @@
 """Recovers the motion of a person in a video.
 
-  python -m mhmr_jax.predict --workdir=DIR --video=FILE \
-    --keypoints=FILE_OR_DIR --keypoint_format=openpose_body25 --out=DIR
+  python -m mhmr_jax.predict --workdir=DIR --video=FILE --out=DIR \
+    [--keypoints=FILE_OR_DIR --keypoint_format=openpose_body25]
 
-Writes `prediction.npz` and `overlay.mp4` (see `placement.Motion`); a row for each frame
-in which the person is followed. Memory does not grow with the number of pixels.
+Without keypoints a detector finds them (see `keypoints.detect`). Writes
+`prediction.npz` and `overlay.mp4` (see `placement.Motion`); a row for each frame in
+which the person is followed. Memory does not grow with the number of pixels.
 """
 
 import contextlib
@@ -21,13 +22,15 @@ from mhmr_jax import checkpoints, placement, program, streaming, video
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints import formats, tracking
+from mhmr_jax.keypoints import detection, detection_flags, formats, tracking
 from mhmr_jax.placement import Motion
 from mhmr_jax.visualize import overlay
 
-_VIDEO = flags.DEFINE_string("video", None, "The video file.")
 _KEYPOINTS = flags.DEFINE_string(
-  "keypoints", None, "The people's 2D keypoints in the video: a file or a folder."
+  "keypoints",
+  None,
+  "The people's 2D keypoints in the video, a file or a folder; by default --detector "
+  "finds them.",
 )
 _FORMAT = flags.DEFINE_string(
   "keypoint_format", None, f"What the keypoints are: {', '.join(formats.FORMATS)}."
@@ -62,42 +65,40 @@ def choose_person(
   return tracks[person]
 
 
-def find_person(
+def find_people(
+  video_path: pathlib.Path,
   info: video.VideoInfo,
-  inputs: tuple[str, ...],
+  *,
   keypoints: str | None,
   keypoint_format: str | None,
-  person: int,
-) -> tracking.Track:
-  """The person to predict; without keypoints, whoever the whole video shows.
+  detector: str,
+  detector_weights: pathlib.Path | None,
+) -> formats.Detections:
+  """The keypoints of everybody, from the file if one is named, else by the detector.
 
   Raises:
-    InputError: the keypoints are needed, or wrong.
+    InputError: the keypoints are wrong, or the detector cannot be used.
   """
   if keypoints is None:
-    if "keypoints" in inputs:
-      raise InputError(
-        "This model sees keypoints: give them by --keypoints and --keypoint_format."
-      )
-    frames = np.arange(info.num_frames)
-    return tracking.Track(frames, np.zeros((len(frames), 17, 3), np.float32))
+    return detection.detect(video_path, info, detector, detector_weights)
   if keypoint_format is None:
     raise InputError(
       f"--keypoint_format is missing: name what {keypoints} is, one of "
       f"{', '.join(formats.FORMATS)}."
     )
-  detections = formats.read(
+  return formats.read(
     keypoints, keypoint_format, info.num_frames, (info.width, info.height)
   )
-  return choose_person(detections, info.fps, person)
 
 
 def predict(
   workdir: pathlib.Path,
   video_path: pathlib.Path,
   *,
-  keypoints: str | None,
-  keypoint_format: str | None,
+  keypoints: str | None = None,
+  keypoint_format: str | None = None,
+  detector: str = "mediapipe",
+  detector_weights: pathlib.Path | None = None,
   person: int = 0,
   focal: float | None = None,
   out: pathlib.Path,
@@ -107,7 +108,15 @@ def predict(
   spec = pipeline.InputSpec.from_config(config)
   body = smpl.load(config.body.path or None)
   info = video.probe(video_path)
-  track = find_person(info, spec.inputs, keypoints, keypoint_format, person)
+  people = find_people(
+    video_path,
+    info,
+    keypoints=keypoints,
+    keypoint_format=keypoint_format,
+    detector=detector,
+    detector_weights=detector_weights,
+  )
+  track = choose_person(people, info.fps, person)
   print(
     f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, person in "
     f"{len(track.frame_index)} of {info.num_frames} frames; model of step {step}"
@@ -203,7 +212,7 @@ def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
   workdir, video_path, out = map(
-    program.path_of, (program.WORKDIR, _VIDEO, program.OUT)
+    program.path_of, (program.WORKDIR, detection_flags.VIDEO, program.OUT)
   )
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
@@ -213,6 +222,8 @@ def main(argv: list[str]) -> None:
       video_path,
       keypoints=_KEYPOINTS.value,
       keypoint_format=_FORMAT.value,
+      detector=detection_flags.DETECTOR.value,
+      detector_weights=detection_flags.weights_path(),
       person=_PERSON.value,
       focal=_FOCAL.value,
       out=out,

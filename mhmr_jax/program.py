@@ -13,7 +13,9 @@ from mhmr_jax.errors import InputError
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
 )
-OUT = flags.DEFINE_string("out", None, "The folder that results go to.")
+OUT = flags.DEFINE_string(
+  "out", None, "The folder that results go to (keypoints.detect: the .npz file)."
+)
 
 
 def run(main: Callable[[list[str]], Any]) -> None:

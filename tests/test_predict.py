@@ -1,5 +1,9 @@
 """The program, end to end on a small video with an untrained model, and bad input."""
 
+import contextlib
+import shutil
+import types
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from absl.testing import flagsaver
 from mhmr_jax import checkpoints, placement, predict, train_step, video
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints import formats
+from mhmr_jax.keypoints import detectors, formats
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.visualize.overlay import VideoWriter
 from tests import tiny
@@ -137,7 +141,7 @@ def test_another_person_by_size(workdir, footage, tmp_path):
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"keypoints": None}, "This model sees keypoints: give them by --keypoints"),
+    ({"keypoints": None, "detector": "yolo"}, "--detector=yolo is unknown: use one"),
     ({"keypoint_format": None}, "--keypoint_format is missing: name what .* is"),
     ({"keypoint_format": "coco"}, "is not readable as JSON"),
     ({"person": 2}, "--person=2: 2 people were followed .* 0 for the largest, up to 1"),
@@ -164,11 +168,39 @@ def test_keypoints_of_a_longer_video(workdir, footage, tmp_path):
     _predict(workdir, footage, tmp_path, keypoints=str(path))
 
 
-def test_model_of_flow_alone_may_see_the_whole_image():
-  info = video.VideoInfo(64, 48, 30.0, 5)
-  track = predict.find_person(info, ("flow",), None, None, 0)
-  assert track.frame_index.tolist() == [0, 1, 2, 3, 4]
-  assert not track.keypoints.any()
+def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeypatch):
+  with np.load(footage / "keypoints.npz") as file:
+    stored = np.nan_to_num(file["keypoints"])
+  given = []
+
+  @contextlib.contextmanager
+  def open_detector(weights):
+    given.append(weights)
+    frames = iter(stored)
+    yield lambda frame, seconds: next(frames)
+
+  fake = types.SimpleNamespace(
+    DEFAULT_WEIGHTS="v1", weight_files=lambda path: [path], open_detector=open_detector
+  )
+  monkeypatch.setattr(detectors, "adapter", {"rtmpose": fake}.__getitem__)
+  copy = tmp_path / "video.mp4"
+  shutil.copy(footage / "video.mp4", copy)
+  info = video.probe(copy)
+  options = {"keypoint_format": "npz", "detector": "rtmpose", "detector_weights": None}
+  read = predict.find_people(
+    copy, info, keypoints=str(footage / "keypoints.npz"), **options
+  )
+  assert given == []
+  for _ in range(2):
+    detected = predict.find_people(copy, info, keypoints=None, **options)
+    for person in range(2):
+      one, other = (
+        predict.choose_person(people, info.fps, person) for people in (detected, read)
+      )
+      np.testing.assert_array_equal(one.frame_index, other.frame_index)
+      np.testing.assert_array_equal(one.keypoints, other.keypoints)
+  # The second time they were still known.
+  assert given == [None]
 
 
 @pytest.mark.parametrize(

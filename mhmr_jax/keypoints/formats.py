@@ -91,16 +91,23 @@ def to_coco(
   return _clean(keypoints[..., order, :])
 
 
-def write_npz(path: str | os.PathLike[str], detections: Detections) -> None:
-  """Writes detections in our own format, whole or not at all; NaN is missing."""
+def write_npz(
+  path: str | os.PathLike[str], detections: Detections, **more: np.ndarray
+) -> None:
+  """Writes detections in our own format, whole or not at all; NaN is missing.
+
+  Arrays in `more` are written beside them.
+  """
   path = pathlib.Path(path)
   people = max((len(frame) for frame in detections), default=0)
   keypoints = np.full((len(detections), people, 17, 3), np.nan, np.float32)
   for row, frame in zip(keypoints, detections, strict=True):
     row[: len(frame)] = np.where(frame[..., 2:] > 0, frame, np.nan)
-  temporary = path.with_name(f".{path.name}.tmp.npz")
+  arrays: dict[str, Any] = {"keypoints": keypoints, **more}
+  # Two processes may be writing the same file.
+  temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp.npz")
   try:
-    np.savez_compressed(temporary, keypoints=keypoints)
+    np.savez_compressed(temporary, **arrays)
     temporary.replace(path)
   finally:
     temporary.unlink(missing_ok=True)

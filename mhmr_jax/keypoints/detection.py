@@ -1,0 +1,75 @@
+"""Finds the people in a video, once: what was found is kept beside it."""
+
+import pathlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from jaxtyping import Int, UInt8
+from tqdm import tqdm
+
+from mhmr_jax import video
+from mhmr_jax.keypoints import detection_cache, detectors, tracking
+from mhmr_jax.keypoints.formats import Detections
+
+
+def detect(
+  video_path: pathlib.Path,
+  info: video.VideoInfo,
+  detector: str,
+  weights: pathlib.Path | None = None,
+) -> Detections:
+  """Everybody in every frame, in the order of `by_person`; kept, or found again.
+
+  Raises:
+    InputError: the video, the detector or its weights cannot be used.
+  """
+  adapter = detectors.adapter(detector)
+  used = adapter.DEFAULT_WEIGHTS if weights is None else adapter.weight_files(weights)
+  source = detection_cache.source(video_path, detector, used)
+  cached = detection_cache.read(video_path, source, info.num_frames)
+  if cached is not None:
+    path, detections = cached
+    print(f"Keypoints found before: {path}")
+    return detections
+  with adapter.open_detector(weights) as run:
+    frames = video.read_frames(video_path)
+    found = detect_frames(frames, info.fps, run, info.num_frames)
+  detections, person = by_person(found, tracking.track(found, info.fps))
+  kept = detection_cache.write(video_path, source, detections, person=person)
+  if kept is not None:
+    print(f"Keypoints kept in {kept}")
+  return detections
+
+
+def detect_frames(
+  frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+  fps: float,
+  run: detectors.Detect,
+  num_frames: int,
+) -> Detections:
+  """Detections of frames that follow each other."""
+  progress = tqdm(frames, "Detecting", num_frames, unit="frame")
+  return [run(frame, number / fps) for number, frame in enumerate(progress)]
+
+
+def by_person(
+  detections: Detections, tracks: Sequence[tracking.Track]
+) -> tuple[Detections, Int[np.ndarray, "frames people"]]:
+  """Sorts each frame's people by their track, and says whose they are.
+
+  Returns:
+    The detections that are in a track, and for each its track's number: 0 is the
+    largest person, as of `predict --person`; -1 where a frame has fewer people.
+  """
+  found: list[list[tuple[int, np.ndarray]]] = [[] for _ in detections]
+  for number, track in enumerate(tracks):
+    for frame, person in zip(track.frame_index, track.keypoints, strict=True):
+      found[frame].append((number, person))
+  person = np.full((len(found), max(map(len, found), default=0)), -1, np.int32)
+  for row, frame in zip(person, found, strict=True):
+    row[: len(frame)] = [number for number, _ in frame]
+  sorted_people = [
+    np.array([keypoints for _, keypoints in frame], np.float32).reshape(-1, 17, 3)
+    for frame in found
+  ]
+  return sorted_people, person

@@ -1,0 +1,51 @@
+"""Adapters to pose detectors of other projects; each is imported only when chosen."""
+
+import contextlib
+import importlib
+import pathlib
+from collections.abc import Callable
+from typing import Protocol, cast, runtime_checkable
+
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from mhmr_jax.errors import InputError
+
+# An RGB frame and its time in the video, s, to everybody in it: COCO-17, x, y px and
+# score; three zeros for what is not reported. Frames are given in order.
+Detect = Callable[[UInt8[ndarray, "height width 3"], float], Float[ndarray, "_ 17 3"]]
+
+_MODULES = {"mediapipe": "mediapipe_pose", "rtmpose": "rtmpose"}
+NAMES = tuple(_MODULES)
+
+
+@runtime_checkable
+class Adapter(Protocol):
+  """What each module of this package has."""
+
+  # Names the weights that are used where none are given.
+  DEFAULT_WEIGHTS: str
+
+  def weight_files(self, weights: pathlib.Path) -> list[pathlib.Path]:
+    """The files that `weights` stands for; InputError where one is missing."""
+
+  def open_detector(
+    self, weights: pathlib.Path | None
+  ) -> contextlib.AbstractContextManager[Detect]:
+    """Loads the weights; InputError where the library or they cannot be had."""
+
+
+def adapter(name: str) -> Adapter:
+  """The module of a detector; InputError for a name that is none of NAMES."""
+  if name not in _MODULES:
+    raise InputError(f"--detector={name} is unknown: use one of {', '.join(NAMES)}.")
+  return cast(Adapter, importlib.import_module(f"{__name__}.{_MODULES[name]}"))
+
+
+def not_installed(library: str, error: ImportError) -> InputError:
+  """What to say where a detector's library, or a library under it, is missing."""
+  return InputError(
+    f"{library} is not installed ({error}): run `pip install -e '.[detect]' && pip "
+    "install --no-deps -r launch/detectors.txt` in the project's folder, or make "
+    "keypoints elsewhere and give them by --keypoints and --keypoint_format."
+  )

@@ -1,0 +1,107 @@
+"""MediaPipe's pose landmarker (BlazePose): small weights, fast on a CPU."""
+
+import contextlib
+import os
+import pathlib
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints import detectors
+from mhmr_jax.keypoints.detectors import weights as weights_lib
+
+_URL = (
+  "https://storage.googleapis.com/mediapipe-models/pose_landmarker/"
+  "pose_landmarker_full/float16/1/pose_landmarker_full.task"
+)
+DEFAULT_WEIGHTS = _URL
+
+# COCO-17 among its 33 landmarks.
+_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+# It looks for new people until it follows so many: more cost time in every frame.
+_MOST_PEOPLE = 4
+# Every landmark is a guess, hidden ones too; a score of 0 would call it missing.
+_LEAST_SCORE = 1e-3
+
+
+def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
+  """The .task file; InputError where it is missing."""
+  if not weights.is_file():
+    raise InputError(
+      f"There is no file {weights}: give a .task file of MediaPipe's pose landmarker "
+      "by --detector_weights, or leave it out to have one fetched."
+    )
+  return [weights]
+
+
+@contextlib.contextmanager
+def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
+  """Loads the landmarker; see `detectors.Adapter`."""
+  if weights is None:
+    path = weights_lib.fetch(_URL, weights_lib.FOLDER.expanduser())
+  else:
+    (path,) = weight_files(weights)
+  try:
+    import mediapipe
+    from mediapipe.tasks.python import vision
+  except ImportError as error:
+    raise detectors.not_installed("MediaPipe", error) from error
+  options = vision.PoseLandmarkerOptions(
+    base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=path.read_bytes()),
+    running_mode=vision.RunningMode.VIDEO,
+    num_poses=_MOST_PEOPLE,
+  )
+  try:
+    with _no_commentary():
+      landmarker = vision.PoseLandmarker.create_from_options(options)
+  except OSError as error:
+    raise InputError(
+      f"MediaPipe lacks a library of the system ({error}): on Debian and Ubuntu, "
+      "`apt-get install libegl1 libgles2`."
+    ) from error
+  except (RuntimeError, ValueError) as error:
+    raise InputError(
+      f"{path} is not a .task file that MediaPipe can load: download it again."
+    ) from error
+  last = -1
+
+  def detect(
+    frame: UInt8[np.ndarray, "height width 3"], seconds: float
+  ) -> Float[np.ndarray, "_ 17 3"]:
+    nonlocal last
+    # Its clock has milliseconds, and must rise.
+    last = max(last + 1, round(1000 * seconds))
+    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=frame)
+    with _no_commentary() if last == 0 else contextlib.nullcontext():
+      found = landmarker.detect_for_video(image, last).pose_landmarks
+    height, width = frame.shape[:2]
+    people = [
+      [(person[k].x * width, person[k].y * height, person[k].visibility) for k in _COCO]
+      for person in found
+    ]
+    keypoints = np.array(people, np.float32).reshape(-1, 17, 3)
+    keypoints[..., 2] = np.clip(keypoints[..., 2], _LEAST_SCORE, 1)
+    return keypoints
+
+  with landmarker:
+    yield detect
+
+
+@contextlib.contextmanager
+def _no_commentary() -> Iterator[None]:
+  """Silences the C++ library while it starts: it writes past Python, whatever one sets.
+
+  What goes wrong meanwhile it also raises.
+  """
+  sys.stderr.flush()
+  kept = os.dup(2)
+  try:
+    with open(os.devnull, "w") as nowhere:
+      os.dup2(nowhere.fileno(), 2)
+    yield
+  finally:
+    os.dup2(kept, 2)
+    os.close(kept)
