@@ -1,5 +1,6 @@
-"""The default experiment shrunk to seconds: what the tests of the programs train."""
+"""The default experiments shrunk to seconds: what the tests of the programs train."""
 
+import importlib
 import os
 import pathlib
 import subprocess
@@ -7,8 +8,6 @@ import sys
 from typing import Any
 
 from ml_collections import ConfigDict
-
-from configs import flow_kp
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -26,6 +25,7 @@ OVERRIDES = {
   "data.processes": 1,
   "data.workers": 0,
   "model.lstm_features": 16,
+  "model.encoder.stage_blocks": (1, 1),
   "model.encoder.stage_widths": (8, 16),
   "model.encoder.stem_width": 8,
   "model.encoder.stem_kernel": 4,
@@ -36,9 +36,11 @@ OVERRIDES = {
 }
 
 
-def config(data_dir: pathlib.Path, **overrides: object) -> ConfigDict:
-  """The tiny config; its clips are generated under `data_dir`."""
-  tiny = flow_kp.get_config()
+def config(
+  data_dir: pathlib.Path, name: str = "flow_kp", **overrides: object
+) -> ConfigDict:
+  """The config of that name, tiny; its clips are generated under `data_dir`."""
+  tiny: ConfigDict = importlib.import_module(f"configs.{name}").get_config()
   tiny.update_from_flattened_dict({**OVERRIDES, "data.dir": str(data_dir)})
   tiny.update_from_flattened_dict(
     {key.replace("__", "."): value for key, value in overrides.items()}
@@ -46,10 +48,10 @@ def config(data_dir: pathlib.Path, **overrides: object) -> ConfigDict:
   return tiny
 
 
-def flags(data_dir: pathlib.Path) -> list[str]:
+def flags(data_dir: pathlib.Path, name: str = "flow_kp") -> list[str]:
   """The same as command-line flags."""
   values = {**OVERRIDES, "data.dir": str(data_dir)}
-  return ["--config=configs/flow_kp.py"] + [
+  return [f"--config=configs/{name}.py"] + [
     f"--config.{key}={value}" for key, value in values.items()
   ]
 
