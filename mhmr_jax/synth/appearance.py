@@ -1,7 +1,7 @@
 """What people look like: skin, hair, cloth, and the light that falls on them."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -20,6 +20,7 @@ _SKIN = np.array(
 _HAIR = np.array([[20, 16, 15], [58, 40, 28], [110, 72, 40], [190, 150, 95], [165] * 3])
 
 
+@runtime_checkable
 class Light(Protocol):
   """What falls on people from all around; fixed in the world."""
 

@@ -47,7 +47,7 @@ _STREAMS = (
   *("occluders", "distractors", "recording"),
 )
 # Of the frame's size, for pictures of which small parts are cut.
-_CUT_FROM = 0.6
+_CUT_FROM = 0.4
 Streams = dict[str, np.random.Generator]
 # A folder, and a file in it that could not be used.
 Skipped = tuple[tuple[str, str], ...]
@@ -165,10 +165,11 @@ def _encode(person: people.Person, pictures: list[composite.Picture]) -> Clip:
   frames = len(pictures)
   return Clip(
     frames=[
-      _file(".jpg", picture.image[..., ::-1], _JPEG_QUALITY) for picture in pictures
+      _file(".jpg", cv2.cvtColor(picture.image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
+      for picture in pictures
     ],
     mask=[
-      _file(".png", picture.mask.astype(np.uint8) * 255, _PNG_OPTIONS)
+      _file(".png", picture.mask.view(np.uint8) * 255, _PNG_OPTIONS)
       for picture in pictures
     ],
     flow=[images.encode_png(picture.flow, picture.flow_valid) for picture in pictures],

@@ -1,7 +1,7 @@
 """What the components of a clip are drawn from: the usual domain, and another."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ Rng = np.random.Generator
 _MAX_BETA = 3.0
 
 
+@runtime_checkable
 class Scenes(Protocol):
   """Where the pictures behind people come from."""
 

@@ -98,7 +98,7 @@ def _sample_one(
   size: int,
 ) -> Occluder:
   cut = superpixels.cut(rng)
-  person = np.ptp(np.median(joints_image, 0), axis=0).max()
+  person = float(np.ptp(np.median(joints_image, 0), axis=0).max())
   wanted = min(rng.uniform(*_EXTENT) * person, _MAX_EXTENT * size)
   scale = max(wanted, 4.0) / max(cut.shape[:2])
   if scale < 1:

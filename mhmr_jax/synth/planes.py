@@ -3,7 +3,7 @@
 Pixels have their centres at + 0.5, in pictures as in frames.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from mhmr_jax.synth import render
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 
 
+@runtime_checkable
 class Drawn(Protocol):
   """What is laid over a frame within a window of it: a person's layer, a cut-out."""
 

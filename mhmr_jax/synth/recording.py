@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 
 Rng = np.random.Generator
 
-_STILL = 0.7  # Pixels of blur that nobody sees.
+_STILL = 1.0  # Pixels of blur that nobody sees.
 _FAST = 5.0  # Pixels of blur that three samples would show as three edges.
 _BLOCK = 16
 

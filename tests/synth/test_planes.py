@@ -57,7 +57,7 @@ def test_extent_holds_all_that_is_drawn_and_nothing_outside_the_frame():
   inside[window.slices] = whole[window.slices]
   # Resampling spreads the border by less than a pixel.
   assert (whole > 0.5).sum() == (inside > 0.5).sum()
-  shift = np.array([[1, 0, 100], [0, 1, 0], [0, 0, 1]])
+  shift = np.array([[1.0, 0, 100], [0, 1, 0], [0, 0, 1]])
   assert planes.extent(shift, (24, 40), SIZE) is None
   behind = np.diag([1.0, 1.0, -1.0])
   assert planes.extent(behind, (24, 40), SIZE) is None
