@@ -10,6 +10,7 @@ from tests import tiny
 from tests.body.test_regressor_files import SWAPPED_LEGS, made_up
 from tests.data import miniature
 from tests.test_evaluate import _make_workdir
+from tests.test_scores import _aligned
 
 ROWS = {
   "spin": [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10],
@@ -104,14 +105,6 @@ def _write_predictions(path, release, protocol, seed=0):
     joints=np.concatenate(list(said.values())),
   )
   return said
-
-
-def _aligned(points, target):
-  a, b = points - points.mean(0), target - target.mean(0)
-  U, D, Vt = np.linalg.svd(b.T @ a)
-  S = np.diag([1, 1, np.sign(np.linalg.det(U) * np.linalg.det(Vt))])
-  scale = np.trace(np.diag(D) @ S) / (a**2).sum()
-  return scale * a @ (U @ S @ Vt).T + target.mean(0)
 
 
 def _expected(release, protocol, said):

@@ -1,41 +1,43 @@
 """Files of other methods' predictions: matched by name and frame, or refused."""
 
-import types
+import zipfile
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax import predictions_file, protocols
+from mhmr_jax import predictions_file, protocols, sharding
+from mhmr_jax.body import smpl
+from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.errors import InputError
+from mhmr_jax.scores import Scorer
 from mhmr_jax.truth import Truth
 
-NUM_VERTICES = 5
 TRACKS = {"street_00_0": [0, 1, 2, 3], "street_00_1": [2, 3, 7]}
 
 
+BODY = smpl.load()
+NUM_VERTICES = len(BODY.v_template)
+
+
 def _scorer(protocol="smpl24"):
-  """What reading needs of a scorer: no bodies are posed."""
+  """Of two tracks, the very last frame of which does not count."""
   clips = [
     {
       "pose": np.zeros((len(frames), 24, 3), np.float32),
       "betas": np.zeros(10, np.float32),
       "joints_camera": np.zeros((len(frames), 24, 3), np.float32),
-      "valid": np.ones(len(frames), bool),
+      "keypoints_image": np.ones((len(frames), 17, 3), np.float32),
+      "valid": np.array([frame != 7 for frame in frames]),
       "frame_index": np.array(frames),
       "fps": 30.0,
       "sequence": name,
     }
     for name, frames in TRACKS.items()
   ]
-  body = types.SimpleNamespace(v_template=jnp.zeros((NUM_VERTICES, 3)))
-  return types.SimpleNamespace(
-    protocol=protocols.get(protocol),
-    bodies=types.SimpleNamespace(neutral=body),
-    truth=Truth.of(clips, "threedpw"),
-    counted=np.array([True] * 6 + [False]),
-  )
+  truth = Truth.of(clips, "threedpw")
+  mesh = sharding.make_mesh()
+  return Scorer(protocols.get(protocol), None, Bodies(BODY), truth, mesh)
 
 
 def _rows(seed=0):
@@ -171,8 +173,6 @@ def test_other_layouts_are_refused_by_name(tmp_path, changed, words):
 
 
 def test_headers_that_promise_what_is_not_there_are_refused(tmp_path):
-  import zipfile
-
   path = _save(tmp_path / "a.npz", **_rows())
   header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 24, 3), }"
   for count in (10**9, 9):

@@ -19,7 +19,7 @@ LABELS = {
 _PLOTTED = ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm")
 
 # The plot is drawn at twice the size that the page shows it in.
-_ROW, _LEFT, _PANEL, _GAP, _TOP, _BOTTOM = 60, 420, 520, 60, 80, 70
+_ROW, _LEFT, _PANEL, _GAP, _TOP, _BOTTOM = 60, 500, 520, 60, 80, 70
 _INK, _GRID, _MARK = (60, 60, 60), (228, 228, 228), (27, 79, 138)
 _FONT, _SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.75
 
@@ -128,7 +128,7 @@ def _text(image: np.ndarray, text: str, x: int, y: int, anchor: float) -> None:
   cv2.putText(image, text, place, _FONT, _SIZE, _INK, 1, cv2.LINE_AA)
 
 
-def _clipped(name: str, most: int = 26) -> str:
+def _clipped(name: str, most: int = 32) -> str:
   return name if len(name) <= most else "..." + name[3 - most :]
 
 
