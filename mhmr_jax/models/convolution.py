@@ -30,7 +30,11 @@ def resolve_form(form: str) -> str:
   return form
 
 
-def _same_padding(size: int, window: int, stride: int) -> tuple[int, int]:
+def _padding(
+  size: int, window: int, stride: int, padding: int | None
+) -> tuple[int, int]:
+  if padding is not None:
+    return padding, padding
   total = max((-(-size // stride) - 1) * stride + window - size, 0)
   return total // 2, total - total // 2
 
@@ -40,14 +44,13 @@ def _shifted_slices(
   window: int,
   stride: int,
   pad_value: float,
+  padding: int | None = None,
 ) -> Iterator[Float[Array, "batch height_out width_out channels"]]:
   """The strided input under each of the window's window² positions, row by row."""
   n, height, width, channels = x.shape
-  pad_h, pad_w = (_same_padding(size, window, stride) for size in (height, width))
-  x = jnp.pad(x, ((0, 0), pad_h, pad_w, (0, 0)), constant_values=pad_value)
-  span_h, span_w = (
-    -(-size // stride) * stride - stride + 1 for size in (height, width)
-  )
+  pads = [_padding(size, window, stride, padding) for size in (height, width)]
+  x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=pad_value)
+  span_h, span_w = ((size - window) // stride * stride + 1 for size in x.shape[1:3])
   for i in range(window):
     for j in range(window):
       limit = (n, i + span_h, j + span_w, channels)
@@ -58,11 +61,13 @@ def _convolve_by_dots(
   x: Float[Array, "batch height width in"],
   kernel: Float[Array, "k k in out"],
   stride: int,
+  padding: int | None,
 ) -> Float[Array, "batch height_out width_out out"]:
   window, _, channels, features = kernel.shape
   # One product with k² times the depth: k² products of the original depth, summed,
   # measured slower at every size of ours.
-  columns = jnp.concatenate(list(_shifted_slices(x, window, stride, 0.0)), axis=-1)
+  slices = list(_shifted_slices(x, window, stride, 0.0, padding))
+  columns = jnp.concatenate(slices, axis=-1)
   flat = kernel.reshape(window * window * channels, features)
   return jnp.dot(columns, flat, preferred_element_type=x.dtype)
 
@@ -72,12 +77,26 @@ def convolve(
   kernel: Float[Array, "k k in out"],
   stride: int = 1,
   form: str = "auto",
+  padding: int | None = None,
 ) -> Float[Array, "batch height_out width_out out"]:
-  """Two-dimensional convolution, NHWC by HWIO, SAME padding."""
+  """Two-dimensional convolution, NHWC by HWIO.
+
+  Args:
+    x: the map.
+    kernel: square.
+    stride: of both axes.
+    form: see `resolve_form`.
+    padding: zeros on every side; None: SAME, which for even sizes and strides has one
+      more after than before.
+  """
   if resolve_form(form) == "dots":
-    return _convolve_by_dots(x, kernel, stride)
+    return _convolve_by_dots(x, kernel, stride, padding)
   return lax.conv_general_dilated(
-    x, kernel, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    x,
+    kernel,
+    (stride, stride),
+    "SAME" if padding is None else [(padding, padding)] * 2,
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
   )
 
 
@@ -101,11 +120,12 @@ def max_pool(
 
 
 class Conv2D(nn.Module):
-  """A square convolution with SAME padding; parameters as flax's `nn.Conv`."""
+  """A square convolution; parameters as flax's `nn.Conv`."""
 
   features: int
   kernel_size: int = 3
   stride: int = 1
+  padding: int | None = None  # As of `convolve`.
   use_bias: bool = False
   dtype: DTypeLike = jnp.float32  # Of the computation; parameters are float32.
   form: str = "auto"  # 'auto', 'plain' or 'dots': see `resolve_form`.
@@ -115,11 +135,15 @@ class Conv2D(nn.Module):
   def __call__(
     self, x: Float[Array, "batch height width in"]
   ) -> Float[Array, "batch height_out width_out out"]:
-    """Convolves, with size / stride rounded up as the output's size."""
+    """Convolves; with SAME padding, to size / stride rounded up."""
     shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
     x = convolve(
-      x.astype(self.dtype), kernel.astype(self.dtype), self.stride, self.form
+      x.astype(self.dtype),
+      kernel.astype(self.dtype),
+      self.stride,
+      self.form,
+      self.padding,
     )
     if self.use_bias:
       bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)

@@ -13,14 +13,16 @@ def _inputs(size, channels=5):
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 4, 7])
 @pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize("size", [(8, 8), (9, 11), (12, 7)])
-def test_dots_equal_plain_with_gradients(kernel_size, stride, size):
+@pytest.mark.parametrize(
+  ("size", "padding"), [((8, 8), None), ((9, 11), 2), ((12, 7), None), ((8, 10), 3)]
+)
+def test_dots_equal_plain_with_gradients(kernel_size, stride, size, padding):
   x = _inputs(size)
   kernel = jax.random.normal(jax.random.key(1), (kernel_size, kernel_size, 5, 6))
 
   def run(form):
     def value(x, kernel):
-      y = convolution.convolve(x, kernel, stride, form)
+      y = convolution.convolve(x, kernel, stride, form, padding)
       return jnp.sum(jnp.sin(y)), y
 
     return jax.jit(jax.grad(value, argnums=(0, 1), has_aux=True))(x, kernel)

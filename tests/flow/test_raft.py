@@ -1,0 +1,103 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.flow import raft, weight_files
+from tests.flow import torchvision_raft
+
+torch = pytest.importorskip("torch")
+
+
+@pytest.fixture(scope="module")
+def reference():
+  return torchvision_raft.raft_small()
+
+
+def _tensors(reference):
+  return {name: value.numpy() for name, value in reference.state_dict().items()}
+
+
+@pytest.mark.parametrize("form", ["plain", "dots"])
+def test_agrees_with_torchvision(reference, form):
+  images = np.random.default_rng(0).uniform(-1, 1, (2, 2, 128, 136, 3))
+  first, second = images.astype(np.float32)
+  with torch.no_grad():
+    theirs = reference(
+      *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
+      num_flow_updates=4,
+    )
+  variables = raft.from_torchvision(_tensors(reference), "memory")
+  model = raft.RaftSmall(updates=4, form=form)
+  flows = jax.jit(model.apply)(variables, first, second)
+  expected = np.stack([flow.numpy().transpose(0, 2, 3, 1) for flow in theirs])
+  assert np.abs(expected).max() > 5
+  np.testing.assert_allclose(raft.enlarge(flows, 128, 136), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_files_give_the_same_variables(reference, tmp_path, suffix):
+  path = tmp_path / f"raft{suffix}"
+  if suffix == ".pth":
+    torch.save(reference.state_dict(), path)
+  else:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    safetensors.save_file(_tensors(reference), path)
+  from_file = raft.from_torchvision(weight_files.read(path), path)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    from_file,
+    raft.from_torchvision(_tensors(reference), path),
+  )
+
+
+def test_weights_of_another_network_are_refused(reference):
+  tensors = _tensors(reference)
+  name = "update_block.flow_head.conv2.weight"
+  for wrong in (tensors[name][:1], tensors[name] * np.nan):
+    with pytest.raises(InputError, match=f"{name} of FILE"):
+      raft.from_torchvision({**tensors, name: wrong}, "FILE")
+  del tensors[name]
+  with pytest.raises(InputError, match=f"FILE has no {name}"):
+    raft.from_torchvision(tensors, "FILE")
+
+
+def test_look_up_is_bilinear_and_zero_outside():
+  volume = np.random.default_rng(0).normal(size=(1, 2, 3, 6, 5)).astype(np.float32)
+  flow = np.zeros((1, 2, 3, 2), np.float32)
+  flow[0, 1, 2] = [-1.25, 1.5]  # Pixel (2, 1) points to (0.75, 2.5).
+  found = np.asarray(raft.look_up([jnp.asarray(volume)], flow)).reshape(1, 2, 3, 7, 7)
+  padded = np.pad(volume[0, 1, 2], 8)
+
+  def at(x, y):
+    x0, y0 = int(np.floor(x)), int(np.floor(y))
+    corners = padded[y0 + 8 : y0 + 10, x0 + 8 : x0 + 10]
+    return np.array([y0 + 1 - y, y - y0]) @ corners @ np.array([x0 + 1 - x, x - x0])
+
+  expected = [[at(0.75 + i, 2.5 + j) for j in range(-3, 4)] for i in range(-3, 4)]
+  np.testing.assert_allclose(found[0, 1, 2], expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_loss_counts_valid_pixels_of_later_updates_most(reference):
+  images = np.random.default_rng(0).uniform(-1, 1, (2, 1, 128, 128, 3))
+  first, second = images.astype(np.float32)
+  with torch.no_grad():
+    theirs = reference(
+      *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
+      num_flow_updates=3,
+    )
+  variables = raft.from_torchvision(_tensors(reference), "memory")
+  flow = np.full((1, 128, 128, 2), 3.0, np.float32)
+  valid = np.zeros((1, 128, 128), bool)
+  valid[:, :50] = True
+  flow[~valid] = np.nan  # Whatever is not valid says nothing.
+  model = raft.RaftSmall(updates=3)
+  run = jax.jit(lambda *args: model.apply(*args, method="loss"))
+  loss, estimate = run(variables, first, second, flow, valid)
+  errors = [np.abs(f.numpy()[0, :, :50] - 3).sum(0).mean() for f in theirs]
+  assert loss == pytest.approx(np.dot(errors, [0.64, 0.8, 1.0]), rel=1e-4)
+  np.testing.assert_allclose(
+    estimate, theirs[-1].numpy().transpose(0, 2, 3, 1), atol=1e-3
+  )
