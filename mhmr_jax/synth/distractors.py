@@ -14,7 +14,7 @@ from mhmr_jax.synth import appearance, camera, people, skinning
 Rng = np.random.Generator
 
 _CELL = 0.045  # Metres of a coarse body's detail: a pixel or two of someone far away.
-_COUNTS = (0.45, 0.3, 0.15, 0.1)  # Chances of 0, 1, … other people.
+_COUNTS = (0.5, 0.3, 0.15, 0.05)  # Chances of 0, 1, … other people.
 _FARTHER = (1.5, 3.5)  # Than the person, times.
 _CLEARANCE = 0.7  # Metres that they stay behind the person at all times.
 

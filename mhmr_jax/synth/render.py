@@ -47,8 +47,8 @@ class Fragments(NamedTuple):
 
   def centres(self) -> "Fragments":
     """Only the pixels whose centre sees the surface."""
-    (keep,) = np.nonzero(self.at_centre)
-    return Fragments(self.window, *(values[keep] for values in self[1:]))
+    keep = np.flatnonzero(self.at_centre)
+    return Fragments(self.window, *(values.take(keep, axis=0) for values in self[1:]))
 
   def interpolate(
     self, values: Float[np.ndarray, "V channels"]

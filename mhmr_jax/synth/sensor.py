@@ -16,7 +16,7 @@ class Sensor:
   gain: Float[np.ndarray, "time 3"]  # Exposure times white balance, over time.
   contrast: float
   blur: float  # Standard deviation in pixels.
-  # Grey levels, over twice the frame's height and width: each frame cuts a part.
+  # Grey levels, over more than the frame's height and width: each frame cuts a part.
   noise: Float[np.ndarray, "rows columns 3"]
   corner: Int[np.ndarray, "time 2"]  # Of that part.
 
@@ -45,7 +45,8 @@ def sample(rng: Rng, frames: int, size: int) -> Sensor:
     np.arange(frames) * rng.uniform(0.02, 0.2) + rng.uniform(0, 2 * np.pi)
   )
   balance = 1 + rng.normal(0, 0.06) * np.array([1.0, 0.0, -1.0])
-  noise = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
+  side = size + size // 2
+  noise = rng.standard_normal((side, side, 3), np.float32)
   noise *= np.float32(rng.gamma(1.5, 1.2))
   if rng.random() < 0.5:  # Demosaicing and compression smear it.
     noise = 1.5 * cv2.GaussianBlur(noise, (3, 3), 0)
@@ -54,5 +55,5 @@ def sample(rng: Rng, frames: int, size: int) -> Sensor:
     contrast=rng.uniform(0.85, 1.25),
     blur=rng.choice([0.0, rng.uniform(0.3, 1.0)], p=[0.5, 0.5]),
     noise=noise,
-    corner=rng.integers(0, size + 1, (frames, 2)),
+    corner=rng.integers(0, size // 2 + 1, (frames, 2)),
   )

@@ -101,7 +101,8 @@ def sensor(rng: Rng, frames: int, size: int) -> PoorSensor:
   tint = rng.choice([-1, 1]) * rng.uniform(0.18, 0.3) * np.array([1.0, 0.1, -1.0])
   grey = np.full((3, 3), 1 / 3)
   kept = rng.uniform(0.45, 0.7)
-  fine = rng.standard_normal((2 * size, 2 * size, 3), np.float32)
+  side = size + size // 2
+  fine = rng.standard_normal((side, side, 3), np.float32)
   noise = np.asarray(cv2.GaussianBlur(fine, (0, 0), 1.2), np.float32)
   noise *= np.float32(rng.uniform(1.8, 3.2) / noise.std())
   place = (np.arange(size) + 0.5) / size * 2 - 1
@@ -111,7 +112,7 @@ def sensor(rng: Rng, frames: int, size: int) -> PoorSensor:
     contrast=rng.uniform(0.6, 0.78),
     blur=0.0,
     noise=noise,
-    corner=rng.integers(0, size + 1, (frames, 2)),
+    corner=rng.integers(0, size // 2 + 1, (frames, 2)),
     pixels=rng.uniform(0.55, 0.75),
     mix=(kept * np.eye(3) + (1 - kept) * grey).astype(np.float32),
     falloff=(1 - rng.uniform(0.2, 0.35) * radius).astype(np.float32),
