@@ -36,12 +36,24 @@ OVERRIDES = {
 }
 
 
+def _experiment(name: str) -> ConfigDict:
+  config: ConfigDict = importlib.import_module(f"configs.{name}").get_config()
+  return config
+
+
+def _overrides(name: str, data_dir: pathlib.Path) -> dict[str, Any]:
+  values = {**OVERRIDES, "data.dir": str(data_dir)}
+  if not _experiment(name).model.lstm_features:
+    del values["model.lstm_features"]
+  return values
+
+
 def config(
   data_dir: pathlib.Path, name: str = "flow_kp", **overrides: object
 ) -> ConfigDict:
   """The config of that name, tiny; its clips are generated under `data_dir`."""
-  tiny: ConfigDict = importlib.import_module(f"configs.{name}").get_config()
-  tiny.update_from_flattened_dict({**OVERRIDES, "data.dir": str(data_dir)})
+  tiny = _experiment(name)
+  tiny.update_from_flattened_dict(_overrides(name, data_dir))
   tiny.update_from_flattened_dict(
     {key.replace("__", "."): value for key, value in overrides.items()}
   )
@@ -50,7 +62,7 @@ def config(
 
 def flags(data_dir: pathlib.Path, name: str = "flow_kp") -> list[str]:
   """The same as command-line flags."""
-  values = {**OVERRIDES, "data.dir": str(data_dir)}
+  values = _overrides(name, data_dir)
   return [f"--config=configs/{name}.py"] + [
     f"--config.{key}={value}" for key, value in values.items()
   ]

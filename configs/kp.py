@@ -1,0 +1,12 @@
+"""Keypoints alone (77.6 mm PA-MPJPE on 3DPW in the paper): no pixel is seen.
+
+python -m mhmr_jax.train --config=configs/kp.py --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  return base.get_config(("keypoints",), variant)

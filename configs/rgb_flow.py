@@ -1,0 +1,12 @@
+"""RGB and flow. In the paper they are worse on 3DPW than the motion cues alone.
+
+python -m mhmr_jax.train --config=configs/rgb_flow.py --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  return base.get_config(("rgb", "flow"), variant)

@@ -1,0 +1,12 @@
+"""RGB and keypoints (82.4 mm PA-MPJPE on 3DPW in the paper).
+
+python -m mhmr_jax.train --config=configs/rgb_kp.py --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  return base.get_config(("rgb", "keypoints"), variant)
