@@ -6,7 +6,7 @@ Prediction and target carry the same key in two dicts.
 """
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
@@ -62,6 +62,9 @@ class Batch(TypedDict, total=False):
   joints_crop: Float[Array, "batch time 24 2"]  # The crop's corners are at -1 and 1.
   visibility: Float[Array, "batch time 24"]
   valid: Bool[Array, "batch time"]
+  # False: of the target domain, and all targets are zeros to be left alone. Without
+  # it all clips are labelled.
+  labelled: Bool[Array, "batch"]
 
 
 # A batch, or one clip of it without the leading axis, that is still on the host: the
@@ -75,3 +78,5 @@ class Prediction(TypedDict):
   rotations: Float[Array, "batch time 24 3 3"]  # Entry 0 is in the camera frame.
   betas: Float[Array, "batch time 10"]
   camera: Float[Array, "batch time 3"]  # Weak perspective [s, tx, ty] of the crop.
+  # That a frame's clip is labelled; in training against a domain classifier.
+  domain_logits: NotRequired[Float[Array, "batch time"]]

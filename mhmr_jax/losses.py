@@ -1,12 +1,14 @@
 """The training loss: Procrustes-aligned 3D joints, reprojection, and optional priors.
 
-All terms are float32 means over the valid frames of the whole (global) batch.
+All terms are float32 means over the valid frames of the whole (global) batch; all but
+`domain_loss` over those that are labelled.
 """
 
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Bool, Float
 
 from mhmr_jax.batch import Batch, Prediction
@@ -21,6 +23,7 @@ DEFAULT_WEIGHTS = {
   "rotations": 0.0,
   "betas": 0.0,
   "betas_prior": 0.0,
+  "domain_loss": 1.0,  # Where a domain classifier is trained.
 }
 _DISTANCE_KNEE = 1e-3  # Metres.
 
@@ -84,6 +87,26 @@ def _parameter_terms(
   return terms
 
 
+def valid_frames(
+  batch: Batch, frames: tuple[int, ...]
+) -> tuple[Bool[Array, "batch time"], Bool[Array, "batch time"]]:
+  """Which of a batch's clips x times are frames, and which of them have labels."""
+  valid = jnp.asarray(batch.get("valid", jnp.ones(frames, bool)))
+  labelled = jnp.asarray(batch.get("labelled", jnp.ones(frames[:1], bool)))
+  return valid, valid & labelled[:, None]
+
+
+def _domain_loss(
+  logits: Float[Array, "batch time"],
+  labelled: Bool[Array, "batch"],
+  valid: Bool[Array, "batch time"],
+) -> Float[Array, ""]:
+  """Mean cross entropy of each frame's domain."""
+  domain = jnp.broadcast_to(labelled[:, None], logits.shape).astype(jnp.float32)
+  entropy = optax.sigmoid_binary_cross_entropy(logits, domain)
+  return _weighted_mean(entropy, valid.astype(jnp.float32))
+
+
 def motion_hmr_loss(
   body: smpl.SmplModel,
   prediction: Prediction,
@@ -96,7 +119,7 @@ def motion_hmr_loss(
     body: the SMPL layer.
     prediction: what the model said of the batch.
     batch: a term whose targets (`joints_camera`, `joints_crop`, `pose`, `betas`)
-      are absent is left out; `visibility` and `valid` default to ones.
+      are absent is left out; `visibility`, `valid` and `labelled` default to ones.
     weights: of the terms, in place of `DEFAULT_WEIGHTS`'; terms of weight 0 are
       reported still.
 
@@ -108,7 +131,7 @@ def motion_hmr_loss(
   if unknown:
     raise ValueError(f"unknown loss terms {unknown}, not in {sorted(DEFAULT_WEIGHTS)}")
   frames = prediction["camera"].shape[:2]
-  valid = jnp.asarray(batch.get("valid", jnp.ones(frames, bool)))
+  seen, valid = valid_frames(batch, frames)
   joints, joints_crop = prediction_joints(body, prediction)
 
   terms = _parameter_terms(prediction, batch, valid)
@@ -121,6 +144,9 @@ def motion_hmr_loss(
     visible = jnp.where(valid[..., None], visibility, 0.0)
     target = jnp.asarray(batch["joints_crop"])
     terms["joints_2d"] = _joints_2d(joints_crop, target, visible)
+  if "domain_logits" in prediction:
+    labelled = jnp.asarray(batch["labelled"])
+    terms["domain_loss"] = _domain_loss(prediction["domain_logits"], labelled, seen)
   weighted = [weights[name] * term for name, term in terms.items() if weights[name]]
   if not weighted:
     raise ValueError(f"a batch of {sorted(batch)} has no target of a weighted term")

@@ -40,8 +40,9 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
 
   # ---- Data.
   source = sources.open_training(config)
+  target = sources.open_target(config)
   iterator = pipeline.training_iterator(
-    source, config, jax.process_index(), jax.process_count()
+    source, config, jax.process_index(), jax.process_count(), target
   )
 
   # ---- Step, jitted once.

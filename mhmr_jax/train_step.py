@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from mhmr_jax import metrics
 from mhmr_jax.batch import Batch, Prediction
 from mhmr_jax.body.smpl import SmplModel
-from mhmr_jax.losses import motion_hmr_loss
+from mhmr_jax.losses import motion_hmr_loss, valid_frames
+from mhmr_jax.models import domain_adversarial
 from mhmr_jax.models.motion_hmr import MotionHMR
 from mhmr_jax.models.prediction import prediction_joints
 from mhmr_jax.models.temporal import Carry
@@ -78,7 +79,8 @@ def init_variables(model: MotionHMR, key: PRNGKeyArray, batch: Batch) -> Variabl
     )
     for name, leaf in cast(dict[str, Array], batch).items()
   }
-  variables = dict(model.init(key, cast(Batch, example)))
+  first = jnp.zeros((), jnp.int32)
+  variables = dict(model.init(key, cast(Batch, example), step=first))
   return {"batch_stats": {}} | variables
 
 
@@ -151,7 +153,7 @@ def train_step(
 
   Returns:
     The next state, and scalars: loss, its terms, grad_norm, pa_mpjpe_mm (of the
-    batch, while training).
+    batch, while training), and what a domain classifier does.
   """
   dropout_key = jax.random.fold_in(key, state.step)
 
@@ -160,6 +162,7 @@ def train_step(
       {"params": params, "batch_stats": state.batch_stats},
       batch,
       train=True,
+      step=state.step,
       mutable=["batch_stats"],
       rngs={"dropout": dropout_key},
     )
@@ -172,17 +175,30 @@ def train_step(
   new_state, grad_norm = apply_gradients(state, loss, gradients, batch_stats, optimizer)
   scalars = {"loss": loss, "grad_norm": grad_norm, **terms}
   scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
-  return new_state, scalars
+  return new_state, scalars | _domain_scalars(model, prediction, batch, state.step)
 
 
 def _batch_pa_mpjpe(
   body: SmplModel, prediction: Prediction, batch: Batch
 ) -> Float[Array, ""]:
   joints, _ = prediction_joints(body, prediction)
-  valid = jnp.asarray(batch["valid"])
+  _, valid = valid_frames(batch, joints.shape[:2])
   target = jnp.where(valid[..., None, None], batch["joints_camera"], joints)
   error = metrics.pa_mpjpe(joints, target) * valid
   return jnp.sum(error) / jnp.maximum(jnp.sum(valid), 1)
+
+
+def _domain_scalars(
+  model: MotionHMR, prediction: Prediction, batch: Batch, step: Int[Array, ""]
+) -> dict[str, Float[Array, ""]]:
+  """How well the domains are told apart, and the factor of the reversed gradient."""
+  if model.domain_classifier is None:
+    return {}
+  logits = prediction["domain_logits"]
+  seen, _ = valid_frames(batch, logits.shape)
+  factor = domain_adversarial.adaptation_factor(step, model.domain_classifier.steps)
+  accuracy = domain_adversarial.accuracy(logits, jnp.asarray(batch["labelled"]), seen)
+  return {"domain_accuracy": accuracy, "domain_lambda": factor}
 
 
 def eval_step(

@@ -6,11 +6,15 @@ import pathlib
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from mhmr_jax import checkpoints, train_step
 from mhmr_jax.body import smpl
+from mhmr_jax.data import pipeline
 from mhmr_jax.models import motion_hmr
+from tests import tiny
+from tests.data.test_pipeline import make_source
 
 NAMES = sorted(
   path.stem
@@ -19,7 +23,8 @@ NAMES = sorted(
 )
 
 
-def targets(batch_size: int, window: int) -> dict[str, jax.ShapeDtypeStruct]:
+def targets(config) -> dict[str, jax.ShapeDtypeStruct]:
+  batch_size, window = config.train.batch_size, config.data.window
   shapes = {
     "pose": (batch_size, window, 24, 3),
     "betas": (batch_size, 10),
@@ -27,8 +32,11 @@ def targets(batch_size: int, window: int) -> dict[str, jax.ShapeDtypeStruct]:
     "joints_crop": (batch_size, window, 24, 2),
     "visibility": (batch_size, window, 24),
   }
+  flags = {"valid": (batch_size, window)}
+  if "target" in config:
+    flags["labelled"] = (batch_size,)
   made = {key: jax.ShapeDtypeStruct(s, jnp.float32) for key, s in shapes.items()}
-  return made | {"valid": jax.ShapeDtypeStruct((batch_size, window), bool)}
+  return made | {key: jax.ShapeDtypeStruct(s, bool) for key, s in flags.items()}
 
 
 @pytest.mark.parametrize("variant", ["", "paper"])
@@ -49,7 +57,7 @@ def test_training_step_has_shapes(name, variant):
     optimizer=optimizer,
     loss_weights=config.loss.to_dict(),
   )
-  batch = {**inputs, **targets(config.train.batch_size, config.data.window)}
+  batch = {**inputs, **targets(config)}
   after, scalars = jax.eval_shape(step, state, batch, key, smpl.load())
   assert jax.tree.structure(after) == jax.tree.structure(state)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
@@ -60,6 +68,78 @@ def test_training_step_has_shapes(name, variant):
   if variant == "paper":
     # ResNet-50 has 23.5 million without its classifier.
     assert train_step.parameter_count(after.variables) > 30e6
+
+
+INPUTS = {
+  "rgb": {"rgb"},
+  "flow": {"flow"},
+  "kp": {"keypoints"},
+  "rgb_flow": {"rgb", "flow"},
+  "rgb_kp": {"rgb", "keypoints"},
+  "flow_kp": {"flow", "keypoints"},
+  "rgb_flow_kp": {"rgb", "flow", "keypoints"},
+  "hmr": {"rgb"},
+  "dann": {"rgb"},
+}
+_QUICK = ("dann", "hmr", "kp")  # Between them all that a step can have.
+
+
+def _compiled(function, *arguments):
+  """Compiled in a third of the time, for a function that runs once or twice."""
+  lowered = jax.jit(function).lower(*arguments)
+  return lowered.compile(compiler_options={"xla_backend_optimization_level": 0})
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=[] if name in _QUICK else pytest.mark.slow)
+    for name in INPUTS
+  ],
+)
+def test_two_steps_change_the_whole_network(name, tmp_path):
+  config = tiny.config(tmp_path, name, train__warmup_steps=0)
+  target = make_source([10] * 4) if name == "dann" else None
+  iterator = pipeline.training_iterator(make_source([10] * 4), config, target=target)
+  batch, following = next(iterator), next(iterator)
+  iterator.close()
+  model = motion_hmr.from_config(config.model, config.data.size)
+  optimizer = train_step.make_optimizer(config)
+  key, body = jax.random.key(0), smpl.load()
+  inputs = checkpoints.input_shapes(config)
+  init = functools.partial(
+    train_step.init_state, batch=inputs, model=model, optimizer=optimizer
+  )
+  before = _compiled(init, key)(key)
+  step = _compiled(
+    functools.partial(
+      train_step.train_step,
+      model=model,
+      optimizer=optimizer,
+      loss_weights=config.loss.to_dict(),
+    ),
+    *(before, batch, key, body),
+  )
+  state, _ = step(before, batch, key, body)
+  state, scalars = step(state, following, key, body)
+
+  assert batch.keys() & {"rgb", "flow", "keypoints"} == INPUTS[name]
+  assert int(state.step) == 2
+  assert bool(state.finite)
+  assert all(np.isfinite(value) for value in scalars.values())
+  changed = jax.tree.map(lambda a, b: bool((a != b).any()), before, state)
+  assert all(jax.tree.leaves(changed.params)), changed.params
+  assert ("temporal" in state.params) == (name != "hmr")
+  adversarial = {"domain_loss", "domain_accuracy", "domain_lambda"}
+  assert scalars.keys() & adversarial == (adversarial if name == "dann" else set())
+
+
+def test_the_adversarys_schedule_is_as_long_as_the_run():
+  config = importlib.import_module("configs.dann").get_config()
+  config.train.steps = 77
+  assert config.model.domain_classifier.steps == 77
+  paper = importlib.import_module("configs.dann").get_config("paper")
+  assert paper.model.domain_classifier.steps == paper.train.steps == 300_000
 
 
 def test_an_unknown_variant_is_refused():

@@ -175,3 +175,39 @@ def test_weights_scale_terms_and_unknown_ones_are_refused(body, batch):
   assert value == pytest.approx(float(expected), rel=1e-6)
   with pytest.raises(ValueError, match="joint_3d"):
     losses.motion_hmr_loss(body, prediction, batch, {"joint_3d": 1.0})
+
+
+def _joined(left, right):
+  return {key: np.concatenate([left[key], right[key]]) for key in left}
+
+
+def test_clips_of_the_target_domain_count_for_nothing_but_their_domain(loss, batch):
+  """Whatever stands in place of their labels, and whatever is predicted of them."""
+  prediction = _prediction(1)[0]
+  doubled = _joined(prediction, _prediction(2)[0])
+  wrong = {key: np.full_like(value, 9.0) for key, value in batch.items()}
+  both = _joined(batch, {**wrong, "valid": batch["valid"]})
+  both["labelled"] = np.repeat([True, False], FRAMES[0])
+  expected, terms = loss(prediction, batch)
+  total, both_terms = loss(doubled, both)
+  np.testing.assert_allclose(total, expected, rtol=1e-6)
+  for name in terms:
+    np.testing.assert_allclose(both_terms[name], terms[name], rtol=1e-6, err_msg=name)
+  gradient = jax.grad(lambda p: loss(p, both)[0])(doubled)
+  for key, leaf in gradient.items():
+    assert np.any(leaf[: FRAMES[0]]), key
+    assert not np.any(leaf[FRAMES[0] :]), key
+
+
+def test_domain_loss_is_the_cross_entropy_of_valid_frames(loss, batch):
+  rng = np.random.default_rng(3)
+  logits = rng.normal(size=FRAMES)
+  valid = np.ones(FRAMES, bool)
+  valid[0, 1] = False
+  labelled = np.array([True, False])
+  prediction = {**_prediction(1)[0], "domain_logits": jnp.asarray(logits, jnp.float32)}
+  total, terms = loss(prediction, _changed(batch, valid=valid, labelled=labelled))
+  told = 1 / (1 + np.exp(-logits))
+  right = np.where(labelled[:, None], told, 1 - told)
+  assert terms["domain_loss"] == pytest.approx(-np.log(right[valid]).mean(), rel=1e-5)
+  np.testing.assert_allclose(total, sum(terms.values()), rtol=1e-6)

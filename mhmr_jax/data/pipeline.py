@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mhmr_jax.batch import INPUT_CHANNELS, Clip, HostBatch
+from mhmr_jax.data import target as target_domain
 from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource, Mixture
 from mhmr_jax.errors import InputError
@@ -189,7 +190,7 @@ def _useful_starts(valid: np.ndarray, window: int) -> np.ndarray:
 
 
 def training_dataset(
-  source: ClipSource | Mixture, config: ConfigDict
+  source: ClipSource | Mixture, config: ConfigDict, target: ClipSource | None = None
 ) -> grain.MapDataset:
   """The endless, shuffled stream of examples, the same for any number of hosts.
 
@@ -199,20 +200,39 @@ def training_dataset(
   spec = InputSpec.from_config(config)
   example = TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
 
-  def shuffled(clips: ClipSource) -> grain.MapDataset:
-    return grain.MapDataset.source(clips).seed(config.seed).shuffle().repeat()
+  def shuffled(clips: ClipSource, seed: int = config.seed) -> grain.MapDataset:
+    return grain.MapDataset.source(clips).seed(seed).shuffle().repeat()
 
   if isinstance(source, ClipSource):
-    return shuffled(source).random_map(example)
-  streams = [shuffled(clips) for clips in source.sources]
-  mixed = grain.MapDataset.mix(streams, source.weights)
-  return mixed.seed(config.seed).random_map(example)
+    labelled = shuffled(source).random_map(example)
+  else:
+    streams = [shuffled(clips) for clips in source.sources]
+    mixed = grain.MapDataset.mix(streams, source.weights)
+    labelled = mixed.seed(config.seed).random_map(example)
+  if target is None:
+    return labelled
+  # Another seed: two kinds of synthetic clips show the same motions under the same
+  # numbers, and would otherwise come in pairs.
+  unlabelled = shuffled(target, config.seed + 1).random_map(example)
+  return target_domain.take_turns(labelled, unlabelled)
 
 
 def training_iterator(
-  source: ClipSource | Mixture, config: ConfigDict, shard: int = 0, shards: int = 1
+  source: ClipSource | Mixture,
+  config: ConfigDict,
+  shard: int = 0,
+  shards: int = 1,
+  target: ClipSource | None = None,
 ) -> grain.experimental.ElasticIterator:
-  """This host's part of every global batch.
+  """This host's part of every global batch, half of it the target's if there is one."""
+  dataset = training_dataset(source, config, target)
+  return elastic_iterator(dataset, config, shard, shards)
+
+
+def elastic_iterator(
+  dataset: grain.MapDataset, config: ConfigDict, shard: int, shards: int
+) -> grain.experimental.ElasticIterator:
+  """This host's part of every global batch of a stream of examples.
 
   The state is the position in the stream alone, so a run resumes exactly with
   another number of workers or hosts.
@@ -220,7 +240,7 @@ def training_iterator(
   workers = config.data.workers
   parallel = grain.MultiprocessingOptions(num_workers=workers) if workers else None
   return grain.experimental.ElasticIterator(
-    training_dataset(source, config),
+    dataset,
     config.train.batch_size,
     grain.sharding.ShardOptions(shard, shards),
     read_options=grain.ReadOptions(num_threads=1, prefetch_buffer_size=2),

@@ -126,7 +126,8 @@ def check_paths(config: ConfigDict) -> None:
     raise InputError(
       f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
     )
-  needed = {key for name in shares(config) for key in _NEEDED[name]}
+  names = [*shares(config), *filter(None, [_target(config)])]
+  needed = {key for name in names for key in _NEEDED[name]}
   if config.body.path:
     needed.add("body.path")
   if config.data.people == "surreal":
@@ -206,6 +207,29 @@ def open_training(config: ConfigDict) -> ClipSource | Mixture:
   chosen = shares(config)
   opened = [open_source(config, "train", name) for name in chosen]
   return opened[0] if len(opened) == 1 else Mixture(opened, list(chosen.values()))
+
+
+def _target(config: ConfigDict) -> str | None:
+  """The dataset of the target domain; None if there is none.
+
+  Raises:
+    InputError: there is no such dataset.
+  """
+  if "target" not in config:
+    return None
+  if config.target.dataset not in NAMES:
+    raise _unknown(config.target.dataset)
+  return str(config.target.dataset)
+
+
+def open_target(config: ConfigDict) -> ClipSource | None:
+  """Clips of the domain that is seen without labels; raises as `open_source` does."""
+  name = _target(config)
+  if name is None:
+    return None
+  changed = ConfigDict(config.to_dict())
+  changed.data.variant = config.target.get("variant", "alone")
+  return open_source(changed, "train", name)
 
 
 def _unknown(name: str) -> InputError:
@@ -296,6 +320,7 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
     motion=config.data.motion,
     backgrounds=config.data.backgrounds,
     body=config.body.path,
+    variant=config.data.get("variant", "alone"),  # Older runs' configs lack it.
     processes=config.data.processes or os.cpu_count() or 1,
   )
   builder = synthetic.Builder(config=settings, data_dir=data_dir(config))

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax.numpy as jnp
 import ml_collections
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from mhmr_jax.batch import INPUT_CHANNELS, Batch, Prediction
 from mhmr_jax.keypoints import heatmaps
+from mhmr_jax.models.domain_adversarial import DomainClassifier
 from mhmr_jax.models.encoder import FrameEncoder
 from mhmr_jax.models.regressor import IterativeRegressor
 from mhmr_jax.models.temporal import Carry, ResidualLSTM, initial_carry
@@ -20,6 +21,7 @@ class MotionHMR(nn.Module):
   encoder: FrameEncoder
   regressor: IterativeRegressor
   temporal: ResidualLSTM | None = None
+  domain_classifier: DomainClassifier | None = None
   inputs: Sequence[str] = ("flow", "keypoints")
   size: int = 224  # Of the crop, pixels: a batch of keypoints alone doesn't tell.
   heatmap_sigma: float = 0.02  # Of the keypoints' Gaussians, in crop widths.
@@ -47,7 +49,11 @@ class MotionHMR(nn.Module):
     return initial_carry(batch_size, self.temporal.features)
 
   def __call__(
-    self, batch: Batch, carry: Carry | None = None, train: bool = False
+    self,
+    batch: Batch,
+    carry: Carry | None = None,
+    train: bool = False,
+    step: Int[Array, ""] | None = None,
   ) -> tuple[Prediction, Carry | None]:
     """Predicts every frame from it and the frames before.
 
@@ -55,6 +61,8 @@ class MotionHMR(nn.Module):
       batch: the fields that `inputs` names, and `valid` if not all frames are.
       carry: of the chunk before; None at the start of a clip.
       train: batch statistics and dropout (rng 'dropout').
+      step: of the training; with it a domain classifier, if there is one, adds what
+        it makes of the features to the prediction.
 
     Returns:
       The prediction, and the carry with which the next chunk of the clips goes on.
@@ -65,7 +73,11 @@ class MotionHMR(nn.Module):
     features = features.reshape(batch_size, time, -1)
     if self.temporal is not None:
       features, carry = self.temporal(features, carry, batch.get("valid"))
-    return self.regressor(features, train), carry
+    prediction = self.regressor(features, train)
+    if self.domain_classifier is not None and step is not None:
+      # Ganin's place for it: what the predictor of labels reads, the memory included.
+      prediction["domain_logits"] = self.domain_classifier(features, step)
+    return prediction, carry
 
 
 def from_config(config: ml_collections.ConfigDict, size: int) -> MotionHMR:
@@ -74,10 +86,14 @@ def from_config(config: ml_collections.ConfigDict, size: int) -> MotionHMR:
   temporal = None
   if config.lstm_features:
     temporal = ResidualLSTM(config.lstm_features, dtype=dtype)
+  domain_classifier = None
+  if "domain_classifier" in config:
+    domain_classifier = DomainClassifier(**config.domain_classifier)
   return MotionHMR(
     encoder=FrameEncoder(**config.encoder, dtype=dtype),
     regressor=IterativeRegressor(**config.regressor, dtype=dtype),
     temporal=temporal,
+    domain_classifier=domain_classifier,
     inputs=tuple(config.inputs),
     size=size,
     heatmap_sigma=config.heatmap_sigma,

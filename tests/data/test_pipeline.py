@@ -45,8 +45,8 @@ def make_source(lengths: list[int]) -> ClipSource:
   return ClipSource("made", clips, "/made")
 
 
-def take(config, source, count, shard=0, shards=1, state=None):
-  iterator = pipeline.training_iterator(source, config, shard, shards)
+def take(config, source, count, shard=0, shards=1, state=None, target=None):
+  iterator = pipeline.training_iterator(source, config, shard, shards, target)
   if state is not None:
     iterator.set_state(state)
   batches = [next(iterator) for _ in range(count)]
