@@ -116,6 +116,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
   config.loss.update(joints_3d=1.0, joints_2d=1.0, rotations=0.0, betas_prior=0.0)
   config.data.update(
     people="surreal",
+    variant="full",
     num_clips=68_000,
     clip_frames=100,
     frame_size=256,

@@ -33,6 +33,7 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
     body: the file of a body model in SMPL's form; empty: the free body.
     textures: a folder of pictures of cloth; empty: generated cloth.
     variant: what the clips have: a name of `mhmr_jax.synth.variants.VARIANTS`.
+    surreal: SURREAL's folder, whose people are filmed; empty: rendered people.
     processes: workers that make clips side by side.
     beam_folder: where the workers of a Beam pipeline leave finished shards, such as
       gs://BUCKET/FOLDER; empty: in the dataset's own folder, which all must share.
@@ -49,11 +50,12 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
   body: str = ""
   textures: str = ""
   variant: str = "full"
+  surreal: str = ""
   processes: int = dataclasses.field(default_factory=lambda: os.cpu_count() or 1)
   beam_folder: str = ""
 
   def __post_init__(self) -> None:
-    for field in ("motion", "backgrounds", "body", "textures"):
+    for field in ("motion", "backgrounds", "body", "textures", "surreal"):
       if value := getattr(self, field):
         setattr(self, field, os.path.abspath(os.path.expanduser(value)))
     self.name = self.name or self._folder_name()

@@ -133,11 +133,6 @@ def check_paths(config: ConfigDict) -> None:
   if config.data.people == "surreal":
     needed |= {"body.path", "surreal.dir", "kinetics.dir"}
   _check_there(config, needed)
-  if config.data.people == "surreal":
-    raise InputError(
-      "This version does not read SURREAL's clips yet: train on its own, by "
-      "--config.data.people=rendered."
-    )
 
 
 def _check_there(config: ConfigDict, keys: Iterable[str]) -> None:
@@ -311,6 +306,7 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
   num_train, num_test = synthetic.split_counts(
     config.data.num_clips, config.data.test_fraction
   )
+  filmed = config.data.people == "surreal"
   settings = synthetic.SyntheticClipsConfig(
     num_train=num_train,
     num_test=num_test,
@@ -318,8 +314,9 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
     size=config.data.frame_size,
     seed=config.data.seed,
     motion=config.data.motion,
-    backgrounds=config.data.backgrounds,
+    backgrounds=config.data.backgrounds or (config.kinetics.dir if filmed else ""),
     body=config.body.path,
+    surreal=config.surreal.dir if filmed else "",
     variant=config.data.get("variant", "alone"),  # Older runs' configs lack it.
     processes=config.data.processes or os.cpu_count() or 1,
   )

@@ -21,6 +21,7 @@ import numpy as np
 from absl import logging
 
 from mhmr_jax.batch import Clip
+from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
 from mhmr_jax.motion import library
 from mhmr_jax.synth import (
@@ -31,6 +32,7 @@ from mhmr_jax.synth import (
   occluders,
   people,
   skinning,
+  surreal_people,
   variants,
 )
 from mhmr_jax.synth.appearance import Style
@@ -65,9 +67,14 @@ class ClipSpec:
   body: str = ""  # A body model's file; '': the free body.
   textures: str = ""  # A folder of pictures of cloth; '': generated cloth.
   variant: str = "full"  # A name of `variants.VARIANTS`.
+  surreal: str = ""  # SURREAL's folder, whose people are filmed; '': rendered people.
 
   def __post_init__(self) -> None:
-    variants.get(self.variant)
+    if variants.get(self.variant).shifted and self.surreal:
+      raise InputError(
+        f"SURREAL's people ({self.surreal}) come as they were rendered, and variant "
+        f"{self.variant!r} is about other people: leave out one of the two."
+      )
 
 
 class ClipMaker:
@@ -87,6 +94,9 @@ class ClipMaker:
       self._scenes = backgrounds.open_backgrounds(spec.backgrounds)
     self._wardrobe = Wardrobe(spec.textures) if spec.textures else None
     body = skinning.load(spec.body)
+    self._surreal = None
+    if spec.surreal:
+      self._surreal = surreal_people.open_people(spec.surreal, body)
     self._actor = people.Actor(body, self._domain)
     self._extras = people.Actor(distractors.simplify(body), self._domain)
 
@@ -103,7 +113,7 @@ class ClipMaker:
     if self._wardrobe:
       cloth = functools.partial(self._wardrobe.tile, split=split, skipped=torn)
       style = style._replace(cloth=cloth)
-    person = self._film(rng, split, style)
+    person, rejected = self._film(rng, split, style)
     media = self._scenes.draw(rng["background"], split, spec.frames, spec.size)
     background = backgrounds.film(
       rng["background"],
@@ -124,20 +134,35 @@ class ClipMaker:
     clip["sequence"] = f"{split}_{index:06d}"
     skipped = [(spec.backgrounds, name) for name in (*media.skipped, *unread)]
     skipped += [(spec.textures, name) for name in torn]
+    skipped += [(spec.surreal, reason) for reason in rejected]
     return clip, tuple(skipped)
 
-  def _film(self, rng: Streams, split: str, style: Style) -> people.Person:
-    """Whom the clip is about; other sources of people go beside this one."""
-    motion = self._motions.sample(rng["motion"], split, self._spec.frames)
-    return self._actor.film(
+  def _film(
+    self, rng: Streams, split: str, style: Style
+  ) -> tuple[people.Person, tuple[str, ...]]:
+    """Whom the clip is about, and the people who could not be used."""
+    spec, moving_camera = self._spec, self._variant.moving_camera
+    if self._surreal is not None:
+      take = self._surreal.film(
+        split,
+        spec.frames,
+        spec.size,
+        choice=rng["motion"],
+        filming=rng["filming"],
+        moving_camera=moving_camera,
+      )
+      return take.person, take.rejected
+    motion = self._motions.sample(rng["motion"], split, spec.frames)
+    person = self._actor.film(
       motion,
-      self._spec.size,
+      spec.size,
       shape=rng["shape"],
       looks=rng["looks"],
       filming=rng["filming"],
       style=style,
-      moving_camera=self._variant.moving_camera,
+      moving_camera=moving_camera,
     )
+    return person, ()
 
   def _distractors(
     self, rng: np.random.Generator, split: str, person: people.Person, style: Style

@@ -1,11 +1,14 @@
 """What the config names, and what is said where it is not there."""
 
+import cv2
+import numpy as np
 import pytest
 
 from configs import flow_kp
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
 from tests import tiny
+from tests.synth import surreal_files
 
 
 def test_missing_paths_are_all_named_in_one_sentence(tmp_path):
@@ -18,8 +21,39 @@ def test_missing_paths_are_all_named_in_one_sentence(tmp_path):
   assert "config.kinetics.dir (not set)" in message
   assert "config.surreal.dir" not in message
   config.kinetics.dir = config.body.path = str(tmp_path)
-  with pytest.raises(InputError, match="does not read SURREAL"):
-    sources.check_paths(config)
+  sources.check_paths(config)
+
+
+def test_surreals_people_are_filmed_before_the_videos_of_kinetics(tmp_path):
+  surreal, videos = tmp_path / "surreal", tmp_path / "kinetics"
+  for split, name in (("train", "01_01"), ("test", "02_01")):
+    surreal_files.write(
+      surreal / split, f"run0/{name}/{name}_c0001", surreal_files.Scene(frames=12)
+    )
+  green = np.zeros((300, 300, 3), np.uint8)
+  green[..., 1] = 255
+  for name in ("a", "b", "c", "d", "e"):
+    (videos / name).mkdir(parents=True)
+    cv2.imwrite(str(videos / name / "x.png"), green)
+  config = tiny.config(tmp_path / "data")
+  config.data.people = "surreal"
+  config.data.num_clips = 2
+  config.surreal.dir, config.kinetics.dir = str(surreal), str(videos)
+  clip = sources.open_source(config, "train")[0]
+  image = cv2.imdecode(np.frombuffer(clip["frames"][0], np.uint8), cv2.IMREAD_COLOR)
+  mask = cv2.imdecode(np.frombuffer(clip["mask"][0], np.uint8), cv2.IMREAD_GRAYSCALE)
+  blue, shade, red = np.median(image[mask == 0], axis=0)
+  assert shade > 2 * max(blue, red)
+  assert 0.005 < (mask > 0).mean() < 0.7
+  # The labels are those of a person who is there: joints lie on the mask.
+  pixels = clip["joints_camera"][0] @ clip["intrinsics"].T
+  pixels = (pixels[:, :2] / pixels[:, 2:]).astype(int)
+  seen = pixels[clip["visibility"][0] > 0]
+  assert len(seen) > 5
+  assert (mask[seen[:, 1], seen[:, 0]] > 0).mean() > 0.8
+  config.data.variant = "shifted"
+  with pytest.raises(InputError, match="shifted"):
+    sources.open_source(config, "train")
 
 
 def test_body_path_is_checked_for_the_default_too(tmp_path):
