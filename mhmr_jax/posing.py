@@ -46,7 +46,7 @@ def pose_block(
     label_body: of the labels; None where its vertices are missing or others.
     readout: the protocol's joints and last its root from vertices; None for SMPL's
       own joints.
-    predicted: the arrays of a `truth.Predicted`.
+    predicted: the arrays of a `truth.Predicted`; of one frame for all, or of each.
     label_pose: axis-angle.
     label_betas: of the labels.
 
@@ -61,12 +61,15 @@ def pose_block(
     )
   elif points is None:
     points = _read(cast(Any, readout), cast(Array, vertices))
+  frames = len(label_pose)
+  points = jnp.broadcast_to(points, (frames, *points.shape[1:]))
   out = {"joints": points[:, :-1] - points[:, -1:]}
   if vertices is not None and label_body is not None:
     label_rotations = rot.axis_angle_to_matrix(label_pose)
     surface, label_points = _posed_points(
       label_body, readout, label_rotations, label_betas
     )
+    vertices = jnp.broadcast_to(vertices, surface.shape)
     out["pve_mm"] = metrics.pve(vertices, surface, points[:, -1], label_points[:, -1])
   return out
 

@@ -80,10 +80,7 @@ def score_baselines(
   """The figures of what knows nothing of a frame, on the frames that count."""
   errors = {"best_constant_pose": scorer.score_oracle()}
   if mean_pose is not None:
-    frames = len(scorer.truth.valid)
-    rotations = np.broadcast_to(mean_pose[0], (frames, 24, 3, 3))
-    betas = np.broadcast_to(mean_pose[1], (frames, 10))
-    still = scorer.score(Predicted.of_bodies(rotations, betas))
+    still = scorer.score(Predicted.constant(*mean_pose, len(scorer.truth.valid)))
     errors = {"mean_pose": still, **errors}
   return {name: _means(scorer, of_name) for name, of_name in errors.items()}
 

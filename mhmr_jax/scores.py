@@ -165,8 +165,16 @@ class Scorer:
     """Predicted joints relative to the root, and the vertices' errors if they have."""
     split, whole = sharding.batched(self.mesh), sharding.replicated(self.mesh)
     size = -(-_POSED_AT_ONCE // self.mesh.size) * self.mesh.size
+    # One row stands for all frames.
+    still = {name for name, values in arrays.items() if len(values) < len(used)}
     pose = jax.jit(
-      posing.pose_block, in_shardings=(*[whole] * 3, *[split] * 3), out_shardings=split
+      posing.pose_block,
+      in_shardings=(
+        *[whole] * 3,
+        {name: whole if name in still else split for name in arrays},
+        *[split] * 2,
+      ),
+      out_shardings=split,
     )
     readout = None
     if self.regressor is not None:
@@ -182,7 +190,7 @@ class Scorer:
         body = None
       for kept, padded in _blocks(frames, size):
         block = {
-          name: np.asarray(values[padded], np.float32)
+          name: np.asarray(values if name in still else values[padded], np.float32)
           for name, values in arrays.items()
         }
         if not all(np.isfinite(values).all() for values in block.values()):

@@ -55,7 +55,7 @@ class Predicted(NamedTuple):
   Attributes:
     arrays: `rotations` [frames, 24, 3, 3] and `betas` [frames, 10]; or `vertices`
       [frames, V, 3]; or `points` [frames, n + 1, 3], the protocol's joints and last
-      its root. `points` may go with `vertices`.
+      its root. `points` may go with `vertices`. One row stands for all frames.
     present: the frames that there is a prediction for.
   """
 
@@ -69,3 +69,11 @@ class Predicted(NamedTuple):
     """Of every frame."""
     arrays = {"rotations": rotations, "betas": betas}
     return cls(arrays, np.ones(len(betas), bool))
+
+  @classmethod
+  def constant(
+    cls, rotations: Float[np.ndarray, "24 3 3"], betas: np.ndarray, frames: int
+  ) -> "Predicted":
+    """The same body in every frame, which need be posed only once."""
+    arrays = {"rotations": rotations[None], "betas": betas[None]}
+    return cls(arrays, np.ones(frames, bool))

@@ -91,3 +91,14 @@ def test_a_weight_is_a_repetition():
   best = baselines.best_aligned_joints(target, weights)
   other = baselines.best_aligned_joints(repeated, jnp.ones(10))
   assert abs(_pa(best, repeated) - _pa(other, repeated)) < 0.01
+
+
+def test_best_aligned_joints_of_many_frames_are_sought_on_some(monkeypatch):
+  target = _frames(90, spread=0.1)
+  on_all = _pa(baselines.best_aligned_joints(target, jnp.ones(90)), target)
+  monkeypatch.setattr(baselines, "_FEW_FRAMES", 20)
+  on_some = _pa(baselines.best_aligned_joints(target, jnp.ones(90)), target)
+  assert on_some == pytest.approx(on_all, abs=0.05)
+  monkeypatch.setattr(baselines, "_REFINING_STEPS", 0)
+  unrefined = _pa(baselines.best_aligned_joints(target, jnp.ones(90)), target)
+  assert unrefined > on_some + 0.05

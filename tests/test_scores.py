@@ -242,6 +242,19 @@ def test_the_labels_themselves_score_zero(name, bodies, mesh, clips):
   assert means["auc_150mm_percent"] > 96.7
 
 
+@pytest.mark.parametrize("name", ["spin", "smpl24"])
+def test_one_row_stands_for_all_frames(name, bodies, mesh, clips):
+  scorer = _scorer(name, clips, bodies, mesh)
+  first = {k: v[0] for k, v in _prediction(clips, 0.2).arrays.items()}
+  repeated = {k: np.repeat(v[None], 31, axis=0) for k, v in first.items()}
+  expected = scorer.score(Predicted.of_bodies(**repeated))
+  found = scorer.score(Predicted.constant(**first, frames=31))
+  for ours, theirs in zip(found, expected, strict=True):
+    assert ours.keys() == theirs.keys()
+    for measure in ("pa_mpjpe_mm", "pve_mm", "accel_mm_s2"):
+      np.testing.assert_allclose(ours[measure], theirs[measure], rtol=1e-3, atol=0.01)
+
+
 def test_vertices_and_joints_score_as_the_body_that_they_are_of(bodies, mesh, clips):
   scorer = _scorer("spin", clips, bodies, mesh)
   predicted = _prediction(clips, 0.2)
