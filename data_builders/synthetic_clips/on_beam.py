@@ -86,8 +86,8 @@ def make(
     if job.folder != folder:
       _copy(FileSystems.join(job.folder, shard.name), here)
     _check(here, shard.count)
-  if job.folder != folder:
-    FileSystems.delete([job.folder])
+  if job.folder != folder:  # Object stores know no folders: file by file.
+    FileSystems.delete([FileSystems.join(job.folder, shard.name) for shard in wanted])
 
 
 def _check(path: str, count: int) -> None:

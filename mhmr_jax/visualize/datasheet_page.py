@@ -44,7 +44,9 @@ def render(facts: Mapping[str, Any]) -> str:
     _section("Distributions", f'<div class="pair">{"".join(drawn)}</div>'),
     *(_bars(title, facts[name]) for name, title in _SHARES.items() if name in facts),
     *(
-      _section(title, _table(("Joint", "Median", "95 %"), _quantiles(facts[name])))
+      _section(
+        title, report.table(("Joint", "Median", "95 %"), _quantiles(facts[name]))
+      )
       for name, title in _BY_JOINT.items()
       if name in facts
     ),
@@ -71,7 +73,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
   length = facts["frames_per_clip"]
   span = f"{length['min']:g} to {length['max']:g}, median {length['median']:g}"
   rows.append(("frames per clip", [span]))
-  return _table(("", ""), rows)
+  return report.table(("", ""), rows)
 
 
 def _chart(name: str, values: Mapping[str, Any]) -> str:
@@ -112,21 +114,7 @@ def _betas(values: Sequence[Mapping[str, float]]) -> str:
     (str(index), [f"{row[name]:g}" for name in columns])
     for index, row in enumerate(values)
   ]
-  return _table(("Component", *columns), rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[tuple[str, list[str]]]) -> str:
-  top = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-  body = "".join(
-    f"<tr><th>{html.escape(name)}</th>"
-    + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
-    + "</tr>"
-    for name, cells in rows
-  )
-  return (
-    f'<div class="scroll"><table><thead><tr>{top}</tr></thead>'
-    f"<tbody>{body}</tbody></table></div>"
-  )
+  return report.table(("Component", *columns), rows)
 
 
 def _section(title: str, content: str) -> str:

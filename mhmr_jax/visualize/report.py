@@ -128,7 +128,7 @@ def _summary(results: Mapping[str, Any]) -> str:
 
 
 def _score_table(results: Mapping[str, Any]) -> str:
-  return _table(["", *MEASURES.values()], score_rows(results))
+  return table(["", *MEASURES.values()], score_rows(results))
 
 
 def _score_notes(results: Mapping[str, Any]) -> str:
@@ -187,15 +187,16 @@ def _sequence_table(results: Mapping[str, Any]) -> str:
     )
     for row in rows
   ]
-  table = _table(["Sequence", "Frames", *MEASURES.values()], cells)
-  return f"<details><summary>All {len(rows)} sequences</summary>{table}</details>"
+  rows_table = table(["Sequence", "Frames", *MEASURES.values()], cells)
+  return f"<details><summary>All {len(rows)} sequences</summary>{rows_table}</details>"
 
 
 def _scored(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
   return [row for row in results["per_sequence"] if row["num_frames"]]
 
 
-def _table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+def table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
+  """A table of text, each row a name and its cells."""
   head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
   body = "".join(
     f"<tr><th>{html.escape(name)}</th>"

@@ -61,4 +61,4 @@ def test_shards_pass_through_a_folder_of_their_own(plain, tmp_path):
   )
   made = _build(tmp_path / "data", "--runner=DirectRunner", beam_folder=str(handover))
   assert _contents(made) == _contents(plain)
-  assert not left.exists()
+  assert not list(left.iterdir())
