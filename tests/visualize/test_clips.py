@@ -5,8 +5,11 @@ import json
 import cv2
 import pytest
 
-from mhmr_jax.visualize import clips
+from mhmr_jax.body import smpl
+from mhmr_jax.data import sources
+from mhmr_jax.visualize import clips, datasheet, datasheet_page
 from tests import tiny
+from tests.data import miniature
 
 
 def test_spread_is_even_and_within():
@@ -36,6 +39,37 @@ def test_shows_the_clips_of_a_config(tmp_path):
     count += 1
   assert count == 2 * 9  # The first frame of a clip has no flow.
   assert "synthetic_clips, split train" in (out / "datasheet.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("dataset", "lacking", "held"),
+  [
+    ("threedpw", {"mask_share", "visibility"}, {"pelvis_speed", "facing"}),
+    ("kinetics_pseudo_gt", {"mask_share", "pelvis_speed"}, {"inside_frame", "facing"}),
+  ],
+)
+def test_shows_filmed_people(tmp_path, dataset, lacking, held):
+  config = tiny.config(tmp_path / "data", data__test_fraction=0.4)
+  paths = miniature.write_kinetics(tmp_path / "kinetics", smpl.load())
+  bodies = miniature.write_bodies(tmp_path)
+  miniature.write_threedpw(tmp_path / "3DPW", miniature.load_bodies(bodies))
+  paths |= {"threedpw.dir": str(tmp_path / "3DPW")}
+  paths |= {f"body.{gender}": path for gender, path in bodies.items()}
+  config.update_from_flattened_dict(paths)
+  source = sources.open_source(config, "train", dataset)
+  shown = [source[index] for index in range(len(source))]
+  clips.write_sheet(tmp_path / "sheet.jpg", shown)
+  clips.write_video(tmp_path / "clips.mp4", shown)
+  assert cv2.imread(str(tmp_path / "sheet.jpg")) is not None
+  assert cv2.VideoCapture(str(tmp_path / "clips.mp4")).grab()
+  facts = datasheet.gather(shown)
+  assert not lacking & set(facts)
+  assert held <= set(facts)
+  page = datasheet_page.render(
+    {"dataset": dataset, "split": "train", "clips": len(source), **facts}
+  )
+  assert "Share of the mask" not in page
 
 
 @pytest.mark.slow
