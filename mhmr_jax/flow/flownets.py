@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from mhmr_jax.flow.network import FlowNetwork
 from mhmr_jax.models.convolution import Conv2D
 
 # Name, features, kernel and stride of the ten convolutions.
@@ -55,8 +56,8 @@ class UpConv(nn.Module):
     return y[:, 1:-1, 1:-1]
 
 
-class FlowNetS(nn.Module):
-  """Flow from pairs of images whose sides are multiples of `stride`."""
+class FlowNetS(FlowNetwork):
+  """An encoder of ten convolutions, and flow refined from coarse to fine."""
 
   width: float = 1.0  # Times the paper's features.
   finest: int = 4  # Stride of the finest flow: 4, as in the paper, or 2.
@@ -64,7 +65,6 @@ class FlowNetS(nn.Module):
   form: str = "auto"  # Of the convolutions: see `convolution.resolve_form`.
 
   stride = _STRIDE
-  min_size = 0
 
   def _features(self, paper: int) -> int:
     return max(8, round(paper * self.width))

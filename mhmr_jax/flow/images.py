@@ -40,10 +40,18 @@ def decode_png(data: bytes) -> Float[np.ndarray, "height width 2"]:
   Raises:
     ValueError: where the bytes are no 16-bit PNG of three channels.
   """
+  return decode_png_with_valid(data)[0]
+
+
+def decode_png_with_valid(
+  data: bytes,
+) -> tuple[Float[np.ndarray, "height width 2"], Bool[np.ndarray, "height width"]]:
+  """As `decode_png`, and where the flow is known."""
   image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
     raise ValueError("the flow is not a 16-bit PNG of three channels")
-  return (image[..., 2:0:-1].astype(np.float32) - _ZERO) / _STEPS
+  flow = (image[..., 2:0:-1].astype(np.float32) - _ZERO) / _STEPS
+  return flow, image[..., 0] > 0
 
 
 def colour(

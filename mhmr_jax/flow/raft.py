@@ -18,6 +18,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.flow.network import FlowNetwork
 from mhmr_jax.models.convolution import Conv2D
 
 _STRIDE = 8  # Of the maps that are compared.
@@ -169,8 +170,8 @@ class UpdateBlock(nn.Module):
     return (hidden, flow), flow
 
 
-class RaftSmall(nn.Module):
-  """Flow from pairs of images whose sides are multiples of `stride`."""
+class RaftSmall(FlowNetwork):
+  """Two encoders, and a recurrent update of the flow."""
 
   updates: int = 12
   form: str = "auto"  # Of the convolutions: see `convolution.resolve_form`.

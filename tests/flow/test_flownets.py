@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -10,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 def test_up_convolution_is_the_transposed_one():
   module = flownets.UpConv(3, "dots")
-  x = np.random.default_rng(0).normal(size=(2, 5, 4, 6)).astype(np.float32)
+  x = jax.random.normal(jax.random.key(1), (2, 5, 4, 6))
   variables = module.init(jax.random.key(0), x)
   kernel = np.asarray(variables["params"]["Conv2D_0"]["kernel"])
   # Tap (a, b) of output kind (i, j) is tap (3 - 2a - (1 - i), ...) of the 4x4 kernel.
@@ -19,7 +20,10 @@ def test_up_convolution_is_the_transposed_one():
   for a, b, i, j in np.ndindex(2, 2, 2, 2):
     full[:, :, 2 * (1 - a) + i, 2 * (1 - b) + j] = parts[a, b, :, i, j]
   expected = torch.nn.functional.conv_transpose2d(
-    torch.tensor(x.transpose(0, 3, 1, 2)), torch.tensor(full), stride=2, padding=1
+    torch.tensor(np.array(x).transpose(0, 3, 1, 2)),
+    torch.tensor(full),
+    stride=2,
+    padding=1,
   )
   y = module.apply(variables, x)
   np.testing.assert_allclose(y, expected.numpy().transpose(0, 2, 3, 1), atol=1e-4)
@@ -69,10 +73,10 @@ def test_it_learns_to_tell_shifts_apart():
   texture = rng.uniform(-1, 1, (72, 72, 3)).astype(np.float32)
   cut = lambda x, y: texture[4 + y : 68 + y, 4 + x : 68 + x]
   moves = np.array([[2, 0], [-2, 0], [0, 2], [0, -2]])
-  first = np.stack([cut(0, 0)] * 4)
-  second = np.stack([cut(-x, -y) for x, y in moves])
-  flow = np.broadcast_to(moves[:, None, None], (4, 64, 64, 2)).astype(np.float32)
-  valid = np.ones((4, 64, 64), bool)
+  first = jnp.stack([cut(0, 0)] * 4)
+  second = jnp.stack([cut(-x, -y) for x, y in moves])
+  flow = jnp.broadcast_to(moves[:, None, None], (4, 64, 64, 2)).astype(jnp.float32)
+  valid = jnp.ones((4, 64, 64), bool)
   model = flownets.FlowNetS(width=0.05, unit=4.0, form="plain")
   variables = jax.jit(model.init)(jax.random.key(0), first, second)
   optimizer = optax.adam(3e-3)

@@ -25,6 +25,9 @@ def test_png_has_the_layout_of_kitti():
   assert red[1, 2] == 2**15 + 3 * 64
   assert green[1, 2] == 2**15 - 2 * 64
   np.testing.assert_array_equal(blue, valid)
+  back, known = images.decode_png_with_valid(data)
+  np.testing.assert_array_equal(back, flow)
+  np.testing.assert_array_equal(known, valid)
 
 
 def test_flow_beyond_the_range_is_clipped_not_wrapped():

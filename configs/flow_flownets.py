@@ -1,0 +1,16 @@
+"""FlowNetS on exact flow; a quarter of the width, for two CPU cores.
+
+python -m mhmr_jax.flow.train --config=configs/flow_flownets.py --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import flow_base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  # People in small crops move by few pixels: one octave finer than the paper's.
+  model = dict(kind="flownets", width=0.25, finest=2, unit=4.0)
+  if variant == "paper":
+    model.update(width=1.0, finest=4, unit=20.0)
+  return flow_base.get_config(model, variant).lock()

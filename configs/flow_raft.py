@@ -1,0 +1,16 @@
+"""RAFT's small network on exact flow.
+
+python -m mhmr_jax.flow.train --config=configs/flow_raft.py --workdir=DIR
+"""
+
+from ml_collections import ConfigDict
+
+from configs import flow_base
+
+
+def get_config(variant: str = "") -> ConfigDict:
+  paper = variant == "paper"
+  model = dict(kind="raft", updates=12 if paper else 6)
+  config = flow_base.get_config(model, variant)
+  config.train.update(learning_rate=4e-4, batch_size=64 if paper else 4)
+  return config.lock()

@@ -1,0 +1,147 @@
+"""Networks that estimate flow on the device: which there are, their weights, their use.
+
+Weights come from a work directory that `mhmr_jax.flow.train` made or, of RAFT, from a
+file of torchvision's `raft_small`.
+"""
+
+import math
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+from ml_collections import ConfigDict
+
+from mhmr_jax import checkpoints
+from mhmr_jax.errors import InputError
+from mhmr_jax.flow import flownets, raft, weight_files
+from mhmr_jax.flow.network import FlowNetwork
+
+Variables = dict[str, Any]
+
+KINDS: dict[str, type[FlowNetwork]] = {
+  "flownets": flownets.FlowNetS,
+  "raft": raft.RaftSmall,
+}
+
+
+class Estimator(NamedTuple):
+  """A network and its weights."""
+
+  model: FlowNetwork
+  variables: Variables
+
+
+def from_config(config: ConfigDict) -> FlowNetwork:
+  """Builds the network that a flow training's `config.model` describes.
+
+  Raises:
+    InputError: there is no such kind.
+  """
+  settings = config.to_dict()
+  kind = settings.pop("kind", None)
+  if kind not in KINDS:
+    raise InputError(
+      f"config.model.kind is {kind!r}: choose one of {', '.join(KINDS)}."
+    )
+  return KINDS[kind](**settings)
+
+
+def init_variables(model: FlowNetwork, key: Any) -> Variables:
+  """The variables before training."""
+  example = jnp.zeros((1, model.stride, model.stride, 3))
+  return dict(model.init(key, example, example))
+
+
+def load(kind: str, weights: str) -> Estimator:
+  """Reads a trained network.
+
+  Args:
+    kind: one of `KINDS`.
+    weights: a work directory of the flow training; of RAFT also a .pth or .safetensors
+      file of torchvision's.
+
+  Raises:
+    InputError: the weights are not given, not there, damaged, or another network's.
+  """
+  if not weights:
+    raise InputError(
+      f"config.flow.source is {kind!r}, which needs weights: set config.flow.weights "
+      "to a work directory of mhmr_jax.flow.train"
+      + (" or to torchvision's raft_small file." if kind == "raft" else ".")
+    )
+  path = pathlib.Path(weights).expanduser()
+  if kind == "raft" and not path.is_dir():
+    variables = raft.from_torchvision(weight_files.read(path), path)
+    return Estimator(raft.RaftSmall(), variables)
+  config = checkpoints.load_config(path)
+  stored = config.get("model", ConfigDict()).get("kind")
+  if stored != kind:
+    raise InputError(
+      f"config.flow.weights is {path}, which holds {stored or 'no flow network'}, not "
+      f"{kind}: name another, or set config.flow.source."
+    )
+  model = from_config(config.model)
+  shapes = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
+  wanted = {"params": shapes["params"], "batch_stats": {}}
+  variables, _ = checkpoints.restore_variables(path, wanted)
+  return Estimator(model, {"params": variables["params"]})
+
+
+def normalised(
+  images: UInt8[Array, "batch height width 3"],
+) -> Float[Array, "batch height width 3"]:
+  """As the networks take them, in [-1, 1]."""
+  return images.astype(jnp.float32) / 127.5 - 1
+
+
+def estimate(
+  model: FlowNetwork,
+  variables: Variables,
+  first: UInt8[Array, "batch height width 3"],
+  second: UInt8[Array, "batch height width 3"],
+) -> Float[Array, "batch height width 2"]:
+  """Where each pixel of `first` lies in `second`, less where it lay, px; for any size.
+
+  Images smaller than the network's smallest are enlarged for it, and others continued
+  at the right and below to a size that it can halve. Equal images have no flow.
+  """
+  height, width = first.shape[1:3]
+  scale = max(1.0, model.min_size / min(height, width))
+  rows, columns = math.ceil(height * scale), math.ceil(width * scale)
+  padding = ((0, 0), (0, -rows % model.stride), (0, -columns % model.stride), (0, 0))
+
+  def prepared(images: Array) -> Array:
+    x = normalised(images)
+    x = jax.image.resize(x, (len(x), rows, columns, 3), "bilinear")
+    return jnp.pad(x, padding, mode="edge")
+
+  flow = model.apply(variables, prepared(first), prepared(second), method="estimate")
+  flow = jnp.asarray(flow)[:, :rows, :columns]
+  flow = jax.image.resize(flow, (len(flow), height, width, 2), "bilinear")
+  moving = jnp.any(first != second, axis=(1, 2, 3), keepdims=True)
+  return jnp.where(moving, flow * jnp.array([width / columns, height / rows]), 0)
+
+
+def clip_flow(
+  model: FlowNetwork,
+  variables: Variables,
+  rgb: UInt8[Array, "batch time height width 3"],
+  before: UInt8[Array, "batch height width 3"],
+) -> Float[Array, "batch time height width 2"]:
+  """Flow of clips, at each frame from the one before it, in half precision.
+
+  Args:
+    model: the network.
+    variables: its weights; no gradient goes to them.
+    rgb: the clips.
+    before: the frames before the first ones, in the same windows; equal to them where
+      there is none, which makes the first flow zero.
+  """
+  variables = jax.lax.stop_gradient(variables)
+  frames = jnp.moveaxis(rgb, 1, 0)
+  earlier = jnp.concatenate([before[None], frames[:-1]])
+  # Frame after frame, so that memory does not grow with the clips' length.
+  flow = jax.lax.map(lambda pair: estimate(model, variables, *pair), (earlier, frames))
+  return jnp.moveaxis(flow, 0, 1).astype(jnp.float16)
