@@ -22,19 +22,10 @@ from mhmr_jax import checkpoints, placement, program, streaming, video
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints import detection, detection_flags, formats, tracking
+from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
 from mhmr_jax.placement import Motion
 from mhmr_jax.visualize import overlay
 
-_KEYPOINTS = flags.DEFINE_string(
-  "keypoints",
-  None,
-  "The people's 2D keypoints in the video, a file or a folder; by default --detector "
-  "finds them.",
-)
-_FORMAT = flags.DEFINE_string(
-  "keypoint_format", None, f"What the keypoints are: {', '.join(formats.FORMATS)}."
-)
 _PERSON = flags.DEFINE_integer(
   "person", 0, "Which person, by their size over the clip: 0 is the largest."
 )
@@ -212,7 +203,7 @@ def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
   workdir, video_path, out = map(
-    program.path_of, (program.WORKDIR, detection_flags.VIDEO, program.OUT)
+    program.path_of, (program.WORKDIR, keypoint_flags.VIDEO, program.OUT)
   )
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
@@ -220,10 +211,10 @@ def main(argv: list[str]) -> None:
     motion = predict(
       workdir,
       video_path,
-      keypoints=_KEYPOINTS.value,
-      keypoint_format=_FORMAT.value,
-      detector=detection_flags.DETECTOR.value,
-      detector_weights=detection_flags.weights_path(),
+      keypoints=keypoint_flags.KEYPOINTS.value,
+      keypoint_format=keypoint_flags.FORMAT.value,
+      detector=keypoint_flags.DETECTOR.value,
+      detector_weights=keypoint_flags.weights_path(),
       person=_PERSON.value,
       focal=_FOCAL.value,
       out=out,

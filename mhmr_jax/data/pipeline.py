@@ -21,8 +21,15 @@ from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource, Mixture
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
+from mhmr_jax.keypoints import noise_file
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
 
+# Where flow can come from: the host computes or reads it, or a network on the device
+# estimates it.
+HOST_FLOW = ("dis", "exact")
+FLOW_SOURCES = (*HOST_FLOW, "flownets", "raft")
+# Fields of a batch that are not of single frames.
+WITHOUT_TIME = ("betas", "rgb_before")
 # The key of an iterator's state: examples taken from the stream, over all hosts.
 POSITION = "global_next_index"
 
@@ -47,9 +54,10 @@ class InputSpec:
         raise InputError(
           f"config.model.inputs has {name!r}: use some of {', '.join(INPUT_CHANNELS)}."
         )
-    if config.flow.source not in ("dis", "exact"):
+    if config.flow.source not in FLOW_SOURCES:
       raise InputError(
-        f"config.flow.source is {config.flow.source!r}: use 'dis' or 'exact'."
+        f"config.flow.source is {config.flow.source!r}: choose one of "
+        f"{', '.join(FLOW_SOURCES)}."
       )
     return cls(
       inputs=tuple(config.model.inputs),
@@ -58,8 +66,16 @@ class InputSpec:
       window_scale=config.data.window_scale,
       flow_source=config.flow.source,
       flow_preset=config.flow.preset,
-      noise=KeypointNoise() if config.keypoints.noise else None,
+      noise=noise_file.from_config(config),
     )
+
+  @property
+  def host_inputs(self) -> tuple[str, ...]:
+    """What the host makes: in place of a network's flow, the frames that it sees."""
+    if "flow" not in self.inputs or self.flow_source in HOST_FLOW:
+      return self.inputs
+    others = [name for name in self.inputs if name not in ("rgb", "flow")]
+    return ("rgb", "rgb_before", *others)
 
   def noisy_keypoints(self, clip: Clip, rng: np.random.Generator) -> np.ndarray:
     """The clip's keypoints as a detector would report them, [T, 17, 3]."""
@@ -96,25 +112,25 @@ def clip_example(
     span: which frames.
     spec: what to make.
   """
-  colour = "rgb" in spec.inputs
-  wants_flow = "flow" in spec.inputs
+  inputs = spec.host_inputs
+  colour = "rgb" in inputs
   dis_preset = spec.flow_preset if spec.flow_source == "dis" else None
-  needs_frames = colour or (wants_flow and dis_preset is not None)
+  wants_dis = "flow" in inputs and dis_preset is not None
   frames, previous = [], None
-  if needs_frames:
+  if colour or wants_dis:
     frames = [decode_frame(frame, colour) for frame in clip["frames"][span]]
-    if span.start > 0 and wants_flow:
+    if span.start > 0 and "flow" in spec.inputs:
       previous = decode_frame(clip["frames"][span.start - 1], colour)
   batch = transforms.model_inputs(
     frames,
     keypoints[span],
     box,
-    inputs=spec.inputs,
+    inputs=inputs,
     size=spec.size,
     flow_preset=dis_preset,
     previous=previous,
   )
-  if wants_flow and dis_preset is None:
+  if "flow" in inputs and dis_preset is None:
     batch["flow"] = _exact_flow(clip, box, span, spec.size)
   batch.update(transforms.targets(clip, span, box))
   return batch
@@ -174,9 +190,11 @@ class TrainingExample(grain.transforms.RandomMap):
     box = _window(clip, keypoints, span, spec)
     box = transforms.jitter_window(box, rng, self._scale, self._shift)
     batch = clip_example(clip, keypoints, box, span, spec)
+    # A window's first flow is zero, as on the first frame of a video.
     if "flow" in batch:
-      # A window's first flow is zero, as on the first frame of a video.
       batch["flow"][0] = 0
+    if "rgb_before" in batch:
+      batch["rgb_before"] = batch["rgb"][0]
     if rng.random() < 0.5:
       batch = transforms.flip(batch, spec.size)
     return {key: np.ascontiguousarray(value) for key, value in batch.items()}
@@ -303,7 +321,7 @@ def _chunks(
         continue
       boxes[lane] = _window(clip, keypoints[lane], span, spec)
       example = clip_example(clip, keypoints[lane], boxes[lane], span, spec)
-      examples[lane] = _pad_time(example, spec.window)
+      examples[lane] = pad_time(example, spec.window)
     # Some sequence is as long as the longest, so that one example is not blank.
     filled = next(example for example in examples if example is not None)
     blank = {key: np.zeros_like(value) for key, value in filled.items()}
@@ -311,9 +329,11 @@ def _chunks(
     yield Chunk(batch, clips, boxes, start)
 
 
-def _pad_time(batch: HostBatch, window: int) -> HostBatch:
+def pad_time(batch: HostBatch, window: int) -> HostBatch:
+  """Zeros after the last frame, of all fields that have frames."""
+
   def pad(key: str, value: np.ndarray) -> np.ndarray:
-    if key == "betas":
+    if key in WITHOUT_TIME:
       return value
     missing = window - len(value)
     return np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])

@@ -9,20 +9,20 @@ nobody). It needs no JAX, so it can run in an environment of the detector's own.
 
 from mhmr_jax import program, video
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints import detection, detection_flags, formats, tracking
+from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
 
 
 def main(argv: list[str]) -> None:
   """Reads the flags and detects."""
   del argv
-  video_path, out = map(program.path_of, (detection_flags.VIDEO, program.OUT))
+  video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   if out.suffix != ".npz" or not out.parent.is_dir():
     raise InputError(
       f"--out={out}: name a file that ends in .npz, in a folder that exists."
     )
   info = video.probe(video_path)
   found = detection.detect(
-    video_path, info, detection_flags.DETECTOR.value, detection_flags.weights_path()
+    video_path, info, keypoint_flags.DETECTOR.value, keypoint_flags.weights_path()
   )
   tracks = tracking.track(found, info.fps)
   detections, person = detection.by_person(found, tracks)

@@ -39,7 +39,7 @@ FORMATS = tuple(_LAYOUTS)
 def read(
   path: str | os.PathLike[str],
   keypoint_format: str,
-  num_frames: int,
+  num_frames: int | None = None,
   image_size: tuple[int, int] | None = None,
 ) -> Detections:
   """Reads the detections of a video's frames.
@@ -49,7 +49,8 @@ def read(
       COCO's results or annotations form, AlphaPose's too ("coco"), or an .npz file
       with `keypoints` [N, P, 17, 3] or [N, 17, 3] and perhaps `frame_index` [N].
     keypoint_format: one of FORMATS.
-    num_frames: of the video. Frames that the file lacks have no detection.
+    num_frames: of the video; without it, up to the file's last. Frames that the file
+      lacks have no detection.
     image_size: width and height px of the video; checks the keypoints' units.
 
   Raises:
@@ -78,6 +79,8 @@ def read(
     people = readers[keypoint_format](path)
   else:
     people = _read_openpose(path, keypoint_format)
+  if num_frames is None:
+    num_frames = max(people, default=-1) + 1
   _check(people, path, num_frames, image_size)
   nobody = np.zeros((0, 17, 3), np.float32)
   return [people.get(frame, nobody) for frame in range(num_frames)]

@@ -8,24 +8,24 @@ import dataclasses
 import functools
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mhmr_jax.body.joints import COCO_FLIP, COCO_KEYPOINTS
 
 # COCO's per-keypoint constants of object keypoint similarity: how far annotators
 # disagree about each point, which is also how far detectors differ from each other.
-_SPREAD = np.array(
+SPREAD = np.array(
   [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], np.float32
 )
-_SPREAD = _SPREAD / _SPREAD.mean()
+SPREAD = SPREAD / SPREAD.mean()
 _FLIP = np.array(COCO_FLIP)
 _LEFT = np.array([i for i, name in enumerate(COCO_KEYPOINTS) if "left" in name])
 _RIGHT = _FLIP[_LEFT]
 # Rows: left arm, right arm, left leg, right leg, as masks over the points. A limb's
 # root (shoulder, hip) stays when the limb is lost.
-_LIMBS = np.zeros((4, 17), bool)
+LIMBS = np.zeros((4, 17), bool)
 for _limb, _points in enumerate([(7, 9), (8, 10), (13, 15), (14, 16)]):
-  _LIMBS[_limb, list(_points)] = True
+  LIMBS[_limb, list(_points)] = True
 # What is exchanged together: the eight pairs one by one, then both arms, both legs.
 _SWAPS = np.zeros((10, 17), np.float32)
 for _pair, (_left, _right) in enumerate(zip(_LEFT, _RIGHT, strict=True)):
@@ -61,11 +61,14 @@ class KeypointNoise:
     swap: probability that left and right of one pair are exchanged; threefold where
       one of the two can't be seen.
     swap_limbs: probability that both arms, or both legs, are exchanged.
-    run: mean length in frames of an outlier, a miss or a swap.
+    jump: probability that all points are those of somebody else: about as large, in
+      another pose, half a size to two sizes to the side.
+    run: mean length in frames of an outlier, a miss, a swap or a jump.
     score_error: the error at which the score has fallen to 1/e.
     score_occluded: factor on the score of a point that can't be seen.
-    score_gamma: standard deviation of the log of a clip's exponent on all scores:
-      the network must not depend on one detector's calibration.
+    score_power: median of a clip's exponent on all scores; below 1 they are higher.
+    score_gamma: standard deviation of that exponent's log: the network must not
+      depend on one detector's calibration.
     score_constant: probability that a clip's scores are all 1.
   """
 
@@ -86,9 +89,11 @@ class KeypointNoise:
   miss_frame: float = 0.005
   swap: float = 0.004
   swap_limbs: float = 0.015
+  jump: float = 0.002
   run: float = 5.0
   score_error: float = 0.06
   score_occluded: float = 0.6
+  score_power: float = 1.0
   score_gamma: float = 0.5
   score_constant: float = 0.1
 
@@ -144,9 +149,9 @@ def corrupt(
     return np.zeros_like(keypoints, dtype=np.float32)
   true = keypoints[..., :2].astype(np.float32)
   hidden = keypoints[..., 2] <= 0
-  size = _person_size(true, known)
+  size = person_size(true, known)
   quality = np.exp(noise.quality * rng.standard_normal())
-  held = _held_uniform(rng, len(true), 2 * 17 + len(_LIMBS) + 1 + len(_SWAPS), noise)
+  held = _held_uniform(rng, len(true), 2 * 17 + len(LIMBS) + 1 + len(_SWAPS), noise)
   u_point, u_outlier = held[:, :17], held[:, 17:34]
   u_limb, u_frame, u_swap = held[:, 34:38], held[:, 38:39], held[:, 39:]
 
@@ -163,20 +168,28 @@ def corrupt(
     miss = np.where(outside, noise.miss_outside, miss)
     points = np.where(outside[..., None], np.clip(points, 0, limit), points)
   missing = ~known | (u_point < miss) | (u_frame < noise.miss_frame)
-  missing |= (u_limb < noise.miss_limb) @ _LIMBS
+  missing |= (u_limb < noise.miss_limb) @ LIMBS
 
-  score = _score(_length(error) / size, report_factor, rng, noise)
+  score = scores(_length(error) / size, report_factor, rng, noise)
   detections = np.concatenate([points, score[..., None]], axis=-1, dtype=np.float32)
   detections[missing] = 0
   swapped = _swapped(u_swap, hidden, noise)
-  return np.where(swapped[..., None], detections[:, _FLIP], detections)
+  detections = np.where(swapped[..., None], detections[:, _FLIP], detections)
+  jumped = _held_uniform(rng, len(true), 1, noise) < noise.jump
+  if jumped.any():
+    other = _somebody_else(detections, size, rng, image_size)
+    detections = np.where(jumped[..., None], other, detections)
+  return detections
 
 
 def _length(vectors: np.ndarray) -> np.ndarray:
   return np.hypot(vectors[..., 0], vectors[..., 1])
 
 
-def _person_size(true: np.ndarray, known: np.ndarray) -> float:
+def person_size(
+  true: Float[np.ndarray, "time 17 2"], known: Bool[np.ndarray, "time 17"]
+) -> float:
+  """The longer side of the box round the known points, its median over time."""
   # Points last: NumPy reduces a long contiguous axis several times faster.
   coordinates = np.ascontiguousarray(true.transpose(0, 2, 1))
   mask = known[:, None, :]
@@ -209,7 +222,7 @@ def _definition_offset(
   trunk = true[:, 5] + true[:, 6] - true[:, 11] - true[:, 12]
   up = trunk / np.maximum(_length(trunk), 1e-3 * size)[:, None]
   shared[_RIGHT] = shared[_LEFT]
-  spread = _SPREAD[:, None] * noise.offset * size
+  spread = SPREAD[:, None] * noise.offset * size
   along = 2 * shared[:, :1] * spread * up[:, None]
   outward = 0.5 * noise.width * shared[:, 1:] * (true - true[:, _FLIP])
   return own * spread + along + outward
@@ -236,23 +249,30 @@ def _jitter(
   white = rng.standard_normal((frames, 34), np.float32)
   drift = (_autoregression(frames, noise.correlation) @ white).reshape(frames, 17, 2)
   flicker = rng.standard_t(4, (frames, 17, 2)).astype(np.float32)
-  scale = quality * _SPREAD * np.where(hidden, noise.occluded, 1.0)
+  scale = quality * SPREAD * np.where(hidden, noise.occluded, 1.0)
   speed = np.zeros((frames, 17), np.float32)
   speed[1:] = _length(true[1:] - true[:-1])
   drift *= (noise.jitter * scale + noise.speed * np.minimum(speed, 0.2))[..., None]
   return drift + flicker * (noise.flicker * scale)[..., None]
 
 
-def _score(
+def scores(
   error: np.ndarray,
   factor: np.ndarray,
   rng: np.random.Generator,
   noise: KeypointNoise,
 ) -> np.ndarray:
-  """Scores in (0, 1] that fall with the error, not so that it can be read off them."""
+  """Scores in (0, 1] that fall with the error, not so that it can be read off them.
+
+  Args:
+    error: in sizes of the person.
+    factor: of each point on its score, where it can't be seen.
+    rng: the clip's generator.
+    noise: the detector.
+  """
   if rng.random() < noise.score_constant:
     return np.ones_like(error)
-  gamma = np.exp(noise.score_gamma * rng.standard_normal())
+  gamma = noise.score_power * np.exp(noise.score_gamma * rng.standard_normal())
   blur = rng.uniform(0.5, 1.5, error.shape)
   fallen = error / noise.score_error + rng.uniform(0, 0.3, error.shape)
   return np.clip((factor * np.exp(-blur * fallen)) ** gamma, 0.02, 1.0)
@@ -267,3 +287,27 @@ def _swapped(
   limbs = u_swap[:, 8:] < noise.swap_limbs
   events = np.concatenate([pairs, limbs], axis=1, dtype=np.float32)
   return (events @ _SWAPS) % 2 == 1
+
+
+def _somebody_else(
+  detections: np.ndarray,
+  size: float,
+  rng: np.random.Generator,
+  image_size: tuple[int, int] | None,
+) -> np.ndarray:
+  """The clip's own points backwards, mirrored or not, elsewhere and in another size."""
+  other = detections[::-1].copy()
+  seen = other[..., 2] > 0
+  if not seen.any():
+    return other
+  centre = other[seen][:, :2].mean(axis=0)
+  scale = np.exp(rng.normal(0, 0.2, 2)) * [rng.choice([-1, 1]), 1]
+  shift = np.array([rng.choice([-1, 1]) * rng.uniform(0.5, 2), rng.normal(0, 0.15)])
+  if scale[0] < 0:
+    other = other[:, _FLIP]
+  other[..., :2] = (other[..., :2] - centre) * scale + centre + shift * size
+  gone = other[..., 2] == 0
+  if image_size is not None:
+    gone |= np.any((other[..., :2] < 0) | (other[..., :2] >= image_size), axis=-1)
+  other[gone] = 0
+  return other

@@ -21,7 +21,7 @@ _PERSON = np.array(
 )  # fmt: skip
 _SILENT = KeypointNoise(
   **{field.name: 0.0 for field in dataclasses.fields(KeypointNoise)}
-  | {"run": 5.0, "score_error": 1.0, "score_occluded": 0.5}
+  | {"run": 5.0, "score_error": 1.0, "score_occluded": 0.5, "score_power": 1.0}
 )
 
 
@@ -210,3 +210,36 @@ def test_short_clips(frames):
   assert corrupt(_clip(frames), np.random.default_rng(0), KeypointNoise()).shape == (
     frames, 17, 3,
   )  # fmt: skip
+
+
+def test_jumps_are_to_somebody_else_and_last():
+  keypoints = _clip()
+  detections = _many(keypoints, dataclasses.replace(_SILENT, jump=0.05))
+  same = np.all(detections[..., :2] == keypoints[..., :2], axis=(-2, -1))
+  assert 0.03 < (~same).mean() < 0.07
+  assert _runs(~same[..., None]) > 3
+  middle = detections[..., :2].mean(axis=-2) - keypoints[..., :2].mean(axis=-2)
+  away = np.abs(middle[~same]) / _HEIGHT
+  assert np.all(away[:, 0] > 0.49)
+  assert np.all(away[:, 0] < 2.01)
+  sizes = np.ptp(detections[~same][..., 1], axis=-1) / np.ptp(keypoints[0, :, 1])
+  assert 0.1 < np.log(sizes).std() < 0.3
+  # Left stays left of a person who is seen from the front, mirrored or not.
+  left = detections[~same][:, 5, 0] - detections[~same][:, 6, 0]
+  assert np.all(left > 0)
+
+
+def test_somebody_else_is_inside_the_frame():
+  noise = dataclasses.replace(_SILENT, jump=0.5)
+  detections = _many(_clip(), noise, clips=50, image_size=(320, 320))
+  seen = detections[..., 2] > 0
+  assert np.all((detections[..., :2][seen] >= 0) & (detections[..., :2][seen] < 320))
+  assert (~seen).any()
+
+
+def test_power_of_the_scores():
+  plain = _many(_clip(), dataclasses.replace(_SILENT, jitter=0.01), clips=5)
+  high = _many(
+    _clip(), dataclasses.replace(_SILENT, jitter=0.01, score_power=0.25), clips=5
+  )
+  np.testing.assert_allclose(high[..., 2], plain[..., 2] ** 0.25, rtol=1e-5)

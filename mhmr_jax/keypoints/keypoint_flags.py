@@ -1,12 +1,18 @@
-"""The flags of the programs that find people in a video."""
+"""The flags of the programs that read or find people's keypoints."""
 
 import pathlib
 
 from absl import flags
 
 from mhmr_jax import program
-from mhmr_jax.keypoints import detectors
+from mhmr_jax.keypoints import detectors, formats
 
+KEYPOINTS = flags.DEFINE_string(
+  "keypoints", None, "The people's 2D keypoints in the video: a file or a folder."
+)
+FORMAT = flags.DEFINE_string(
+  "keypoint_format", None, f"What the keypoints are: {', '.join(formats.FORMATS)}."
+)
 VIDEO = flags.DEFINE_string("video", None, "The video file.")
 DETECTOR = flags.DEFINE_string(
   "detector", "mediapipe", f"What finds keypoints: {' or '.join(detectors.NAMES)}."

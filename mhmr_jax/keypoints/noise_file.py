@@ -1,0 +1,67 @@
+"""A detector's noise as a JSON file: written by `keypoints.fit_noise`, for configs."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints.noise import KeypointNoise
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(KeypointNoise))
+# These may be above 1: a length in frames, factors, standard deviations of logs.
+_UNBOUNDED = ("run", "occluded", "quality", "score_power", "score_gamma")
+
+
+def write(path: str | os.PathLike[str], noise: KeypointNoise) -> None:
+  """Writes all fields, rounded to what they are worth."""
+  values = {name: float(f"{getattr(noise, name):.3g}") for name in _FIELDS}
+  pathlib.Path(path).write_text(json.dumps(values, indent=2) + "\n")
+
+
+def read(path: str | os.PathLike[str]) -> KeypointNoise:
+  """Reads some or all fields; the others keep their defaults.
+
+  Raises:
+    InputError: the file is no JSON of the fields' numbers.
+  """
+  try:
+    values = json.loads(pathlib.Path(path).expanduser().read_bytes())
+  except (OSError, ValueError, RecursionError) as error:
+    raise InputError(
+      f"{path} is not readable as JSON: make it by mhmr_jax.keypoints.fit_noise, or "
+      "check config.keypoints.noise_file."
+    ) from error
+  if not isinstance(values, dict):
+    raise InputError(f"{path} is not a JSON object of noise parameters.")
+  for name, value in values.items():
+    if name not in _FIELDS:
+      raise InputError(f"{path} has {name!r}: use some of {', '.join(_FIELDS)}.")
+    if not _possible(name, value):
+      raise InputError(f"{path} has {name} = {value!r}: {_wanted(name)}.")
+  return dataclasses.replace(KeypointNoise(), **values)
+
+
+def from_config(config: ConfigDict) -> KeypointNoise | None:
+  """The noise that `config.keypoints` asks for; None for no noise."""
+  if not config.keypoints.noise:
+    return None
+  path = config.keypoints.get("noise_file", "")
+  return read(path) if path else KeypointNoise()
+
+
+def _possible(name: str, value: Any) -> bool:
+  if isinstance(value, bool) or not isinstance(value, int | float):
+    return False
+  least = {"run": 1.0, "score_error": 1e-6}.get(name, 0.0)
+  return least <= value <= (math.inf if name in _UNBOUNDED else 1) and value < math.inf
+
+
+def _wanted(name: str) -> str:
+  if name == "run":
+    return "give a number of frames from 1"
+  return "give a number from 0" + ("" if name in _UNBOUNDED else " to 1")
