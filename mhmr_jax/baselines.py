@@ -1,6 +1,5 @@
 """Constant predictions that a model has to beat, on the same frames as the model."""
 
-import functools
 from collections.abc import Iterable
 
 import jax
@@ -17,6 +16,9 @@ _FEW_FRAMES = 4096
 _REFINING_STEPS = 8
 _MIN_DISTANCE = 1e-4  # metres; keeps Weiszfeld's weights finite.
 
+_matrices = jax.jit(rotations.axis_angle_to_matrix)
+_nearest_rotation = jax.jit(procrustes.nearest_rotation)
+
 
 def mean_pose(
   clips: Iterable[Clip],
@@ -32,11 +34,11 @@ def mean_pose(
     valid = np.asarray(clip["valid"], bool)
     poses.append(clip["pose"][valid])
     betas.append(np.repeat(clip["betas"][None], valid.sum(), axis=0))
-  pose = jnp.asarray(np.concatenate(poses), jnp.float32)
+  pose = np.concatenate(poses).astype(np.float32)
   if not len(pose):
     raise ValueError("a mean of no frames")
-  matrices = np.asarray(rotations.axis_angle_to_matrix(pose), np.float64).mean(0)
-  mean = procrustes.nearest_rotation(jnp.asarray(matrices, jnp.float32))
+  matrices = np.asarray(_matrices(pose)).mean(0, dtype=np.float64)
+  mean = _nearest_rotation(matrices.astype(np.float32))
   return np.asarray(mean), np.concatenate(betas).mean(0, dtype=np.float64).astype(
     np.float32
   )
@@ -45,60 +47,70 @@ def mean_pose(
 def best_aligned_joints(
   target: Float[Array | np.ndarray, "frames joints 3"],
   weights: Float[Array | np.ndarray, " frames"],
-) -> Float[Array, "joints 3"]:
+) -> Float[np.ndarray, "joints 3"]:
   """The one joint set with the lowest PA-MPJPE over weighted frames: an oracle.
 
   Alternates between aligning the set to every frame and a Weiszfeld step on the
   set with those alignments held; the best set met is returned. Of many frames, an
   even choice comes first: from its best set a few steps on all of them are enough.
   """
-  every = -(-len(target) // _FEW_FRAMES)
-  best = _refined(
-    _start(target[::every], weights[::every]), target[::every], weights[::every], _STEPS
-  )
-  return best if every == 1 else _refined(best, target, weights, _REFINING_STEPS)
+  frames, weights = np.asarray(target), np.asarray(weights)
+  every = -(-len(frames) // _FEW_FRAMES)
+  # Blocks of one size compile once.
+  size = -(-len(frames) // every)
+  best = _descend(frames[0], _blocks(frames[::every], weights[::every], size), _STEPS)
+  if every == 1:
+    return best
+  return _descend(best, _blocks(frames, weights, size), _REFINING_STEPS)
+
+
+def _blocks(
+  frames: Float[np.ndarray, "frames joints 3"], weights: np.ndarray, size: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  missing = -len(frames) % size
+  frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+  weights = np.concatenate([weights, np.zeros(missing, weights.dtype)])
+  count = len(frames) // size
+  return list(zip(np.split(frames, count), np.split(weights, count), strict=True))
+
+
+def _descend(
+  joints: Float[np.ndarray, "joints 3"],
+  blocks: list[tuple[np.ndarray, np.ndarray]],
+  steps: int,
+) -> Float[np.ndarray, "joints 3"]:
+  """The best of the sets that so many steps meet."""
+  best, lowest = joints, np.inf
+  for _ in range(steps):
+    joints = joints - joints.mean(0)
+    parts = [_weiszfeld_sums(joints, *block) for block in blocks]
+    error, above, below = (np.sum(p, axis=0) for p in zip(*parts, strict=True))
+    if error < lowest:
+      best, lowest = joints, error
+    joints = above / below
+  return best
 
 
 @jax.jit
-def _start(
-  target: Float[Array, "frames joints 3"], weights: Float[Array, " frames"]
-) -> Float[Array, "joints 3"]:
-  """The mean of the frames, aligned to the first."""
-  first = jnp.broadcast_to(target[0], target.shape)
-  return jnp.average(procrustes.align(target, first), 0, weights)
-
-
-@functools.partial(jax.jit, static_argnames="steps")
-def _refined(
-  start: Float[Array, "joints 3"],
+def _weiszfeld_sums(
+  joints: Float[Array, "joints 3"],
   target: Float[Array, "frames joints 3"],
   weights: Float[Array, " frames"],
-  steps: int,
-) -> Float[Array, "joints 3"]:
+) -> tuple[Array, Array, Array]:
+  """The error of a set, and the sums whose ratio is the next one."""
   target = target - target.mean(1, keepdims=True)
-
-  def step(
-    state: tuple[Array, Array, Array], _: None
-  ) -> tuple[tuple[Array, Array, Array], None]:
-    joints, best, lowest = state
-    joints = joints - joints.mean(0)
-    aligned = procrustes.align(jnp.broadcast_to(joints, target.shape), target)
-    distance = jnp.linalg.norm(aligned - target, axis=-1)
-    error = (weights * distance.mean(1)).sum()
-    best = jnp.where(error < lowest, joints, best)
-    # The alignment A = scale * rotation, read off what it does to the joints.
-    inverse = jnp.linalg.pinv(joints)
-    A = jnp.einsum("njx,yj->nxy", aligned - aligned.mean(1, keepdims=True), inverse)
-    scale_squared = (A**2).sum((1, 2), keepdims=True) / 3
-    # |A p - y| = scale * |p - A^T y / scale^2|, so a frame weighs scale / |p - ...|.
-    wanted = jnp.einsum("nxy,njx->njy", A, target) / scale_squared
-    weight = scale_squared / jnp.maximum(distance, _MIN_DISTANCE)[..., None]
-    weight *= weights[:, None, None]
-    joints = (weight * wanted).sum(0) / weight.sum(0)
-    return (joints, best, jnp.minimum(error, lowest)), None
-
-  state = (start, start, jnp.array(jnp.inf, target.dtype))
-  return jax.lax.scan(step, state, length=steps)[0][1]
+  aligned = procrustes.align(jnp.broadcast_to(joints, target.shape), target)
+  distance = jnp.linalg.norm(aligned - target, axis=-1)
+  error = (weights * distance.mean(1)).sum()
+  # The alignment A = scale * rotation, read off what it does to the joints.
+  inverse = jnp.linalg.pinv(joints)
+  A = jnp.einsum("njx,yj->nxy", aligned - aligned.mean(1, keepdims=True), inverse)
+  scale_squared = (A**2).sum((1, 2), keepdims=True) / 3
+  # |A p - y| = scale * |p - A^T y / scale^2|, so a frame weighs scale / |p - ...|.
+  wanted = jnp.einsum("nxy,njx->njy", A, target) / scale_squared
+  weight = scale_squared / jnp.maximum(distance, _MIN_DISTANCE)[..., None]
+  weight *= weights[:, None, None]
+  return error, (weight * wanted).sum(0), weight.sum(0)
 
 
 @jax.jit

@@ -36,11 +36,11 @@ from mhmr_jax import (
 from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.scores import Scorer
+from mhmr_jax.scores import Errors, Scorer
 from mhmr_jax.sequences import SequencePrediction
 from mhmr_jax.train_step import Variables
 from mhmr_jax.truth import Predicted, Truth
-from mhmr_jax.visualize import comparison, gallery, report
+from mhmr_jax.visualize import breakdown, comparison, gallery, report
 
 _DATASET = flags.DEFINE_string(
   "dataset", None, f"What to evaluate on: {', '.join(sources.NAMES)}."
@@ -80,8 +80,8 @@ class Run(NamedTuple):
 
 def score_run(
   run: Run, source: sources.ClipSource, scorer: Scorer, base: dict[str, summary.Means]
-) -> tuple[Results, list[SequencePrediction]]:
-  """The results of a model on the scorer's clips, and what it predicted."""
+) -> tuple[Results, list[Errors], list[SequencePrediction]]:
+  """Results of a model on the scorer's clips, their errors, and what it predicted."""
   lengths = scorer.truth.lengths.tolist()
   predicted = sequences.predict(run.config, run.variables, source, lengths, scorer.mesh)
   predictions = list(tqdm(predicted, "Evaluating", len(source), unit="seq"))
@@ -91,7 +91,8 @@ def score_run(
   )
   body = pathlib.Path(run.config.body.path).name or "free"
   facts = {"step": run.step, "body": body}
-  return {**results.of_predicted(scorer, joined, base), **facts}, predictions
+  figures, errors = results.of_predicted(scorer, joined, base)
+  return {**figures, **facts}, errors, predictions
 
 
 def for_run(
@@ -165,16 +166,20 @@ def write_report(
   source: sources.ClipSource,
   scorer: Scorer,
   scored: Results,
+  errors: list[Errors],
   predictions: list[SequencePrediction],
   out: pathlib.Path,
 ) -> None:
   """Writes `report.html` and `overlay.mp4` of one run."""
   shown = gallery.Gallery(
-    scorer.bodies.neutral, run.config, source, predictions, scored["per_sequence"]
+    scorer.bodies, run.config, source, predictions, scored["per_sequence"]
   )
   terms = [name for name, weight in run.config.loss.items() if weight]
   history = report.read_history(run.workdir / "metrics.jsonl")
-  page = report.render(scored, history, shown.pictures(), terms)
+  timelines = breakdown.choose_timelines(
+    shown.order(), scored["per_sequence"], scorer.counted_frames(), errors
+  )
+  page = report.render(scored, history, shown.pictures(), timelines, terms)
   write_atomically(out / "report.html", page)
   shown.write_video(out / "overlay.mp4")
   for name in ("report.html", "overlay.mp4"):
@@ -256,13 +261,14 @@ def main(argv: list[str]) -> None:
   base = results.score_baselines(scorer, mean_pose)
 
   rows: dict[str, Results] = {}
-  where = {"dataset": dataset, "split": split}
+  data = results.data_facts(source, scorer.truth)
+  where = {"dataset": dataset, "split": split, "data": data}
   for index, run in enumerate(runs):
     own = (source, scorer) if not index else for_run(run, scorer, split, dataset)
-    scored, predictions = score_run(run, *own, base)
+    scored, errors, predictions = score_run(run, *own, base)
     rows[names[index]] = scored | where
   for name, predicted in zip(names[len(runs) :], from_files, strict=True):
-    rows[name] = results.of_predicted(scorer, predicted, base) | where
+    rows[name] = results.of_predicted(scorer, predicted, base)[0] | where
 
   facts = (
     f"{dataset} {split}, protocol {protocol.name}: {scorer.counted.sum():,} frames of "
@@ -278,7 +284,7 @@ def main(argv: list[str]) -> None:
   print(f"{facts}, step {only['step']:,}")
   print(table(only))
   print(f"PA-MPJPE is {only['ratio_to_mean_pose']:.3f} of the mean pose's.")
-  write_report(runs[0], source, scorer, only, predictions, out)
+  write_report(runs[0], source, scorer, only, errors, predictions, out)
 
 
 if __name__ == "__main__":

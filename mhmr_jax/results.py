@@ -1,5 +1,6 @@
 """What `metrics.json` says of one model or one file of predictions."""
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from mhmr_jax import protocols, scores, summary
 from mhmr_jax.batch import Clip
 from mhmr_jax.body import regressor_files
 from mhmr_jax.body.gendered import Bodies
+from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.truth import Predicted, Truth
 
@@ -85,10 +87,26 @@ def score_baselines(
   return {name: _means(scorer, of_name) for name, of_name in errors.items()}
 
 
+def data_facts(source: sources.ClipSource, truth: Truth) -> dict[str, Any]:
+  """Which data the figures are of: as a dataset's folder names it, without its root."""
+  name, *configuration, version = pathlib.Path(source.folder).parts[-3:]
+  return {
+    "builder": name,
+    "configuration": "/".join(configuration),
+    "version": version,
+    "num_clips": len(truth.lengths),
+    "num_frames": int(truth.lengths.sum()),
+  }
+
+
 def of_predicted(
   scorer: scores.Scorer, predicted: Predicted, baselines: Mapping[str, summary.Means]
-) -> dict[str, Any]:
-  """All figures of one set of predictions; InputError if none counts."""
+) -> tuple[dict[str, Any], list[scores.Errors]]:
+  """All figures of one set of predictions, and the errors that they are of.
+
+  Raises:
+    InputError: no frame that counts is predicted.
+  """
   used = scorer.counted & predicted.present
   if not used.any():
     raise InputError(
@@ -100,12 +118,14 @@ def of_predicted(
   overall = _means(scorer, errors)
   mean_pose = baselines.get("mean_pose", {}).get("pa_mpjpe_mm")
   ours = overall["pa_mpjpe_mm"]
-  return {
+  figures = {
     **overall,
     "num_frames": int(used.sum()),
     "num_missing_frames": int((scorer.counted & ~predicted.present).sum()),
     "num_sequences": len(set(truth.sequences)),
     "protocol": protocol.name,
+    "regressor": protocol.regressor or None,
+    "frame_filter": protocol.frames,
     "root": protocol.root,
     "mean": _MEANS[protocol.mean],
     "intervals": summary.intervals(errors, truth.sequences, protocol),
@@ -114,6 +134,7 @@ def of_predicted(
     "per_joint": summary.per_joint(errors, truth.sequences, protocol),
     "per_sequence": summary.per_clip(errors, truth.names, protocol),
   }
+  return figures, errors
 
 
 def _means(scorer: scores.Scorer, errors: Sequence[scores.Errors]) -> summary.Means:

@@ -68,6 +68,13 @@ class Scorer:
       )
     return counted
 
+  def counted_frames(self) -> list[Int[np.ndarray, "some"]]:
+    """Numbers, in its video, of each clip's frames that count."""
+    borders = np.cumsum(self.truth.lengths)[:-1]
+    numbers = np.split(self.truth.frame_index, borders)
+    kept = np.split(self.counted, borders)
+    return [n[k] for n, k in zip(numbers, kept, strict=True)]
+
   @functools.cached_property
   def target(self) -> Float[np.ndarray, "frames n 3"]:
     """The true joints relative to the root; 0 in frames that do not count.

@@ -67,6 +67,11 @@ class ClipSource:
   def __len__(self) -> int:
     return len(self._records)
 
+  @property
+  def folder(self) -> str:
+    """Where the records lie: <dataset>/<configuration>/<version> last."""
+    return self._folder
+
   def __repr__(self) -> str:
     return f"ClipSource({self.name}, {len(self)} clips)"
 

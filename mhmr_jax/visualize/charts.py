@@ -13,11 +13,15 @@ _MOST_POINTS = 300
 
 
 def line_chart(
-  series: Mapping[str, tuple[np.ndarray, np.ndarray]], x_label: str, y_label: str
+  series: Mapping[str, tuple[np.ndarray, np.ndarray]],
+  x_label: str,
+  y_label: str,
+  longest_step: float = math.inf,
 ) -> str:
   """Draws y over x, one line a name; long series are averaged in even bins.
 
-  Points that are not finite are left out.
+  Points that are not finite are left out; a line is broken where x steps further than
+  `longest_step`.
   """
   finite = {name: _finite(x, y) for name, (x, y) in series.items()}
   finite = {name: xy for name, xy in finite.items() if len(xy[0])}
@@ -29,10 +33,12 @@ def line_chart(
   y_axis = _Axis(min(lowest, 0.0), highest, _HEIGHT - _BOTTOM, _TOP).rounded()
   parts = _frame(x_axis, y_axis, x_label, y_label, x_axis.ticks())
   for index, (x, y) in enumerate(finite.values()):
-    points = " ".join(
-      f"{x_axis(a):.1f},{y_axis(b):.1f}" for a, b in zip(*_binned(x, y), strict=True)
-    )
-    parts.append(f'<polyline points="{points}" stroke="{_colour(index)}"/>')
+    borders = np.flatnonzero(np.diff(x) > longest_step) + 1
+    for run in zip(np.split(x, borders), np.split(y, borders), strict=True):
+      most = max(2, _MOST_POINTS * len(run[0]) // len(x))
+      pairs = zip(*_binned(*run, most), strict=True)
+      points = " ".join(f"{x_axis(a):.1f},{y_axis(b):.1f}" for a, b in pairs)
+      parts.append(f'<polyline points="{points}" stroke="{_colour(index)}"/>')
   return _legend(list(finite)) + _svg(parts, f"{y_label} over {x_label}")
 
 
@@ -63,6 +69,54 @@ def sorted_bars(
       f'style="stroke:{_colour(index)}" stroke-width="2" stroke-dasharray="6 4"/>'
     )
   return _legend([y_label, *levels]) + _svg(parts, f"{y_label}, {x_label}")
+
+
+def named_bars(
+  names: Sequence[str],
+  series: Mapping[str, Sequence[float]],
+  levels: Mapping[str, float],
+  x_label: str,
+) -> str:
+  """Draws a row a name with a bar of each series, and named vertical lines."""
+  if not names:
+    return '<p class="empty">Nothing was scored.</p>'
+  highest = max(*(max(values) for values in series.values()), *levels.values(), 0.0)
+  left, row = 150.0, 8.0 + 7.0 * len(series)
+  bottom = _TOP + row * len(names)
+  axis = _Axis(0.0, float(highest), left, _WIDTH - _RIGHT).rounded()
+  parts = []
+  for tick in axis.ticks():
+    x = axis(tick)
+    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
+    parts.append(
+      f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.6g}</text>'
+    )
+  for number, name in enumerate(names):
+    top = _TOP + row * number
+    parts.append(
+      f'<text x="{left - 6}" y="{top + row / 2 + 4:.1f}" text-anchor="end">'
+      f"{html.escape(_shortened(name))}</text>"
+    )
+    for index, values in enumerate(series.values()):
+      parts.append(
+        f'<rect x="{left}" y="{top + 4 + 7 * index:.1f}" height="6" '
+        f'width="{max(axis(values[number]) - left, 0):.1f}" fill="{_colour(index)}"/>'
+      )
+  for index, level in enumerate(levels.values(), start=len(series)):
+    parts.append(
+      f'<line x1="{axis(level):.1f}" x2="{axis(level):.1f}" y1="{_TOP}" y2="{bottom}" '
+      f'style="stroke:{_colour(index)}" stroke-width="2" stroke-dasharray="6 4"/>'
+    )
+  parts.append(
+    f'<text x="{(left + _WIDTH - _RIGHT) / 2}" y="{bottom + 34}" '
+    f'text-anchor="middle">{html.escape(x_label)}</text>'
+  )
+  return _legend([*series, *levels]) + _svg(parts, x_label, bottom + 40)
+
+
+def _shortened(name: str, most: int = 24) -> str:
+  """Its ends: numbers of people and scenes stand last."""
+  return name if len(name) <= most else f"{name[: most - 11]}…{name[-10:]}"
 
 
 def histogram(
@@ -134,10 +188,10 @@ def _range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
   return float(joined.min()), float(joined.max())
 
 
-def _binned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  if len(x) <= _MOST_POINTS:
+def _binned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+  if len(x) <= most:
     return x, y
-  borders = np.linspace(0, len(x), _MOST_POINTS + 1).astype(int)[:-1]
+  borders = np.linspace(0, len(x), most + 1).astype(int)[:-1]
   counts = np.diff(np.append(borders, len(x)))
   return np.add.reduceat(x, borders) / counts, np.add.reduceat(y, borders) / counts
 
@@ -178,9 +232,9 @@ def _legend(names: Sequence[str]) -> str:
   return f'<p class="legend">{items}</p>'
 
 
-def _svg(parts: Sequence[str], label: str) -> str:
+def _svg(parts: Sequence[str], label: str, height: float = _HEIGHT) -> str:
   return (
-    f'<svg viewBox="0 0 {_WIDTH:g} {_HEIGHT:g}" role="img" '
+    f'<svg viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
     f'aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
   )
 

@@ -1,9 +1,10 @@
 """Pictures of evaluated sequences: what went in, the truth and the prediction."""
 
 import dataclasses
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import Clip
+from mhmr_jax.batch import Batch, Clip
 from mhmr_jax.body import smpl
+from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data import pipeline, sources, transforms
-from mhmr_jax.flow import images
+from mhmr_jax.flow import images, input_step
 from mhmr_jax.geometry import rotations
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.sequences import SequencePrediction
@@ -34,19 +36,21 @@ _vertices = jax.jit(smpl.forward_matrices)
 class Gallery:
   """Draws from what an evaluation kept; frames are read again."""
 
-  body: smpl.SmplModel
+  bodies: Bodies
   config: ConfigDict
   source: sources.ClipSource
   predictions: Sequence[SequencePrediction]
   per_sequence: Sequence[Mapping[str, Any]]
 
   def pictures(self, examples: int = 5, worst: int = 4) -> Pictures:
-    """Inputs of the median sequence; examples from good to bad; the worst."""
-    order = self._order()
+    """Inputs of the median sequence and it; examples from good to bad; the worst."""
+    order = self.order()
+    middle = order[len(order) // 2 :][:1]
     spread = _spread(order, examples)
     return Pictures(
-      inputs=[self._inputs(order[len(order) // 2])] if order else [],
+      inputs=[self._inputs(index) for index in middle],
       examples=[self._rows(index) for index in spread],
+      median=[self._rows(index, rows=5) for index in middle],
       worst=[self._rows(index) for index in order[::-1][:worst]],
     )
 
@@ -54,7 +58,7 @@ class Gallery:
     self, path: pathlib.Path, count: int = 5, most_frames: int = 150, size: int = 336
   ) -> None:
     """Writes sequences from good to bad, each from its start."""
-    chosen = _spread(self._order(), count)
+    chosen = _spread(self.order(), count)
     if not chosen:
       return
     fps = float(self.source[chosen[0]]["fps"])
@@ -68,7 +72,7 @@ class Gallery:
           bar = panels.text_bar(self._caption(index), shown.shape[1])
           writer.write(np.vstack([shown, bar]))
 
-  def _order(self) -> list[int]:
+  def order(self) -> list[int]:
     """Sequences that were scored, best first."""
     scored = [i for i, row in enumerate(self.per_sequence) if row["num_frames"]]
     return sorted(scored, key=lambda i: self.per_sequence[i]["pa_mpjpe_mm"])
@@ -94,17 +98,19 @@ class Gallery:
     box = said.box[frame]
     image = pipeline.decode_frame(clip["frames"][frame], colour=True)
     crop = transforms.crop_image(image, box, size)
-    faces = np.asarray(self.body.faces)
+    body = self.bodies.neutral
+    # Without its own body's file a label is drawn by the one that there is.
+    label_body = self.bodies.of(clip.get("gender", "neutral")) or body
 
     matrices = said.rotations[frame]
-    predicted = self._pelvis_relative(matrices, said.betas[frame])
+    predicted = _pelvis_relative(body, matrices, said.betas[frame])
     placed, intrinsics = panels.weak_perspective_view(
       predicted, said.camera[frame], size
     )
     truth_matrices = np.asarray(
       rotations.axis_angle_to_matrix(jnp.asarray(clip["pose"][frame]))
     )
-    truth = self._pelvis_relative(truth_matrices, clip["betas"])
+    truth = _pelvis_relative(label_body, truth_matrices, clip["betas"])
     if "intrinsics" in clip:
       truth_placed = truth + clip["joints_camera"][frame, 0]
       truth_intrinsics = panels.crop_intrinsics(clip["intrinsics"], box, size)
@@ -112,28 +118,24 @@ class Gallery:
       camera = panels.crop_camera(clip["camera_image"][frame], box)
       truth_placed, truth_intrinsics = panels.weak_perspective_view(truth, camera, size)
 
+    faces, label_faces = np.asarray(body.faces), np.asarray(label_body.faces)
     views = {
       "input": self._input_panel(crop, said, frame),
-      "truth": overlay.draw_mesh(crop, truth_placed, faces, truth_intrinsics, _TRUTH),
+      "truth": overlay.draw_mesh(
+        crop, truth_placed, label_faces, truth_intrinsics, _TRUTH
+      ),
       "prediction": overlay.draw_mesh(crop, placed, faces, intrinsics, _PREDICTION),
     }
-    for name, vertices, colour in (
-      ("truth_side", truth, _TRUTH),
-      ("side", predicted, _PREDICTION),
+    for name, vertices, triangles, colour in (
+      ("truth_side", truth, label_faces, _TRUTH),
+      ("side", predicted, faces, _PREDICTION),
     ):
       camera = np.array([2 / _SIDE_VIEW_METRES, 0, 0], np.float32)
       side = panels.from_the_side(vertices)
       turned, view = panels.weak_perspective_view(side, camera, size)
       blank = np.full((size, size, 3), 255, np.uint8)
-      views[name] = overlay.draw_mesh(blank, turned, faces, view, colour)
+      views[name] = overlay.draw_mesh(blank, turned, triangles, view, colour)
     return views
-
-  def _pelvis_relative(
-    self, matrices: Float[np.ndarray, "24 3 3"], betas: Float[np.ndarray, "10"]
-  ) -> Float[np.ndarray, "V 3"]:
-    origin = np.zeros(3, np.float32)
-    vertices, body_joints = _vertices(self.body, matrices, betas, origin)
-    return np.asarray(vertices - body_joints[:1])
 
   def _input_panel(self, crop: Image, said: SequencePrediction, frame: int) -> Image:
     if said.keypoints is None:
@@ -150,6 +152,10 @@ class Gallery:
     spec = dataclasses.replace(spec, inputs=(*spec.inputs, "rgb"))
     box = said.box[start]
     seen = pipeline.clip_example(clip, clip["keypoints_image"], box, span, spec)
+    frames = {key: seen[key][None] for key in seen.keys() & {"rgb", "rgb_before"}}
+    given = self._with_flow(cast(Batch, frames))
+    if "flow" in given:
+      seen["flow"] = np.asarray(given["flow"])[0]
     rows, names = [seen["rgb"]], ["the frames"]
     if "rgb" not in self.config.model.inputs:
       names = ["the frames (not given to it)"]
@@ -170,10 +176,24 @@ class Gallery:
     caption = f"{self.per_sequence[index]['sequence']}, from top: {', '.join(names)}."
     return Picture(panels.grid(strips), caption)
 
+  @functools.cached_property
+  def _with_flow(self) -> Callable[[Batch], Batch]:
+    return input_step.make(self.config)
+
   def _heatmaps(self, keypoints: Float[np.ndarray, "time 17 3"]) -> np.ndarray:
     size = self.config.data.size
     sigma = self.config.model.heatmap_sigma * size
     return np.asarray(heatmaps.draw(jnp.asarray(keypoints), size, sigma))
+
+
+def _pelvis_relative(
+  body: smpl.SmplModel,
+  matrices: Float[np.ndarray, "24 3 3"],
+  betas: Float[np.ndarray, "10"],
+) -> Float[np.ndarray, "V 3"]:
+  origin = np.zeros(3, np.float32)
+  vertices, joints = _vertices(body, matrices, betas, origin)
+  return np.asarray(vertices - joints[:1])
 
 
 def _spread(order: Sequence[int], count: int) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.visualize import charts
+from mhmr_jax.visualize import breakdown, charts
 
 MEASURES = {
   "pa_mpjpe_mm": "PA-MPJPE, mm",
@@ -44,6 +44,7 @@ class Pictures(NamedTuple):
 
   inputs: Sequence[Picture]
   examples: Sequence[Picture]
+  median: Sequence[Picture]
   worst: Sequence[Picture]
 
 
@@ -71,6 +72,7 @@ def render(
   results: Mapping[str, Any],
   history: Sequence[Mapping[str, Any]],
   pictures: Pictures,
+  timelines: Sequence[breakdown.Timeline] = (),
   loss_terms: Sequence[str] = (),
 ) -> str:
   """Lays out the page.
@@ -78,7 +80,8 @@ def render(
   Args:
     results: what `metrics.json` holds.
     history: one record a logged training step.
-    pictures: inputs, examples and worst cases.
+    pictures: inputs, examples, median and worst cases.
+    timelines: errors over time of chosen sequences.
     loss_terms: the terms of the loss that training gave a weight.
   """
   title = f"Motion HMR on {results['dataset']}"
@@ -86,10 +89,14 @@ def render(
     f"<h1>{html.escape(title)}</h1>",
     _summary(results),
     _section("Scores", _score_table(results) + _score_notes(results)),
+    _section("Protocol and data", _provenance(results)),
     _section("Training", _training_charts(history, loss_terms)),
     _section("Sequences", _sequence_chart(results) + _sequence_table(results)),
+    _section("Joints", _joint_chart(results)),
+    _timeline_section(timelines),
     _picture_section("What the network sees", pictures.inputs),
     _picture_section("Examples, from good to bad", pictures.examples, _COLUMNS),
+    _picture_section("The median sequence", pictures.median, _COLUMNS),
     _picture_section("Worst sequences", pictures.worst, _COLUMNS),
   ]
   return (
@@ -146,6 +153,22 @@ def _score_notes(results: Mapping[str, Any]) -> str:
   )
 
 
+def _provenance(results: Mapping[str, Any]) -> str:
+  tables = (
+    breakdown.protocol_rows(results),
+    breakdown.data_rows(results),
+  )
+  return "".join(
+    '<table class="facts"><tbody>'
+    + "".join(
+      f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+      for name, value in rows
+    )
+    + "</tbody></table>"
+    for rows in tables
+  )
+
+
 def _training_charts(
   history: Sequence[Mapping[str, Any]], loss_terms: Sequence[str]
 ) -> str:
@@ -170,12 +193,30 @@ def _training_charts(
 
 
 def _sequence_chart(results: Mapping[str, Any]) -> str:
-  values = [row["pa_mpjpe_mm"] for row in _scored(results)]
-  levels = {"their mean": results["pa_mpjpe_mm"]}
+  levels = {"the table's figure": results["pa_mpjpe_mm"]}
   for name, row in results["baselines"].items():
     levels[BASELINES[name].lower()] = row["pa_mpjpe_mm"]
-  chart = charts.sorted_bars(values, levels, "sequences, sorted", "PA-MPJPE, mm")
+  chart = breakdown.sequence_chart(_scored(results), levels)
   return _figure(chart, "PA-MPJPE of each sequence, from the best to the worst.")
+
+
+def _joint_chart(results: Mapping[str, Any]) -> str:
+  chart = breakdown.joint_chart(results["per_joint"])
+  note = "Each joint by the protocol's mean: aligned, and with the roots at the origin."
+  return _figure(chart, note)
+
+
+def _timeline_section(timelines: Sequence[breakdown.Timeline]) -> str:
+  if not timelines:
+    return ""
+  figures = "".join(
+    _figure(breakdown.timeline_chart(line), html.escape(line.caption))
+    for line in timelines
+  )
+  note = "Lines are broken where frames do not count or are missing."
+  return _section(
+    "Error over time", f'<p class="note">{note}</p><div class="pair">{figures}</div>'
+  )
 
 
 def _sequence_table(results: Mapping[str, Any]) -> str:
@@ -265,6 +306,9 @@ td{white-space:nowrap}
 th:first-child{text-align:left;padding-left:0;min-width:8.5rem}
 thead th{font-weight:600;color:#555;border-bottom:1px solid #999;vertical-align:bottom}
 tbody th{font-weight:400}
+.facts{margin:0 0 1.5rem}
+.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
+.facts th:first-child{width:11rem;vertical-align:top;color:#555}
 section>.scroll tbody tr:first-child>*{font-weight:650}
 figure{margin:1.25rem 0}
 figcaption{margin-top:.35rem;max-width:44rem}

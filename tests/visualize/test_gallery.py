@@ -1,12 +1,16 @@
 """What the pictures show of a body that was predicted exactly."""
 
+import dataclasses
+
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import smpl
+from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.sequences import SequencePrediction
 from mhmr_jax.visualize import gallery
@@ -36,6 +40,7 @@ def _clip(body, seed):
     "valid": np.arange(FRAMES) > 0,
     "fps": 25.0,
     "sequence": f"clip_{seed}",
+    "gender": "male",
     "frame_index": np.arange(FRAMES),
   }
 
@@ -69,7 +74,7 @@ def shown(tmp_path_factory):
   ]
   config = tiny.config(tmp_path_factory.mktemp("data"))
   source = ClipSource("made", clips, "/made")
-  return gallery.Gallery(body, config, source, [_exact(c) for c in clips], rows)
+  return gallery.Gallery(Bodies(body), config, source, [_exact(c) for c in clips], rows)
 
 
 def test_exact_prediction_lies_on_the_truth(shown):
@@ -84,11 +89,24 @@ def test_exact_prediction_lies_on_the_truth(shown):
   assert (sides[0] != sides[1]).mean() < 1e-3
 
 
+def test_a_label_is_drawn_with_the_body_of_its_gender(shown):
+  body = shown.bodies.neutral
+  wide = dataclasses.replace(body, v_template=body.v_template * jnp.array([2.0, 1, 1]))
+  gendered = dataclasses.replace(shown, bodies=Bodies(body, male=wide))
+  plain, changed = (
+    each._views(shown.source[2], 2, 3, 160) for each in (shown, gendered)
+  )
+  np.testing.assert_array_equal(plain["prediction"], changed["prediction"])
+  covered = [(views["truth"].max(-1) > 20).sum() for views in (plain, changed)]
+  assert covered[1] > 1.2 * covered[0]
+
+
 def test_pictures_are_ordered_and_leave_out_what_was_not_scored(shown):
   pictures = shown.pictures(examples=2, worst=2)
   assert [p.caption.split(":")[0] for p in pictures.examples] == ["clip_2", "clip_3"]
   assert [p.caption.split(":")[0] for p in pictures.worst] == ["clip_3", "clip_0"]
   assert "40.0 mm" in pictures.worst[1].caption
+  assert [p.caption.split(":")[0] for p in pictures.median] == ["clip_0"]
   assert "flow" in pictures.inputs[0].caption
   assert all(p.image.dtype == np.uint8 for p in pictures.examples)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.visualize import charts, report
+from mhmr_jax.visualize import breakdown, charts, report
 
 
 def _scores(pa_mpjpe, pve=90.0):
@@ -24,6 +24,19 @@ def _results(sequence="walk_01"):
     "num_frames": 1200,
     "protocol": "smpl24",
     "root": "SMPL pelvis",
+    "regressor": None,
+    "frame_filter": "camera and detections",
+    "data": {
+      "builder": "synthetic_clips",
+      "configuration": "n6_s64",
+      "version": "1.0.0",
+      "num_clips": 2,
+      "num_frames": 1300,
+    },
+    "per_joint": [
+      {"joint": "left_knee", "pa_mpjpe_mm": 30.0, "mpjpe_mm": 60.0},
+      {"joint": "neck", "pa_mpjpe_mm": 45.0, "mpjpe_mm": 15.0},
+    ],
     "dataset": "synthetic_clips",
     "split": "test",
     "step": 4000,
@@ -44,7 +57,7 @@ def _results(sequence="walk_01"):
 def _pictures(caption="a walk"):
   image = np.full((40, 60, 3), (250, 30, 20), np.uint8)
   picture = report.Picture(image, caption)
-  return report.Pictures(inputs=[picture], examples=[picture], worst=[picture])
+  return report.Pictures(*[[picture]] * 4)
 
 
 def _history(steps=1000):
@@ -81,7 +94,7 @@ def test_page_carries_everything_in_itself():
   page = report.render(_results(), _history(), _pictures())
   parsed = _Page(page)
   assert parsed.open == []
-  assert len(parsed.sources) == 3
+  assert len(parsed.sources) == 4
   assert all(s.startswith("data:image/jpeg;base64,") for s in parsed.sources)
   assert "http" not in page
   assert "url(" not in page
@@ -102,7 +115,7 @@ def test_names_and_captions_are_escaped():
   hostile = '<script>alert("x")</script>'
   page = report.render(_results(hostile), _history(), _pictures(hostile))
   assert "<script" not in page
-  assert "".join(_Page(page).text).count(hostile) == 4  # Table and three captions.
+  assert "".join(_Page(page).text).count(hostile) == 5  # Table and captions.
 
 
 def test_table_shows_model_then_baselines():
@@ -115,7 +128,7 @@ def test_table_shows_model_then_baselines():
 
 
 def test_no_history_and_no_pictures_still_make_a_page():
-  page = report.render(_results(), [], report.Pictures([], [], []))
+  page = report.render(_results(), [], report.Pictures([], [], [], []))
   assert "no training history" in page
   assert _Page(page).sources == []
 
@@ -172,3 +185,49 @@ def test_bars_are_sorted_and_as_high_as_their_values():
   tops = [float(y) for y in re.findall(r'<rect[^>]* y="([\d.]+)"', svg)]
   level = re.search(r'y1="([\d.]+)" y2="[\d.]+" style', svg).group(1)
   assert float(level) == tops[1]
+
+
+def test_page_says_what_the_figures_are_of():
+  text = "".join(_Page(report.render(_results(), [], _pictures())).text)
+  for fact in ("camera is valid and anything", "SMPL pelvis", "over all frames"):
+    assert fact in text
+  for fact in ("synthetic_clips 1.0.0", "n6_s64", "1,300, of which 1,200", "left knee"):
+    assert fact in text
+
+
+def test_named_bars_are_as_long_as_their_values():
+  rows = _results()["per_joint"]
+  svg = breakdown.joint_chart(rows)
+  widths = [float(w) for w in re.findall(r'<rect[^>]* width="([\d.]+)"', svg)]
+  np.testing.assert_allclose(np.array(widths) / widths[0], [1, 2, 1.5, 0.5], rtol=0.01)
+  assert svg.index("left knee") < svg.index("neck")
+
+
+def test_many_sequences_lose_their_names_and_few_keep_them():
+  rows = [{"sequence": f"s{i:03d}", "pa_mpjpe_mm": 50.0 - i / 10} for i in range(100)]
+  few = breakdown.sequence_chart(rows[:3], {"mean": 40.0})
+  assert few.index("s002") < few.index("s001") < few.index("s000")  # The best first.
+  many = breakdown.sequence_chart(rows, {"mean": 40.0})
+  assert "s002" not in many
+  assert many.count("<rect") == 100
+
+
+def test_timelines_are_of_worst_median_and_best_and_break_at_gaps():
+  rows = [{"sequence": f"s{i}"} for i in range(4)]
+  frames = [np.array([0, 1, 2, 6, 7, 8])] * 4
+  errors = [
+    {"pa_mpjpe_mm": np.full(6, 10.0 * i), "mpjpe_mm": np.full(6, 20.0 * i)}
+    for i in range(4)
+  ]
+  # Sequence 1 was not scored.
+  lines = breakdown.choose_timelines([2, 0, 3], rows, frames, errors)
+  assert [line.caption.split(": ") for line in lines] == [
+    ["The worst sequence", "s3"],
+    ["The median sequence", "s0"],
+    ["The best sequence", "s2"],
+  ]
+  assert lines[0].errors["mpjpe_mm"][0] == 60
+  assert breakdown.timeline_chart(lines[0]).count("<polyline") == 4
+  assert len(breakdown.choose_timelines([2], rows, frames, errors)) == 1
+  page = report.render(_results(), [], _pictures(), lines)
+  assert "The worst sequence: s3" in page

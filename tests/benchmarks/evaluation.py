@@ -1,0 +1,183 @@
+"""Time of an evaluation of 3DPW's size, stage by stage, against loading its frames.
+
+  python -m tests.benchmarks.evaluation [frames]
+
+35,000 made-up frames of 500 to a sequence, protocol smpl24, the free body, the default
+`flow_kp` model. Loading (decoding, cropping, optical flow) and the model are timed on
+a part of the frames and scaled up; everything else is timed on all of them, what is
+compiled included. `metrics` are those of joints that are posed already; `surfaces`
+poses the predictions and the labels and compares their vertices.
+"""
+
+import functools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from configs import flow_kp
+from mhmr_jax import (
+  baselines,
+  protocols,
+  results,
+  scores,
+  sharding,
+  summary,
+  train_step,
+)
+from mhmr_jax.body import smpl
+from mhmr_jax.body.gendered import Bodies
+from mhmr_jax.data import pipeline
+from mhmr_jax.data.sources import ClipSource
+from mhmr_jax.geometry import rotations
+from mhmr_jax.models import motion_hmr
+from mhmr_jax.truth import Predicted, Truth
+from mhmr_jax.visualize.report import number
+
+FRAMES = 35_000
+LENGTH = 500
+LOADED = 1_600  # Of which loading and the model are timed.
+LANES = 8
+SIZE = 320  # Of stored frames.
+
+
+def make_clips(body: smpl.SmplModel, frames: int) -> list[dict[str, Any]]:
+  """Sequences of random walks in pose, all with the same pictures of blurred noise."""
+  rng = np.random.default_rng(0)
+  noise = rng.integers(0, 255, (2 * SIZE, 2 * SIZE, 3), dtype=np.uint8)
+  texture = cv2.GaussianBlur(noise, (0, 0), 2)
+  pictures = [
+    cv2.imencode(".jpg", texture[i : i + SIZE, i : i + SIZE])[1].tobytes()
+    for i in range(32)
+  ]
+  joints = jax.jit(smpl.joints)
+  clips = []
+  for start in range(0, frames, LENGTH):
+    length = min(LENGTH, frames - start)
+    pose = np.cumsum(rng.normal(0, 0.02, (LENGTH, 24, 3)), axis=0).astype(np.float32)
+    betas = rng.normal(0, 0.5, 10).astype(np.float32)
+    transl = np.tile(np.float32([0, 0, 4]), (LENGTH, 1))
+    label = np.asarray(joints(body, pose, np.tile(betas, (LENGTH, 1)), transl))
+    keypoints = rng.uniform(0.3, 0.7, (LENGTH, 17, 3)) * [SIZE, SIZE, 1]
+    clips.append(
+      {
+        "frames": [pictures[i % len(pictures)] for i in range(length)],
+        "pose": pose[:length],
+        "betas": betas,
+        "transl": transl[:length],
+        "joints_camera": label[:length],
+        "keypoints_image": keypoints[:length].astype(np.float32),
+        "visibility": np.ones((length, 24), np.float32),
+        "intrinsics": np.float32([[300, 0, 160], [0, 300, 160], [0, 0, 1]]),
+        "valid": np.ones(length, bool),
+        "frame_index": np.arange(length),
+        "fps": 30.0,
+        "sequence": f"made_{start // LENGTH:03d}_0",
+      }
+    )
+  return clips
+
+
+def timed(run: Callable[[], Any]) -> tuple[float, Any]:
+  start = time.perf_counter()
+  result = jax.block_until_ready(run())
+  return time.perf_counter() - start, result
+
+
+def time_loading(clips: list[dict[str, Any]], scale: float) -> dict[str, float]:
+  """Seconds of loading and of the model, scaled up."""
+  config = flow_kp.get_config()
+  source = ClipSource("made", clips, "/made")
+  load = lambda: [
+    chunk
+    for group in pipeline.evaluation_groups(source, config, LANES)
+    for chunk in group
+  ]
+  loading, chunks = timed(load)
+
+  model = motion_hmr.from_config(config.model, config.data.size)
+  first = {key: chunks[0].batch[key] for key in (*config.model.inputs, "valid")}
+  step = jax.jit(functools.partial(train_step.eval_step, model=model))
+  shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), first)
+  optimizer = train_step.make_optimizer(config)
+  state = train_step.init_state(jax.random.key(0), shapes, model, optimizer)
+  variables = {"params": state.params, "batch_stats": state.batch_stats}
+  carry = model.initial_carry(LANES)
+  jax.block_until_ready(step(variables, first, carry))
+
+  def run() -> Any:
+    out = None
+    for chunk in chunks:
+      batch = {key: chunk.batch[key] for key in first}
+      out = step(variables, batch, carry)
+      jax.block_until_ready(out)
+    return out
+
+  return {"loading": scale * loading, "model": scale * timed(run)[0]}
+
+
+def time_scoring(clips: list[dict[str, Any]], body: smpl.SmplModel) -> dict[str, float]:
+  """Seconds of everything that follows the model."""
+  truth = Truth.of(clips, "threedpw")
+  scorer = scores.Scorer(
+    protocols.SMPL24, None, Bodies(body), truth, sharding.make_mesh()
+  )
+  seconds = {"labels": timed(lambda: scorer.target)[0]}
+  rng = np.random.default_rng(1)
+  pose = truth.pose + rng.normal(0, 0.1, truth.pose.shape).astype(np.float32)
+  matrices = np.asarray(jax.jit(rotations.axis_angle_to_matrix)(jnp.asarray(pose)))
+  noise = rng.normal(0, 0.05, truth.joints_camera.shape).astype(np.float32)
+  points = (truth.joints_camera + noise)[:, [*range(24), 0]]
+
+  joints = Predicted({"points": points}, np.ones(len(points), bool))
+  seconds["metrics"], errors = timed(lambda: scorer.score(joints))
+  summarise = lambda: (
+    summary.means(errors, truth.sequences, scorer.protocol),
+    summary.intervals(errors, truth.sequences, scorer.protocol),
+    summary.per_joint(errors, truth.sequences, scorer.protocol),
+    summary.per_clip(errors, truth.names, scorer.protocol),
+  )
+  seconds["metrics"] += timed(summarise)[0]
+  said = Predicted.of_bodies(matrices, truth.betas)
+  seconds["surfaces"] = timed(lambda: scorer.score(said))[0]
+  mean, mean_pose = timed(lambda: baselines.mean_pose(clips))
+  base, _ = timed(lambda: results.score_baselines(scorer, mean_pose))
+  seconds["baselines"] = mean + base
+  return seconds
+
+
+def main() -> None:
+  frames = int(sys.argv[1]) if len(sys.argv) > 1 else FRAMES
+  body = smpl.load()
+  clips = make_clips(body, frames)
+  loaded = min(LOADED, frames) // LANES
+  part = [
+    {k: v[:loaded] if np.ndim(v) and len(v) == len(clip["frames"]) else v
+     for k, v in clip.items()}
+    for clip in clips[:LANES]
+  ]  # fmt: skip
+  count = sum(len(clip["frames"]) for clip in part)
+  seconds = time_loading(part, frames / count) | time_scoring(clips, body)
+  print(f"{frames:,} frames; seconds, {os.cpu_count()} CPUs")
+  for name, value in seconds.items():
+    print(f"{name:12}{number(value):>10}")
+  after = sum(v for k, v in seconds.items() if k not in ("loading", "model"))
+  ratios = {
+    "metrics_over_two_seconds": seconds["metrics"] / 2,
+    "after_the_model_over_loading": after / seconds["loading"],
+    "model_over_loading": seconds["model"] / seconds["loading"],
+  }
+  print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
+
+
+if __name__ == "__main__":
+  main()
