@@ -12,7 +12,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
-from data_builders import filmed
+from data_builders import filmed, sharded
 from mhmr_jax.batch import Clip
 from mhmr_jax.data import kinetics
 from mhmr_jax.errors import InputError
@@ -54,7 +54,7 @@ class KineticsPseudoGtConfig(tfds.core.BuilderConfig):
     self.name = self.name or filmed.folder_name(shown, settings)
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(sharded.ShardedBuilder):
   """Clips of Kinetics with the labels of Temporal-3D-Pose-Kinetics."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -75,7 +75,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[str, Clip]]]:
     del dl_manager
-    tfds.disable_progress_bar()
     config = self.builder_config
     person = kinetics.Person.load(config.body, config.regressor)
     labels = kinetics.find_labels(pathlib.Path(config.labels))

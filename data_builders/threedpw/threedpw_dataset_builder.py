@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from data_builders import filmed
+from data_builders import filmed, sharded
 from mhmr_jax.body import smpl
 from mhmr_jax.data import frame_files, threedpw
 from mhmr_jax.data.cutout import Cutout
@@ -53,7 +53,7 @@ class ThreedpwConfig(tfds.core.BuilderConfig):
     self.name = self.name or filmed.folder_name(self.frames, settings)
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(sharded.ShardedBuilder):
   """Tracks of people in 3DPW, in the camera's frame."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -83,7 +83,6 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     self, dl_manager: tfds.download.DownloadManager
   ) -> dict[str, Iterator[tuple[str, dict[str, Any]]]]:
     del dl_manager
-    tfds.disable_progress_bar()
     config = self.builder_config
     source = pathlib.Path(config.source)
     bodies = {"male": smpl.load(config.male), "female": smpl.load(config.female)}

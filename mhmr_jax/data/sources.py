@@ -36,6 +36,7 @@ _LOCAL = {
   "body.h36m_regressor": "",
   "body.cocoplus_regressor": "",
   "data.dir": "",
+  "flow.weights": "",
   "kinetics.dir": "",
   "kinetics.pseudo_gt": "",
   "kinetics.regressor": "",
@@ -292,7 +293,7 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
   """The records of a split; builds the dataset if it is not there."""
   if not builder.data_path.exists():
     logging.info("Reading %s into %s", name, builder.data_path)
-    builder.download_and_prepare(file_format="array_record")
+    builder.download_and_prepare()
   splits = builder.info.splits
   if split not in (*splits, "all"):
     raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
