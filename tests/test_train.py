@@ -73,6 +73,25 @@ def test_killed_run_resumes_to_the_same_bits(uninterrupted, data_dir, tmp_path):
 
 
 @pytest.mark.slow
+def test_training_against_a_domain_classifier_resumes_to_the_same_bits(
+  data_dir, tmp_path
+):
+  whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+  arguments = tiny.flags(data_dir, "dann")
+  status, _, errors = tiny.run("train", *arguments, f"--workdir={whole}")
+  assert status == 0, errors
+  shutil.copytree(whole, resumed)
+  shutil.rmtree(resumed / "checkpoints" / "12")
+  status, _, errors = tiny.run("train", *arguments, f"--workdir={resumed}")
+  assert status == 0, errors
+  assert "at step 10" in errors
+  assert (resumed / "metrics.jsonl").read_text().count("domain_accuracy") == 12
+  assert losses(resumed) == losses(whole)
+  for left, right in zip(final_arrays(resumed), final_arrays(whole), strict=True):
+    np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.slow
 def test_four_devices_give_one_devices_losses(uninterrupted, data_dir, tmp_path):
   arguments = (*tiny.flags(data_dir), f"--workdir={tmp_path}")
   status, _, errors = tiny.run("train", *arguments, devices=4)
