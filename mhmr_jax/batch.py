@@ -54,6 +54,9 @@ class Batch(TypedDict, total=False):
   """
 
   rgb: UInt8[Array, "batch time size size 3"]
+  # The frame before the first one, or that itself: only for flow by a network, which
+  # the input step puts in its place.
+  rgb_before: UInt8[Array, "batch size size 3"]
   flow: Float[Array, "batch time size size 2"]
   keypoints: Float[Array, "batch time 17 3"]
   pose: Float[Array, "batch time 24 3"]

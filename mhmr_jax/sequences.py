@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from mhmr_jax import sharding, train_step
 from mhmr_jax.batch import Clip, Prediction
 from mhmr_jax.data import pipeline, sources
+from mhmr_jax.flow import input_step
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.train_step import Variables
 
@@ -60,13 +61,16 @@ def predict(
     out_shardings=split,
   )
   variables = jax.device_put(variables, whole)
+  with_flow = input_step.make(config, mesh)
+  names = (*pipeline.InputSpec.from_config(config).host_inputs, "valid")
   lanes = min(_LANES, -(-len(source) // mesh.size)) * mesh.size
   for group in pipeline.evaluation_groups(source, config, lanes):
     carry = jax.device_put(model.initial_carry(lanes), split)
     seen: list[_Seen] = []
     for chunk in group:
-      inputs = {key: chunk.batch[key] for key in (*config.model.inputs, "valid")}
-      prediction, carry = step(variables, sharding.global_batch(inputs, mesh), carry)
+      inputs = {key: chunk.batch[key] for key in names}
+      batch = with_flow(sharding.global_batch(inputs, mesh))
+      prediction, carry = step(variables, batch, carry)
       seen.append(
         _Seen(prediction, chunk.clips, chunk.boxes, chunk.batch.get("keypoints"))
       )

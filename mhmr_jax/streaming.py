@@ -15,6 +15,7 @@ from mhmr_jax import train_step
 from mhmr_jax.batch import Batch, HostBatch, Prediction
 from mhmr_jax.data import pipeline, transforms
 from mhmr_jax.errors import InputError
+from mhmr_jax.flow import input_step
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.models.temporal import Carry
@@ -110,7 +111,8 @@ def inputs(
     video: RGB frames from the first on; None where the network sees no pixels.
     spec: the network's inputs.
   """
-  pictures = None if video is None else _pictures(chunks, video, "rgb" in spec.inputs)
+  wanted = spec.host_inputs
+  pictures = None if video is None else _pictures(chunks, video, "rgb" in wanted)
   previous = None
   for number, chunk in enumerate(chunks):
     frames: list[np.ndarray] = []
@@ -124,7 +126,7 @@ def inputs(
       frames,
       chunk.keypoints,
       chunk.box,
-      inputs=spec.inputs,
+      inputs=wanted,
       size=spec.size,
       flow_preset=spec.flow_preset,
       previous=previous,
@@ -150,12 +152,8 @@ def _pictures(
 
 def _padded(batch: HostBatch, window: int) -> Batch:
   """A leading batch axis, and zeros after the last frame."""
-
-  def pad(leaf: np.ndarray) -> np.ndarray:
-    padding = np.zeros((window - len(leaf), *leaf.shape[1:]), leaf.dtype)
-    return np.concatenate([leaf, padding])[None]
-
-  return cast(Batch, jax.tree.map(pad, batch))
+  padded = pipeline.pad_time(batch, window)
+  return cast(Batch, {key: leaf[None] for key, leaf in padded.items()})
 
 
 def make_step(config: ConfigDict, variables: Variables) -> tuple[Step, Carry | None]:
@@ -167,7 +165,9 @@ def make_step(config: ConfigDict, variables: Variables) -> tuple[Step, Carry | N
     (variables, model.initial_carry(1)), jax.local_devices()[0]
   )
   jitted = jax.jit(functools.partial(train_step.eval_step, model=model))
-  return functools.partial(jitted, variables), carry
+  with_flow = input_step.make(config)
+  step = lambda batch, carry: jitted(variables, with_flow(batch), carry)
+  return step, carry
 
 
 def run(

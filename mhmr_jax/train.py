@@ -15,6 +15,7 @@ from ml_collections import ConfigDict, config_flags
 from mhmr_jax import checkpoints, program, sharding, train_step, training_loop
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline, sources
+from mhmr_jax.flow import input_step
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.train_step import TrainState
 
@@ -34,6 +35,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
   mesh = sharding.make_mesh()
   sharding.check_batch_size(config.train.batch_size, mesh)
   body = smpl.load(config.body.path or None)
+  with_flow = input_step.make(config, mesh)
   model = motion_hmr.from_config(config.model, config.data.size)
   optimizer = train_step.make_optimizer(config)
   checkpoints.prepare_workdir(workdir, config)
@@ -72,7 +74,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
       model=model,
       optimizer=optimizer,
     ),
-    step_fn=lambda state, batch, key: jitted(state, batch, key, body),
+    step_fn=lambda state, batch, key: jitted(state, with_flow(batch), key, body),
     frames=config.train.batch_size * config.data.window,
     measure="PA-MPJPE {pa_mpjpe_mm:.1f} mm",
   )

@@ -5,7 +5,7 @@ import numpy as np
 
 from mhmr_jax.batch import INPUT_CHANNELS, HostBatch
 
-_KEPT = (*INPUT_CHANNELS, "valid")
+_KEPT = (*INPUT_CHANNELS, "rgb_before", "valid")
 
 
 def take_turns(

@@ -157,7 +157,8 @@ def model_inputs(
     frames: T images, RGB where `inputs` has "rgb", else RGB or grey.
     keypoints: in image pixels.
     box: the window that all frames are cropped by.
-    inputs: which of "rgb", "flow", "keypoints" to make.
+    inputs: which of "rgb", "flow", "keypoints" to make, and "rgb_before", the frame
+      before the first; the first itself where there is none.
     size: pixels of a crop's side.
     flow_preset: preset of DIS; None where the flow comes from elsewhere.
     previous: the frame before the first, for the first frame's flow.
@@ -166,10 +167,12 @@ def model_inputs(
   needs_dis = "flow" in inputs and flow_preset is not None
   if "rgb" in inputs or needs_dis:
     crops = [crop_image(frame, box, size) for frame in frames]
+    before = None if previous is None else crop_image(previous, box, size)
     if "rgb" in inputs:
       batch["rgb"] = np.stack(crops)
+    if "rgb_before" in inputs:
+      batch["rgb_before"] = crops[0] if before is None else before
     if flow_preset is not None and needs_dis:
-      before = None if previous is None else crop_image(previous, box, size)
       batch["flow"] = dis_flow(crops, before, flow_preset).astype(np.float16)
   if "keypoints" in inputs:
     batch["keypoints"] = crop_keypoints(keypoints, box, size)
@@ -187,8 +190,8 @@ def flip(batch: HostBatch, size: int) -> HostBatch:
   """Mirrors one clip's inputs and targets, with the left and right of all names."""
   mirror = np.array([-1.0, 1.0, 1.0], np.float32)
   out = batch.copy()
-  if "rgb" in batch:
-    out["rgb"] = batch["rgb"][:, :, ::-1]
+  for key in batch.keys() & {"rgb", "rgb_before"}:
+    out[key] = batch[key][..., ::-1, :]
   if "flow" in batch:
     out["flow"] = batch["flow"][:, :, ::-1] * mirror[:2].astype(batch["flow"].dtype)
   if "keypoints" in batch:

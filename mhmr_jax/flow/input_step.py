@@ -1,0 +1,49 @@
+"""The input step: flow by a network, on the device, before the main network's step."""
+
+import functools
+from collections.abc import Callable
+from typing import cast
+
+import jax
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from mhmr_jax import sharding
+from mhmr_jax.batch import Batch
+from mhmr_jax.data import pipeline
+from mhmr_jax.flow import learned
+
+
+def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batch]:
+  """What turns the host's batches into the main network's.
+
+  Where `config.flow.source` is a network's, it puts the flow in the place of the frames
+  that it is from; else it changes nothing.
+
+  Args:
+    config: of the main network's run.
+    mesh: that batches are divided over; None for one device.
+
+  Raises:
+    InputError: the flow network's weights cannot be read.
+  """
+  spec = pipeline.InputSpec.from_config(config)
+  if "rgb_before" not in spec.host_inputs:
+    return lambda batch: batch
+  model, variables = learned.load(config.flow.source, config.flow.get("weights", ""))
+  estimate = functools.partial(learned.clip_flow, model)
+  if mesh is None:
+    jitted = jax.jit(estimate)
+    variables = jax.device_put(variables, jax.local_devices()[0])
+  else:
+    whole, split = sharding.replicated(mesh), sharding.batched(mesh)
+    jitted = jax.jit(estimate, in_shardings=(whole, split, split), out_shardings=split)
+    variables = jax.device_put(variables, whole)
+
+  def step(batch: Batch) -> Batch:
+    flow = jitted(variables, batch["rgb"], batch["rgb_before"])
+    dropped = {"rgb_before"} if "rgb" in spec.inputs else {"rgb", "rgb_before"}
+    kept = {key: value for key, value in batch.items() if key not in dropped}
+    return cast(Batch, {**kept, "flow": flow})
+
+  return step

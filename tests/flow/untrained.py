@@ -1,0 +1,33 @@
+"""Work directories of flow networks that nobody trained, for tests of their users."""
+
+import functools
+import pathlib
+
+import jax
+import numpy as np
+
+from configs import flow_flownets
+from mhmr_jax import checkpoints, train_step
+from mhmr_jax.flow import learned, train
+
+
+def flownets(workdir: pathlib.Path) -> pathlib.Path:
+  """Of a small FlowNetS whose flow is not zero."""
+  config = flow_flownets.get_config()
+  config.model.width = 0.05
+  parts = {
+    "model": learned.from_config(config.model),
+    "optimizer": train_step.make_optimizer(config),
+  }
+  init = functools.partial(train.init_state, **parts)
+  shapes = jax.eval_shape(init, jax.random.key(0))
+  rng = np.random.default_rng(0)
+  state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+  params = jax.tree.map(
+    lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(np.float32), state.params
+  )
+  checkpoints.prepare_workdir(workdir, config)
+  saved = checkpoints.Checkpoints(workdir)
+  saved.save(state.replace(params=params), {"global_next_index": 0})
+  saved.close()
+  return workdir
