@@ -8,17 +8,8 @@ import pytest
 from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.keypoints import noise as noise_lib
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
+from tests.keypoints.people import HEIGHT, STANDING
 
-_HEIGHT = 200.0
-# A standing person seen from the front, y down, in fractions of the height.
-_PERSON = np.array(
-  [
-    [0.00, 0.06], [0.02, 0.04], [-0.02, 0.04], [0.05, 0.05], [-0.05, 0.05],
-    [0.11, 0.18], [-0.11, 0.18], [0.15, 0.35], [-0.15, 0.35], [0.16, 0.48],
-    [-0.16, 0.48], [0.08, 0.50], [-0.08, 0.50], [0.08, 0.75], [-0.08, 0.75],
-    [0.08, 1.00], [-0.08, 1.00],
-  ]
-)  # fmt: skip
 _SILENT = KeypointNoise(
   **{field.name: 0.0 for field in dataclasses.fields(KeypointNoise)}
   | {"run": 5.0, "score_error": 1.0, "score_occluded": 0.5, "score_power": 1.0}
@@ -27,7 +18,7 @@ _SILENT = KeypointNoise(
 
 def _clip(frames=32, hidden=()):
   keypoints = np.ones((frames, 17, 3), np.float32)
-  keypoints[..., :2] = (_PERSON - _PERSON[:1]) * _HEIGHT / 0.96 + [150, 40]
+  keypoints[..., :2] = (STANDING - STANDING[:1]) * HEIGHT / 0.96 + [150, 40]
   keypoints[:, list(hidden), 2] = 0
   return keypoints
 
@@ -81,7 +72,7 @@ def test_typical_errors_are_a_good_detectors():
   keypoints = _clip()
   detections = _many(keypoints, KeypointNoise())
   seen = detections[..., 2] > 0
-  error = np.linalg.norm(detections[..., :2] - keypoints[..., :2], axis=-1) / _HEIGHT
+  error = np.linalg.norm(detections[..., :2] - keypoints[..., :2], axis=-1) / HEIGHT
   hips = np.median(error[..., 11:13][seen[..., 11:13]])
   eyes = np.median(error[..., 1:3][seen[..., 1:3]])
   assert 0.015 < hips < 0.05
@@ -95,8 +86,8 @@ def test_systematic_error_lasts_through_the_clip_and_jitter_is_correlated():
   keypoints = _clip(frames=64)
   quiet = dataclasses.replace(_SILENT, offset=0.01, jitter=0.01, correlation=0.8)
   error = (_many(keypoints, quiet) - keypoints)[..., :2]
-  assert np.abs(error.mean(axis=(0, 1))).max() < 0.01 * _HEIGHT
-  between_clips = error.mean(axis=1).std(axis=0).mean() / _HEIGHT
+  assert np.abs(error.mean(axis=(0, 1))).max() < 0.01 * HEIGHT
+  between_clips = error.mean(axis=1).std(axis=0).mean() / HEIGHT
   assert 0.008 < between_clips < 0.03
   drift = error - error.mean(axis=1, keepdims=True)
   lagged = (drift[:, 1:] * drift[:, :-1]).mean() / (drift**2).mean()
@@ -219,7 +210,7 @@ def test_jumps_are_to_somebody_else_and_last():
   assert 0.03 < (~same).mean() < 0.07
   assert _runs(~same[..., None]) > 3
   middle = detections[..., :2].mean(axis=-2) - keypoints[..., :2].mean(axis=-2)
-  away = np.abs(middle[~same]) / _HEIGHT
+  away = np.abs(middle[~same]) / HEIGHT
   assert np.all(away[:, 0] > 0.49)
   assert np.all(away[:, 0] < 2.01)
   sizes = np.ptp(detections[~same][..., 1], axis=-1) / np.ptp(keypoints[0, :, 1])

@@ -16,18 +16,9 @@ from mhmr_jax.keypoints import fit_noise, formats, noise_file, noise_fit
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
 from mhmr_jax.keypoints.noise_events import find
 from mhmr_jax.keypoints.tracking import Track
+from tests.keypoints.people import HEIGHT, STANDING
 
 _FRAMES = 240
-_HEIGHT = 200.0
-# A standing person seen from the front, y down, in fractions of the height.
-_PERSON = np.array(
-  [
-    [0.00, 0.06], [0.02, 0.04], [-0.02, 0.04], [0.05, 0.05], [-0.05, 0.05],
-    [0.11, 0.18], [-0.11, 0.18], [0.15, 0.35], [-0.15, 0.35], [0.16, 0.48],
-    [-0.16, 0.48], [0.08, 0.50], [-0.08, 0.50], [0.08, 0.75], [-0.08, 0.75],
-    [0.08, 1.00], [-0.08, 1.00],
-  ]
-)  # fmt: skip
 _LIMBS = (7, 8, 9, 10, 13, 14, 15, 16)
 
 
@@ -37,8 +28,8 @@ def _movement(seed, frames=_FRAMES, fps=30.0):
   time = np.arange(frames)[:, None, None] / fps
   swing = np.where(np.isin(np.arange(17), _LIMBS), 0.1, 0.01)[:, None]
   rate, phase = rng.uniform(0.3, 1.2, (17, 2)), rng.uniform(0, 6.28, (17, 2))
-  points = _PERSON + swing * np.sin(6.28 * rate * time + phase)
-  points = _HEIGHT * points + np.array([200, 40])
+  points = STANDING + swing * np.sin(6.28 * rate * time + phase)
+  points = HEIGHT * points + np.array([200, 40])
   visible = np.ones((frames, 17, 1))
   for point in range(5, 17):
     start = rng.integers(0, 2 * frames // 3)
@@ -128,7 +119,7 @@ def test_twice_the_frame_rate_is_the_same_detector():
 
 def test_events_are_where_they_were_put():
   keypoints = _movement(0)
-  points, seen = keypoints[..., :2] / _HEIGHT, np.ones((_FRAMES, 17), bool)
+  points, seen = keypoints[..., :2] / HEIGHT, np.ones((_FRAMES, 17), bool)
   points = points.copy()
   legs = np.arange(11, 17)
   points[50:58, legs] = points[50:58, np.array(COCO_FLIP)[legs]]
@@ -147,13 +138,13 @@ def test_events_are_where_they_were_put():
   np.testing.assert_allclose(events.away, np.hypot(0.3, 0.2), rtol=0.2)
   assert sorted(events.runs) == [3, 4, 8, 8, 8, 10]
   np.testing.assert_allclose(
-    restored[50:58], keypoints[50:58, :, :2] / _HEIGHT, atol=1e-6
+    restored[50:58], keypoints[50:58, :, :2] / HEIGHT, atol=1e-6
   )
 
 
 def test_crossing_legs_are_no_swap():
   time = np.arange(120)[:, None]
-  points = np.tile(_PERSON, (120, 1, 1))
+  points = np.tile(STANDING, (120, 1, 1))
   swing = 0.25 * np.sin(2 * np.pi * time / 20)
   points[:, 15], points[:, 16] = (
     [0, 1] + swing * [1, 0],
