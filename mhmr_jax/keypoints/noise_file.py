@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints.noise import KeypointNoise
+from mhmr_jax.keypoints.noise import SHIFTED, KeypointNoise
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(KeypointNoise))
 # These may be above 1: a length in frames, factors, standard deviations of logs.
@@ -51,7 +51,10 @@ def from_config(config: ConfigDict) -> KeypointNoise | None:
   if not config.keypoints.noise:
     return None
   path = config.keypoints.get("noise_file", "")
-  return read(path) if path else KeypointNoise()
+  if path:
+    return read(path)
+  # Shifted clips are another domain in this too.
+  return SHIFTED if config.data.variant == "shifted" else KeypointNoise()
 
 
 def _possible(name: str, value: Any) -> bool:

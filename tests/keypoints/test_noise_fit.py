@@ -13,7 +13,7 @@ from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import fit_noise, formats, noise_file, noise_fit
-from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
+from mhmr_jax.keypoints.noise import SHIFTED, KeypointNoise, corrupt
 from mhmr_jax.keypoints.noise_events import find
 from mhmr_jax.keypoints.tracking import Track
 from tests.keypoints.people import HEIGHT, STANDING
@@ -181,6 +181,8 @@ def test_program_and_config(tmp_path, capsys):
   assert "jitter" in capsys.readouterr().out
   config = flow_kp.get_config()
   assert pipeline.InputSpec.from_config(config).noise == KeypointNoise()
+  config.data.variant = "shifted"
+  assert pipeline.InputSpec.from_config(config).noise == SHIFTED
   config.keypoints.noise_file = str(out)
   assert pipeline.InputSpec.from_config(config).noise == read
   config.keypoints.noise = False
