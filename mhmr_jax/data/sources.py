@@ -27,8 +27,9 @@ _NEEDED = {
   "threedpw": ("threedpw.dir", "body.male", "body.female"),
   "kinetics_pseudo_gt": ("kinetics.dir", "kinetics.pseudo_gt", "body.path"),
 }
-# Where data lies on this machine: a run may have been trained on another one. Each
-# with what it is where nothing was said.
+# Where data lies on this machine, for a run may have been trained on another one, and
+# which clips to make, for it may be tested on others. Each with what it is where
+# nothing was said.
 _LOCAL = {
   "body.path": "",
   "body.male": "",
@@ -36,6 +37,7 @@ _LOCAL = {
   "body.h36m_regressor": "",
   "body.cocoplus_regressor": "",
   "data.dir": "",
+  "data.variant": "alone",
   "flow.weights": "",
   "kinetics.dir": "",
   "kinetics.pseudo_gt": "",
@@ -157,7 +159,7 @@ def _check_there(config: ConfigDict, keys: Iterable[str]) -> None:
 
 
 def local_paths() -> ConfigDict:
-  """The keys of what lies where on this machine, empty: for flags."""
+  """The keys of `_LOCAL`, empty: for flags."""
   sections: dict[str, dict[str, str]] = {}
   for key in _LOCAL:
     section, name = key.split(".")
@@ -323,7 +325,7 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
     backgrounds=config.data.backgrounds or (config.kinetics.dir if filmed else ""),
     body=config.body.path,
     surreal=config.surreal.dir if filmed else "",
-    variant=config.data.get("variant", "alone"),  # Older runs' configs lack it.
+    variant=config.data.variant,
     processes=config.data.processes or os.cpu_count() or 1,
   )
   builder = synthetic.Builder(config=settings, data_dir=data_dir(config))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from configs import flow_kp
+from configs import dann, flow_kp
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
 from tests import tiny
@@ -132,3 +132,44 @@ def test_a_run_from_another_machine_finds_its_data_here(tmp_path):
   assert changed.body.male == ""
   assert changed.data.dir == str(tmp_path)
   assert config.body.path == ""
+
+
+def test_target_clips_are_the_training_split_of_another_variant(tmp_path, monkeypatch):
+  config = tiny.config(tmp_path, "dann")
+  opened = []
+  monkeypatch.setattr(
+    sources, "_synthetic_clips", lambda c, split: opened.append((c.data.variant, split))
+  )
+  sources.open_target(config)
+  sources.open_training(config)
+  assert opened == [("shifted", "train"), ("alone", "train")]
+  assert sources.open_target(tiny.config(tmp_path)) is None
+
+
+def test_target_datasets_paths_are_checked_with_the_others(tmp_path):
+  config = dann.get_config("paper")
+  config.data.people = "rendered"
+  with pytest.raises(InputError) as caught:
+    sources.check_paths(config)
+  for key in ("config.kinetics.dir", "config.kinetics.pseudo_gt", "config.body.path"):
+    assert f"{key} (not set)" in str(caught.value)
+  config.target.dataset = "3dpw"
+  with pytest.raises(InputError, match="no dataset '3dpw'"):
+    sources.check_paths(config)
+
+
+def test_a_run_is_tested_on_the_variant_that_is_named_or_else_its_own(tmp_path):
+  config = tiny.config(tmp_path, data__variant="full")
+  named = sources.local_paths()
+  assert sources.with_local_paths(config, named).data.variant == "full"
+  named.data.variant = "shifted"
+  assert sources.with_local_paths(config, named).data.variant == "shifted"
+  with config.unlocked():
+    del config.data["variant"]  # As in runs of before there were any.
+  assert sources.with_local_paths(config, sources.local_paths()).data.variant == "alone"
+
+
+def test_unknown_variants_are_refused(tmp_path):
+  config = tiny.config(tmp_path, data__variant="foggy")
+  with pytest.raises(InputError, match="no variant 'foggy'"):
+    sources.open_source(config, "train")
