@@ -59,7 +59,11 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   # Or "exact", of clips that store it; or "flownets" or "raft", whose weights are a
   # work directory of mhmr_jax.flow.train or a file of torchvision's raft_small.
-  config.flow = ConfigDict(dict(source="dis", preset="medium", weights=""))
+  # Cached: of whole frames, estimated once, in files beside the clips; else of the crops,
+  # each time anew.
+  config.flow = ConfigDict(
+    dict(source="dis", preset="medium", weights="", cached=False)
+  )
   # A file of `keypoints.fit_noise`, for noise like a detector's; empty: the defaults.
   config.keypoints = ConfigDict(dict(noise=True, noise_file=""))
   # Empty path: the free body. 3DPW's people have bodies of their gender. The joints of
@@ -83,9 +87,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       dtype="float32",
       encoder=dict(
         stage_blocks=(1,),
-        stage_widths=(64,),
+        stage_widths=(32,),
         bottleneck=False,
-        stem_width=64,
+        stem_width=32,
         stem_kernel=8,  # Patches: one matrix product, the cheapest stem on a CPU.
         stem_stride=8,
         stem_pool=False,
