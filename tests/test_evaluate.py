@@ -115,7 +115,7 @@ def test_four_devices_give_one_devices_figures(evaluated, workdir, tmp_path):
     assert four[name] == pytest.approx(one[name], rel=1e-4)
 
 
-def _fails_with(words, *arguments):
+def check_fails_with(words, *arguments):
   status, output, errors = tiny.run("evaluate", *arguments)
   last = errors.strip().splitlines()[-1]
   assert status == 1
@@ -127,17 +127,17 @@ def _fails_with(words, *arguments):
 @pytest.mark.slow
 def test_bad_input_ends_in_one_sentence(workdir, tmp_path):
   known = "--dataset=synthetic_clips"
-  _fails_with("--workdir is missing", known)
-  _fails_with("not a work directory", f"--workdir={tmp_path}/none", known)
-  _fails_with("synthetic_clips", f"--workdir={workdir}", "--dataset=threedpw_")
-  _fails_with("smpl24", f"--workdir={workdir}", known, "--protocol=spin")
-  _fails_with("train or test", f"--workdir={workdir}", known, "--split=validation")
+  check_fails_with("--workdir is missing", known)
+  check_fails_with("not a work directory", f"--workdir={tmp_path}/none", known)
+  check_fails_with("synthetic_clips", f"--workdir={workdir}", "--dataset=threedpw_")
+  check_fails_with("smpl24", f"--workdir={workdir}", known, "--protocol=spin")
+  check_fails_with("train or test", f"--workdir={workdir}", known, "--split=validation")
   absent = "--config.body.h36m_regressor=absent.npy"
-  _fails_with("no joint regressor", f"--workdir={workdir}", known, absent)
+  check_fails_with("no joint regressor", f"--workdir={workdir}", known, absent)
   bare = tmp_path / "bare"
   bare.mkdir()
   shutil.copy(workdir / "config.json", bare)
-  _fails_with("train it first", f"--workdir={bare}", known)
+  check_fails_with("train it first", f"--workdir={bare}", known)
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_unwritable_results_and_damaged_clips_are_named(evaluated, workdir, tmp_
   blocked = tmp_path / "file"
   blocked.write_text("")
   run = (f"--workdir={workdir}", "--dataset=synthetic_clips")
-  _fails_with("cannot be written", *run, f"--out={blocked}/deeper")
+  check_fails_with("cannot be written", *run, f"--out={blocked}/deeper")
   data_dir = json.loads((workdir / "config.json").read_text())["data"]["dir"]
   damaged = tmp_path / "damaged"
   shutil.copytree(data_dir, damaged / "data")
@@ -155,7 +155,7 @@ def test_unwritable_results_and_damaged_clips_are_named(evaluated, workdir, tmp_
   (damaged / "run" / "config.json").write_text(json.dumps(config))
   (record,) = (damaged / "data").rglob("*-test.array_record*")
   os.truncate(record, record.stat().st_size // 2)
-  _fails_with(
+  check_fails_with(
     "delete that folder", f"--workdir={damaged / 'run'}", "--dataset=synthetic_clips"
   )
 

@@ -46,7 +46,7 @@ def write(folder, data: bytes):
   return path
 
 
-def refused(path, match: str = "") -> None:
+def check_refused(path, match: str = "") -> None:
   with pytest.raises(InputError, match=rf"(?s)(?=.*{path.name}).*{match}"):
     model_files.read_model(path)
 
@@ -126,7 +126,7 @@ def test_nothing_in_a_pickle_runs(tmp_path, protocol):
     Calls(np.save, str(witness), 1),
   ):
     path = write(tmp_path, pickle.dumps({"f": call}, protocol=protocol))
-    refused(path, "names? .*which no model file needs")
+    check_refused(path, "names? .*which no model file needs")
     assert not witness.exists()
 
 
@@ -184,11 +184,11 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_and_damaged_pickles_are_refused(tmp_path, name):
-  refused(write(tmp_path, HOSTILE[name]))
+  check_refused(write(tmp_path, HOSTILE[name]))
 
 
 def test_a_refused_build_leaves_the_reader_as_it_was(tmp_path):
-  refused(write(tmp_path, BUILD_ON_CLASS))
+  check_refused(write(tmp_path, BUILD_ON_CLASS))
   path = write(tmp_path, pickle.dumps({"a": np.arange(3)}, protocol=2))
   np.testing.assert_array_equal(model_files.read_model(path)["a"], np.arange(3))
 
@@ -198,7 +198,7 @@ def test_a_pickle_cut_anywhere_is_refused(tmp_path, chumpy):
     {"v": chumpy.ch(np.ones((2, 3))), "J": sparse.csc_matrix(np.eye(3)), "n": 3}
   )
   for end in range(0, len(whole) - 1, 7):
-    refused(write(tmp_path, whole[:end]))
+    check_refused(write(tmp_path, whole[:end]))
 
 
 def npz(path, members: dict[str, bytes]):
@@ -211,7 +211,7 @@ def npz(path, members: dict[str, bytes]):
 def test_an_npz_of_objects_is_refused(tmp_path):
   path = tmp_path / "model.npz"
   np.savez(path, v_template=np.array([{"a": 1}]), allow_pickle=True)
-  refused(path, "Python objects in v_template")
+  check_refused(path, "Python objects in v_template")
 
 
 @pytest.mark.parametrize("shape", [(10**6, 10**5), (2**62, 4), (4,), (-3,)])
@@ -220,7 +220,7 @@ def test_an_npz_whose_header_and_bytes_differ_is_refused(tmp_path, shape):
   header = {"descr": "<f8", "fortran_order": False, "shape": shape}
   np.lib.format.write_array_header_1_0(file, header)
   path = npz(tmp_path / "model.npz", {"v_template.npy": file.getvalue() + bytes(24)})
-  refused(path, "v_template")
+  check_refused(path, "v_template")
 
 
 def test_damaged_npzs_are_refused(tmp_path):
@@ -234,13 +234,13 @@ def test_damaged_npzs_are_refused(tmp_path):
     whole[:200] + bytes(100) + whole[300:],
   ):
     path.write_bytes(damaged)
-    refused(path)
-  refused(npz(path, {"readme.txt": b"no array"}))
+    check_refused(path)
+  check_refused(npz(path, {"readme.txt": b"no array"}))
 
 
 def test_other_files_are_refused(tmp_path):
-  refused(tmp_path / "missing.pkl", "there is no")
+  check_refused(tmp_path / "missing.pkl", "there is no")
   (tmp_path / "model.obj").write_text("v 0 0 0")
-  refused(tmp_path / "model.obj", "neither")
+  check_refused(tmp_path / "model.obj", "neither")
   (tmp_path / "folder.npz").mkdir()
-  refused(tmp_path / "folder.npz")
+  check_refused(tmp_path / "folder.npz")

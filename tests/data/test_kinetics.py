@@ -138,7 +138,7 @@ def _rewritten(paths, tmp_path, **changes):
   return path, video_path
 
 
-def refuse(path, video_path, person, match, min_frames=4):
+def check_refused(path, video_path, person, match, min_frames=4):
   name = kinetics.ClipName.of(path)
   with pytest.raises(InputError, match=match):
     kinetics.read_clip(name, path, video_path, person, min_frames, 256)
@@ -159,21 +159,21 @@ def refuse(path, video_path, person, match, min_frames=4):
 )
 def test_labels_of_another_form_are_refused(paths, person, tmp_path, changes, words):
   path, video_path = _rewritten(paths, tmp_path, **changes)
-  refuse(path, video_path, person, words)
+  check_refused(path, video_path, person, words)
 
 
 def test_damaged_files_are_refused(paths, person, tmp_path):
   path, video_path = _rewritten(paths, tmp_path)
-  refuse(path, video_path, person, "10 frames, fewer than 11", min_frames=11)
+  check_refused(path, video_path, person, "10 frames, fewer than 11", min_frames=11)
   broken = tmp_path / "third_1_11.mp4"
   broken.write_bytes(b"no video")
-  refuse(path, broken, person, "not a video that OpenCV can read")
+  check_refused(path, broken, person, "not a video that OpenCV can read")
   path.write_bytes(path.read_bytes()[:900])
-  refuse(path, video_path, person, "may be damaged")
+  check_refused(path, video_path, person, "may be damaged")
   path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-  refuse(path, video_path, person, r"os\.system")
+  check_refused(path, video_path, person, r"os\.system")
   path.write_bytes(pickle.dumps(["no", "dict"], 2))
-  refuse(path, video_path, person, "does not hold a dict")
+  check_refused(path, video_path, person, "does not hold a dict")
   regressor = tmp_path / "regressor.pkl"
   regressor.write_bytes(python2.dumps(np.zeros((7, 19))))
   with pytest.raises(InputError, match=r"the regressor of .*regressor\.pkl has shape"):

@@ -17,7 +17,7 @@ from mhmr_jax.flow import weight_files
 torch = pytest.importorskip("torch")
 
 
-def _refusal(path) -> str:
+def check_refused(path) -> str:
   with pytest.raises(InputError) as refused:
     weight_files.read(path)
   message = str(refused.value)
@@ -55,7 +55,7 @@ def test_a_file_cut_anywhere_is_refused(saved):
   content = path.read_bytes()
   for length in range(0, len(content) - 1, 61):
     path.write_bytes(content[:length])
-    _refusal(path)
+    check_refused(path)
 
 
 def test_damaged_bytes_end_in_arrays_or_one_sentence(saved):
@@ -88,7 +88,7 @@ class _Call:
 def test_nothing_in_a_pickle_is_run(tmp_path):
   made = tmp_path / "made"
   data = pickle.dumps({"a": _Call(os.mkdir, str(made))}, protocol=2)
-  assert "mkdir" in _refusal(_archive(tmp_path / "w.pth", data))
+  assert "mkdir" in check_refused(_archive(tmp_path / "w.pth", data))
   assert not made.exists()
 
 
@@ -123,15 +123,15 @@ def test_tensors_that_their_storage_does_not_hold_are_refused(tmp_path):
     {"key": "../../../etc/passwd"},
   ]
   for arguments in wrong:
-    _refusal(_tensor_file(path, **arguments))
+    check_refused(_tensor_file(path, **arguments))
 
 
 def test_bombs_are_refused(tmp_path):
   path = tmp_path / "w.pth"
-  assert "compressed" in _refusal(
+  assert "compressed" in check_refused(
     _archive(path, pickle.dumps({}) + bytes(1 << 20), zipfile.ZIP_DEFLATED)
   )
-  assert "memo" in _refusal(
+  assert "memo" in check_refused(
     _archive(path, b"\x80\x02}r" + struct.pack("<I", 1 << 31) + b".")
   )
 
@@ -158,16 +158,16 @@ def test_reads_safetensors_and_refuses_what_does_not_add_up(tmp_path):
   ]
   for change in wrong:
     write({"a": {**entry, **change}})
-    _refusal(path)
+    check_refused(path)
   write({"a": entry}, length=1 << 62)
-  _refusal(path)
+  check_refused(path)
   for length in (0, 7, 8, 40):
     path.write_bytes(path.read_bytes()[:length])
-    _refusal(path)
+    check_refused(path)
 
 
 def test_other_files_are_refused(tmp_path):
-  assert "neither" in _refusal(tmp_path / "weights.bin")
-  _refusal(tmp_path / "absent.pth")
+  assert "neither" in check_refused(tmp_path / "weights.bin")
+  check_refused(tmp_path / "absent.pth")
   (tmp_path / "old.pth").write_bytes(pickle.dumps({}))
-  assert "1.6" in _refusal(tmp_path / "old.pth")
+  assert "1.6" in check_refused(tmp_path / "old.pth")
