@@ -59,8 +59,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   # Or "exact", of clips that store it; or "flownets" or "raft", whose weights are a
   # work directory of mhmr_jax.flow.train or a file of torchvision's raft_small.
-  # Cached: of whole frames, estimated once, in files beside the clips; else of the crops,
-  # each time anew.
+  # Cached: of whole frames, once, in files beside the clips; else of the crops, each
+  # time anew.
   config.flow = ConfigDict(
     dict(source="dis", preset="medium", weights="", cached=False)
   )

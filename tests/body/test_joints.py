@@ -42,5 +42,5 @@ def test_flip_pose_twice_is_the_pose():
 
 def test_common_joints_are_the_published_rows_of_h36m():
   published = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
-  assert joints.H36M_TO_J14 == published
+  assert published == joints.H36M_TO_J14
   assert len(joints.COCOPLUS_JOINTS) == 19
