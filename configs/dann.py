@@ -35,7 +35,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config.model.domain_classifier = ConfigDict(
       dict(hidden=_HIDDEN[variant], steps=steps)
     )
-    # Ganin's losses are both cross entropies; ours for people is in metres. At weight 1,
-    # and still at 0.1, a small network hides its domain and learns little else.
+    # Ganin's losses are both cross entropies; ours for people is in metres. At weight
+    # 1, and still at 0.1, a small network hides its domain and learns little else.
     config.loss.domain_loss = 0.02
   return config
