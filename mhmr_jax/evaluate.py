@@ -57,7 +57,9 @@ _PROTOCOL = flags.DEFINE_string(
 _PREDICTIONS = flags.DEFINE_list(
   "predictions", [], "Files of predictions to score beside the workdirs, or alone."
 )
-_CONFIG = config_flags.DEFINE_config_dict("config", sources.local_paths())
+_CONFIG = config_flags.DEFINE_config_dict(
+  "config", sources.local_paths(), **program.OF_ONE_PROGRAM
+)
 
 Results = dict[str, Any]
 

@@ -16,6 +16,9 @@ WORKDIR = flags.DEFINE_string(
 OUT = flags.DEFINE_string(
   "out", None, "The folder that results go to (keypoints.detect: the .npz file)."
 )
+# For flags whose name several programs use, each for something else: one process, such
+# as that of the tests, may import more than one of them.
+OF_ONE_PROGRAM: dict[str, Any] = {"allow_override": True}
 
 
 def run(main: Callable[[list[str]], Any]) -> None:

@@ -23,7 +23,9 @@ from mhmr_jax.flow import learned, pairs
 from mhmr_jax.flow.network import FlowNetwork
 from mhmr_jax.train_step import TrainState
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to run.")
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Experiment to run.", **program.OF_ONE_PROGRAM
+)
 # Brightness, contrast and colours of whole pairs differ by up to so much, those of
 # their two frames by a fifth of it; and noise, in units of the range from -1 to 1.
 _PHOTOMETRIC = 0.4

@@ -23,12 +23,17 @@ from mhmr_jax.visualize import datasheet, datasheet_page, overlay, panels, sheet
 from mhmr_jax.visualize.clip_view import CAPTIONS, ClipView, caption_row
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment whose data it is."
+  "config", None, "Experiment whose data it is.", **program.OF_ONE_PROGRAM
 )
 _DATASET = flags.DEFINE_string(
-  "dataset", None, f"One of {', '.join(sources.NAMES)}; the config's own by default."
+  "dataset",
+  None,
+  f"One of {', '.join(sources.NAMES)}; the config's own by default.",
+  **program.OF_ONE_PROGRAM,
 )
-_SPLIT = flags.DEFINE_string("split", "train", "Split of the dataset.")
+_SPLIT = flags.DEFINE_string(
+  "split", "train", "Split of the dataset.", **program.OF_ONE_PROGRAM
+)
 _COUNT = flags.DEFINE_integer("count", 8, "Clips to show.", lower_bound=1)
 _MOST_READ = flags.DEFINE_integer(
   "most_read", 1000, "Clips to read for the datasheet, spread evenly.", lower_bound=1
