@@ -123,6 +123,8 @@ SHIFTED = KeypointNoise(
   score_occluded=0.25,
   score_gamma=0.1,
   score_constant=0.0,
+  jump=0.006,
+  score_power=0.7,
 )
 
 
