@@ -59,11 +59,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   # Or "exact", of clips that store it; or "flownets" or "raft", whose weights are a
   # work directory of mhmr_jax.flow.train or a file of torchvision's raft_small.
-  # Cached: of whole frames, once, in files beside the clips; else of the crops, each
-  # time anew.
-  config.flow = ConfigDict(
-    dict(source="dis", preset="medium", weights="", cached=False)
-  )
+  config.flow = ConfigDict(dict(source="dis", preset="medium", weights=""))
   # A file of `keypoints.fit_noise`, for noise like a detector's; empty: the defaults.
   config.keypoints = ConfigDict(dict(noise=True, noise_file=""))
   # Empty path: the free body. 3DPW's people have bodies of their gender. The joints of
