@@ -162,11 +162,13 @@ def test_training_that_diverges_stops_and_keeps_the_state_before(data_dir, tmp_p
 def test_damaged_clips_are_named(data_dir, uninterrupted, tmp_path):
   copy = tmp_path / "data"
   shutil.copytree(data_dir, copy)
-  (record,) = copy.rglob("*train.array_record*")
-  content = bytearray(record.read_bytes())
-  middle = len(content) // 2
-  content[middle : middle + 4096] = bytes(4096)
-  record.write_bytes(content)
+  records = list(copy.rglob("*train.array_record*"))
+  assert records
+  for record in records:
+    content = bytearray(record.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = bytes(4096)
+    record.write_bytes(content)
   status, _, errors = tiny.run("train", *tiny.flags(copy), f"--workdir={tmp_path}/run")
   assert status == 1
   last = errors.strip().splitlines()[-1]
