@@ -20,10 +20,14 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       warmup_steps=100,
       weight_decay=1e-4,
       grad_clip=1.0,
+      accumulate=1,  # Parts of a batch seen one after the other, where memory is short.
       checkpoint_every=250,
       print_every=25,
     )
   )
+  # Of the devices, so many share one copy of each array of parameters and optimiser
+  # state that has `fsdp_min_size` numbers or more.
+  config.mesh = ConfigDict(dict(fsdp=1, fsdp_min_size=2**18))
   # The paper's loss has the joints' two terms alone, and so does `paper`. Rotations
   # are known of synthetic people; asking for them too trains much faster, and settles
   # the twists of limbs, which joints do not show.
@@ -92,8 +96,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         features=256,
         pool_grid=4,
         centroids=True,
-        norm="batch",
+        norm="batch",  # Or "ghost", or "group": docs/scaling.md.
         norm_momentum=0.97,
+        norm_frames=64,  # Of ghost batch norm's groups.
         remat=False,
       ),
       regressor=dict(
@@ -144,6 +149,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
       centroids=False,
       norm="batch",
       norm_momentum=0.99,
+      norm_frames=8 * 31,
       remat=False,
     )
   )

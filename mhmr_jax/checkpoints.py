@@ -7,17 +7,17 @@ was killed while it wrote is not whole, and the one before it counts.
 
 import contextlib
 import json
-import os
-import pathlib
 from collections.abc import Iterator
 from typing import Any, cast
 
 import grain.experimental
 import jax
-from jax.sharding import NamedSharding
+from etils import epath
+from jax.sharding import Sharding
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
+from mhmr_jax import processes
 from mhmr_jax.batch import Batch
 from mhmr_jax.errors import InputError
 from mhmr_jax.models import motion_hmr
@@ -30,6 +30,8 @@ _FREE_KEYS = (
   "data.workers",
   "data.processes",
   "data.dir",
+  "mesh.fsdp",
+  "mesh.fsdp_min_size",
   "train.checkpoint_every",
   "train.print_every",
 )
@@ -38,7 +40,7 @@ _FREE_KEYS = (
 class Checkpoints:
   """The checkpoints of one training run."""
 
-  def __init__(self, workdir: pathlib.Path):
+  def __init__(self, workdir: epath.Path):
     self._folder = workdir / "checkpoints"
     self._checkpointer = ocp.training.Checkpointer(
       self._folder,
@@ -72,6 +74,8 @@ class Checkpoints:
     try:
       yield
     except (OSError, ValueError, RuntimeError) as error:
+      if processes.is_loss(error):
+        raise
       reason = str(error).strip().splitlines()[-1][:200] if str(error) else repr(error)
       raise InputError(
         f"A checkpoint cannot be written to {self._folder} ({reason}): make room or "
@@ -82,22 +86,25 @@ class Checkpoints:
     self,
     abstract_state: TrainState,
     iterator: grain.experimental.ElasticIterator,
-    sharding: NamedSharding,
+    shardings: Any,
   ) -> TrainState | None:
-    """Restores the latest checkpoint and sets the iterator; None if there is none."""
+    """Restores the latest checkpoint and sets the iterator; None if there is none.
+
+    Args:
+      abstract_state: its shapes.
+      iterator: of the run.
+      shardings: how the state shall lie, however it lay: of each leaf, or of all.
+    """
     latest = self._checkpointer.latest
     if latest is None:
       return None
-    abstract = jax.tree.map(
-      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-      abstract_state,
-    )
+    abstract = _placed(abstract_state, shardings)
     wanted = _checkpointables(abstract, iterator.get_state())
     restored = _load(self._checkpointer, latest.step, wanted, self._folder)
     iterator.set_state(restored["data"])
     return abstract_state.replace(**restored["model"], **restored["optimizer"])
 
-  def keep_failed(self, state: TrainState, position: dict[str, int]) -> pathlib.Path:
+  def keep_failed(self, state: TrainState, position: dict[str, int]) -> epath.Path:
     """Writes the state before a failing step beside the checkpoints."""
     folder = self._folder.parent / "not_finite"
     with self._reported():
@@ -125,11 +132,24 @@ def _checkpointables(state: TrainState, data: dict[str, int]) -> dict[str, Any]:
   }
 
 
+def _placed(abstract: Any, shardings: Any) -> Any:
+  """Shapes with how they lie: of each leaf, or the same of all."""
+  if isinstance(shardings, Sharding):
+    shardings = jax.tree.map(lambda _: shardings, abstract)
+  return jax.tree.map(
+    lambda leaf, sharding: jax.ShapeDtypeStruct(
+      leaf.shape, leaf.dtype, sharding=sharding
+    ),
+    abstract,
+    shardings,
+  )
+
+
 def _load(
   checkpointer: ocp.training.Checkpointer,
   step: int,
   abstract: dict[str, Any],
-  folder: pathlib.Path,
+  folder: epath.Path,
 ) -> dict[str, Any]:
   try:
     return cast(dict[str, Any], checkpointer.load_checkpointables(step, abstract))
@@ -142,8 +162,10 @@ def _load(
     ) from error
 
 
-def prepare_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
+def prepare_workdir(workdir: epath.Path, config: ConfigDict) -> None:
   """Makes the work directory, or checks that it belongs to this config.
+
+  Of several processes, the first one makes it, and all must see it.
 
   Raises:
     InputError: the directory is another config's, or cannot be written.
@@ -151,16 +173,16 @@ def prepare_workdir(workdir: pathlib.Path, config: ConfigDict) -> None:
   path = workdir / "config.json"
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    if processes.is_first() and not path.exists():
       partial = path.with_suffix(".partial")
       partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-      os.replace(partial, path)
-      return
+      partial.replace(path)
   except OSError as error:
     raise InputError(
       f"The work directory {workdir} cannot be written ({error.strerror}): name "
       "another by --workdir."
     ) from error
+  processes.wait_for_all("config.json")
   stored = _flatten(load_config(workdir))
   ours = _flatten(config)
   for key in sorted(stored.keys() | ours.keys()):
@@ -187,7 +209,7 @@ def _flatten(config: ConfigDict) -> dict[str, Any]:
   return leaves
 
 
-def load_config(workdir: pathlib.Path) -> ConfigDict:
+def load_config(workdir: epath.Path) -> ConfigDict:
   """The config that a work directory was made with.
 
   Raises:
@@ -208,7 +230,7 @@ def load_config(workdir: pathlib.Path) -> ConfigDict:
   return ConfigDict(values)
 
 
-def restore_for_inference(workdir: pathlib.Path) -> tuple[ConfigDict, Variables, int]:
+def restore_for_inference(workdir: epath.Path) -> tuple[ConfigDict, Variables, int]:
   """The config, the model's variables and the step of the latest checkpoint.
 
   Raises:
@@ -224,7 +246,7 @@ def restore_for_inference(workdir: pathlib.Path) -> tuple[ConfigDict, Variables,
 
 
 def restore_variables(
-  workdir: pathlib.Path, abstract: Variables
+  workdir: epath.Path, abstract: Variables
 ) -> tuple[Variables, int]:
   """The variables, shaped as `abstract`, and the step of the latest checkpoint.
 
@@ -236,10 +258,7 @@ def restore_variables(
     raise InputError(f"{workdir} has no checkpoints yet: train it first.")
   # Told where to put the arrays, Orbax need not look up where they were (and warn).
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-  abstract = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
-    abstract,
-  )
+  abstract = _placed(abstract, sharding)
   with ocp.training.Checkpointer(folder) as checkpointer:
     latest = checkpointer.latest
     if latest is None:

@@ -1,25 +1,33 @@
 """Metrics of a run: JSON lines always, TensorBoard where installed, a progress line."""
 
+import io
 import json
-import pathlib
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
+
+from etils import epath
 
 _BAR = 24
 
 
 class MetricWriter:
-  """Writes one JSON line a step to `metrics.jsonl`.
+  """Writes one JSON line a step to `metrics.jsonl`; into a bucket with each `keep`.
 
   A resumed run drops the lines of steps that it makes again.
   """
 
-  def __init__(self, workdir: pathlib.Path, first_step: int):
+  def __init__(self, workdir: epath.Path, first_step: int):
     self._path = workdir / "metrics.jsonl"
     self._truncate(first_step)
-    self._file = self._path.open("a")
+    # Nothing can be added to a bucket's objects: `keep` writes them anew.
+    self._file: IO[str]
+    if "://" in str(workdir):
+      self._file = io.StringIO()
+      self._file.write(self._path.read_text() if self._path.exists() else "")
+    else:
+      self._file = self._path.open("a")
     self._board = _tensorboard(workdir)
 
   def _truncate(self, first_step: int) -> None:
@@ -46,14 +54,20 @@ class MetricWriter:
       for name, value in scalars.items():
         self._board.add_scalar(name, value, step)
 
+  def keep(self) -> None:
+    """Puts what was written where the next run finds it."""
+    if isinstance(self._file, io.StringIO):
+      self._path.write_text(self._file.getvalue())
+
   def close(self) -> None:
     """Closes the files."""
+    self.keep()
     self._file.close()
     if self._board is not None:
       self._board.close()
 
 
-def _tensorboard(workdir: pathlib.Path) -> Any:
+def _tensorboard(workdir: epath.Path) -> Any:
   try:
     import tensorboardX
   except ImportError:

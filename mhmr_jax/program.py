@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from absl import app, flags, logging
+from etils import epath
 
-from mhmr_jax.errors import InputError
+from mhmr_jax.errors import RESTART, InputError, RestartError
 
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
@@ -21,8 +22,14 @@ OUT = flags.DEFINE_string(
 OF_ONE_PROGRAM: dict[str, Any] = {"allow_override": True}
 
 
-def run(main: Callable[[list[str]], Any]) -> None:
-  """Runs `main` with parsed flags; an InputError becomes one sentence and exit 1."""
+def run(
+  main: Callable[[list[str]], Any], leave: Callable[[int], int] = lambda status: status
+) -> None:
+  """Runs `main` with parsed flags.
+
+  An InputError becomes one sentence and status 1, a RestartError one and `RESTART`;
+  `leave` is told, and what it returns is the status.
+  """
 
   def guarded(argv: list[str]) -> int:
     if len(argv) > 1:
@@ -32,7 +39,9 @@ def run(main: Callable[[list[str]], Any]) -> None:
     try:
       main(argv)
     except InputError as error:
-      return _fail(str(error))
+      return leave(_fail(str(error)))
+    except RestartError as error:
+      return leave(_fail(str(error), RESTART))
     return 0
 
   def parse(argv: list[str]) -> list[str]:
@@ -60,6 +69,12 @@ def path_of(flag: flags.FlagHolder) -> pathlib.Path:
   return pathlib.Path(str(require(flag))).expanduser().absolute()
 
 
+def workdir() -> epath.Path:
+  """The work directory: a local path, or a bucket's, as gs://BUCKET/RUN."""
+  path = epath.Path(str(require(WORKDIR)))
+  return path if "://" in str(path) else path.expanduser().absolute()
+
+
 def _ours_or_errors(record: python_logging.LogRecord) -> bool:
   """Keeps libraries' running commentary out of what the user reads."""
   if any(name in record.pathname for name in ("mhmr_jax", "data_builders")):
@@ -76,6 +91,6 @@ def _message(error: Exception) -> str:
   return " ".join(text.split())
 
 
-def _fail(message: str) -> int:
+def _fail(message: str, status: int = 1) -> int:
   print(f"error: {message}", file=sys.stderr)
-  return 1
+  return status

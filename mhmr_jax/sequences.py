@@ -1,6 +1,5 @@
 """Runs a model along whole sequences, chunk after chunk."""
 
-import functools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
@@ -10,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from mhmr_jax import sharding, train_step
+from mhmr_jax import sharding, steps
 from mhmr_jax.batch import Clip, Prediction
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.flow import input_step
@@ -55,11 +54,7 @@ def predict(
   """
   model = motion_hmr.from_config(config.model, config.data.size)
   split, whole = sharding.batched(mesh), sharding.replicated(mesh)
-  step = jax.jit(
-    functools.partial(train_step.eval_step, model=model),
-    in_shardings=(whole, split, split),
-    out_shardings=split,
-  )
+  step = steps.make_eval_step(config, mesh)
   variables = jax.device_put(variables, whole)
   with_flow = input_step.make(config, mesh)
   names = (*pipeline.InputSpec.from_config(config).host_inputs, "valid")

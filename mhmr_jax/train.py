@@ -3,26 +3,24 @@
   python -m mhmr_jax.train --config=configs/flow_kp.py --workdir=DIR
 
 Generates the clips it lacks, resumes from the work directory's latest checkpoint,
-and ends with one in `DIR/checkpoints`.
+and ends with one in `DIR/checkpoints`. Several processes train as one: `processes`
+says how they find each other, and what happens when one of them stops.
 """
 
-import functools
-import pathlib
-
 import jax
+from etils import epath
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax import checkpoints, program, sharding, train_step, training_loop
+from mhmr_jax import checkpoints, processes, program, sharding, steps, training_loop
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.flow import input_step
-from mhmr_jax.models import motion_hmr
 from mhmr_jax.train_step import TrainState
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to run.")
 
 
-def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
+def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   """Runs the experiment to its last step.
 
   Raises:
@@ -32,49 +30,29 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
   # ---- Check, before anything is made.
   sources.check_paths(config)
   pipeline.InputSpec.from_config(config)
-  mesh = sharding.make_mesh()
-  sharding.check_batch_size(config.train.batch_size, mesh)
+  mesh = sharding.make_mesh(fsdp=config.mesh.fsdp)
+  sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   body = smpl.load(config.body.path or None)
   with_flow = input_step.make(config, mesh)
-  model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  step = steps.make_train_step(config, mesh)
   checkpoints.prepare_workdir(workdir, config)
 
   # ---- Data.
   source = sources.open_training(config)
   target = sources.open_target(config)
-  iterator = pipeline.training_iterator(
-    source, config, jax.process_index(), jax.process_count(), target
-  )
-
-  # ---- Step, jitted once.
-  replicated, batched = sharding.replicated(mesh), sharding.batched(mesh)
-  body = jax.device_put(body, replicated)
-  jitted = jax.jit(
-    functools.partial(
-      train_step.train_step,
-      model=model,
-      optimizer=optimizer,
-      loss_weights=config.loss.to_dict(),
-    ),
-    in_shardings=(replicated, batched, replicated, replicated),
-    out_shardings=(replicated, replicated),
-    donate_argnums=0,
-  )
+  host = sharding.host_rows(mesh, config.train.batch_size)
+  iterator = pipeline.training_iterator(source, config, host, target)
 
   # ---- Loop, from the latest checkpoint or from the start.
+  body = jax.device_put(body, sharding.replicated(mesh))
   return training_loop.run(
     config,
     workdir,
     mesh,
     iterator,
-    init=functools.partial(
-      train_step.init_state,
-      batch=checkpoints.input_shapes(config),
-      model=model,
-      optimizer=optimizer,
-    ),
-    step_fn=lambda state, batch, key: jitted(state, with_flow(batch), key, body),
+    init=step.init,
+    step_fn=lambda state, batch, key: step.step(state, with_flow(batch), key, body),
+    state_shardings=step.state_shardings,
     frames=config.train.batch_size * config.data.window,
     measure="PA-MPJPE {pa_mpjpe_mm:.1f} mm",
   )
@@ -87,4 +65,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, processes.leave)

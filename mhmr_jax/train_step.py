@@ -1,5 +1,6 @@
 """The training state and the steps over it: pure functions, jitted by the programs."""
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import flax.linen as nn
@@ -139,6 +140,7 @@ def train_step(
   model: MotionHMR,
   optimizer: optax.GradientTransformation,
   loss_weights: dict[str, float],
+  accumulate: int = 1,
 ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
   """One update on a global batch.
 
@@ -150,32 +152,77 @@ def train_step(
     model: static.
     optimizer: static.
     loss_weights: of the terms of `losses.motion_hmr_loss`; static.
+    accumulate: parts of the batch that are seen one after the other, to save memory;
+      gradients and scalars are their means, batch norm's statistics those of a part.
 
   Returns:
     The next state, and scalars: loss, its terms, grad_norm, pa_mpjpe_mm (of the
     batch, while training), and what a domain classifier does.
   """
-  dropout_key = jax.random.fold_in(key, state.step)
 
-  def loss_of(params: Any) -> tuple[Array, tuple[Any, Prediction, dict[str, Array]]]:
-    (prediction, _), updated = model.apply(
-      {"params": params, "batch_stats": state.batch_stats},
-      batch,
-      train=True,
-      step=state.step,
-      mutable=["batch_stats"],
-      rngs={"dropout": dropout_key},
+  def part_of(batch_stats: Any, batch: Batch, key: PRNGKeyArray) -> Any:
+    """Gradients, the next batch statistics and scalars of a part of the batch."""
+
+    def loss_of(params: Any) -> tuple[Array, tuple[Any, Prediction, dict[str, Array]]]:
+      (prediction, _), updated = model.apply(
+        {"params": params, "batch_stats": batch_stats},
+        batch,
+        train=True,
+        step=state.step,
+        mutable=["batch_stats"],
+        rngs={"dropout": key},
+      )
+      loss, terms = motion_hmr_loss(body, prediction, batch, loss_weights)
+      return loss, (updated.get("batch_stats", {}), prediction, terms)
+
+    (loss, (stats, prediction, terms)), gradients = jax.value_and_grad(
+      loss_of, has_aux=True
+    )(state.params)
+    scalars = {"loss": loss, **terms}
+    scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
+    scalars |= _domain_scalars(model, prediction, batch, state.step)
+    return gradients, stats, scalars
+
+  step_key = jax.random.fold_in(key, state.step)
+  if accumulate == 1:
+    gradients, batch_stats, scalars = part_of(state.batch_stats, batch, step_key)
+  else:
+    gradients, batch_stats, scalars = _accumulated(
+      part_of, state.batch_stats, batch, step_key, accumulate
     )
-    loss, terms = motion_hmr_loss(body, prediction, batch, loss_weights)
-    return loss, (updated.get("batch_stats", {}), prediction, terms)
+  new_state, grad_norm = apply_gradients(
+    state, scalars["loss"], gradients, batch_stats, optimizer
+  )
+  return new_state, {**scalars, "grad_norm": grad_norm}
 
-  (loss, (batch_stats, prediction, terms)), gradients = jax.value_and_grad(
-    loss_of, has_aux=True
-  )(state.params)
-  new_state, grad_norm = apply_gradients(state, loss, gradients, batch_stats, optimizer)
-  scalars = {"loss": loss, "grad_norm": grad_norm, **terms}
-  scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
-  return new_state, scalars | _domain_scalars(model, prediction, batch, state.step)
+
+def _accumulated(
+  part_of: Callable[[Any, Batch, PRNGKeyArray], Any],
+  batch_stats: Any,
+  batch: Batch,
+  key: PRNGKeyArray,
+  parts: int,
+) -> tuple[Any, Any, dict[str, Array]]:
+  """The parts' mean gradients and scalars, and the last batch statistics."""
+  # Every part takes some rows of every device. Where domains take turns, so do pairs.
+  together = 2 if "labelled" in batch else 1
+
+  def divide(rows: Array) -> Array:
+    divided = rows.reshape(-1, parts, together, *rows.shape[1:])
+    return divided.swapaxes(0, 1).reshape(parts, -1, *rows.shape[1:])
+
+  def add(carry: tuple[Any, Any], inputs: tuple[Batch, PRNGKeyArray]) -> Any:
+    batch_stats, total = carry
+    gradients, batch_stats, scalars = part_of(batch_stats, *inputs)
+    return (batch_stats, jax.tree.map(jnp.add, total, gradients)), scalars
+
+  inputs = (jax.tree.map(divide, batch), jax.random.split(key, parts))
+  first = jax.tree.map(lambda rows: rows[0], inputs)
+  shapes, _, _ = jax.eval_shape(part_of, batch_stats, *first)
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+  (batch_stats, total), scalars = jax.lax.scan(add, (batch_stats, zeros), inputs)
+  gradients = jax.tree.map(lambda leaf: leaf / parts, total)
+  return gradients, batch_stats, jax.tree.map(jnp.mean, scalars)
 
 
 def _batch_pa_mpjpe(

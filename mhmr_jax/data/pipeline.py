@@ -23,6 +23,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
 from mhmr_jax.keypoints import noise_file
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
+from mhmr_jax.sharding import HostRows
 
 # Where flow can come from: the host computes or reads it, or a network on the device
 # estimates it.
@@ -238,29 +239,57 @@ def training_dataset(
 def training_iterator(
   source: ClipSource | Mixture,
   config: ConfigDict,
-  shard: int = 0,
-  shards: int = 1,
+  host: HostRows | None = None,
   target: ClipSource | None = None,
 ) -> grain.experimental.ElasticIterator:
   """This host's part of every global batch, half of it the target's if there is one."""
   dataset = training_dataset(source, config, target)
-  return elastic_iterator(dataset, config, shard, shards)
+  return elastic_iterator(dataset, config, host)
+
+
+class RowsOfHost(grain.MapDataset):
+  """A stream whose every P-th example is one of the batch's rows that a host holds.
+
+  `ElasticIterator` deals the examples of a batch out to P hosts in turns; a host's
+  devices hold other rows. Seen through this, both agree, and a batch has its examples
+  in the stream's order for any number of hosts.
+  """
+
+  def __init__(self, parent: grain.MapDataset, batch_size: int, rows: np.ndarray):
+    super().__init__(parent)
+    self._batch_size = batch_size
+    self._rows = rows
+
+  def __len__(self) -> int:
+    return len(self._parent)
+
+  def __getitem__(self, index: Any) -> Any:
+    """The example at the place of its turn; only a host's own turns make sense."""
+    if isinstance(index, slice):
+      return self.slice(index)
+    batch, turn = divmod(index, self._batch_size)
+    row = self._rows[turn * len(self._rows) // self._batch_size]
+    return self._parent[batch * self._batch_size + int(row)]
 
 
 def elastic_iterator(
-  dataset: grain.MapDataset, config: ConfigDict, shard: int, shards: int
+  dataset: grain.MapDataset, config: ConfigDict, host: HostRows | None = None
 ) -> grain.experimental.ElasticIterator:
-  """This host's part of every global batch of a stream of examples.
+  """This host's part (None: all) of every global batch of a stream of examples.
 
   The state is the position in the stream alone, so a run resumes exactly with
-  another number of workers or hosts.
+  another number of workers, devices or hosts.
   """
+  shard = grain.sharding.ShardOptions(0, 1)
+  if host is not None and host.hosts > 1:
+    dataset = RowsOfHost(dataset, config.train.batch_size, host.rows)
+    shard = grain.sharding.ShardOptions(host.host, host.hosts)
   workers = config.data.workers
   parallel = grain.MultiprocessingOptions(num_workers=workers) if workers else None
   return grain.experimental.ElasticIterator(
     dataset,
     config.train.batch_size,
-    grain.sharding.ShardOptions(shard, shards),
+    shard,
     read_options=grain.ReadOptions(num_threads=1, prefetch_buffer_size=2),
     multiprocessing_options=parallel,
   )

@@ -7,16 +7,23 @@ it. Resumes and ends as mhmr_jax.train does.
 """
 
 import functools
-import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+from etils import epath
 from jaxtyping import Array, Float, PRNGKeyArray
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax import checkpoints, program, sharding, train_step, training_loop
+from mhmr_jax import (
+  checkpoints,
+  processes,
+  program,
+  sharding,
+  train_step,
+  training_loop,
+)
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import learned, pairs
@@ -106,7 +113,7 @@ def init_state(
   return train_step.first_state(learned.init_variables(model, key), optimizer)
 
 
-def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
+def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   """Runs the experiment to its last step; InputError for bad input of any kind."""
   sources.check_paths(config)
   model = learned.from_config(config.model)
@@ -120,15 +127,14 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
   optimizer = train_step.make_optimizer(config)
   checkpoints.prepare_workdir(workdir, config)
   dataset = pairs.training_dataset(sources.open_training(config), config)
+  host = sharding.host_rows(mesh, config.train.batch_size)
   replicated, batched = sharding.replicated(mesh), sharding.batched(mesh)
   parts = {"model": model, "optimizer": optimizer}
   return training_loop.run(
     config,
     workdir,
     mesh,
-    pipeline.elastic_iterator(
-      dataset, config, jax.process_index(), jax.process_count()
-    ),
+    pipeline.elastic_iterator(dataset, config, host),
     init=functools.partial(init_state, **parts),
     step_fn=jax.jit(
       functools.partial(flow_step, **parts),
@@ -136,6 +142,7 @@ def train(config: ConfigDict, workdir: pathlib.Path) -> TrainState:
       out_shardings=(replicated, replicated),
       donate_argnums=0,
     ),
+    state_shardings=replicated,
     frames=config.train.batch_size,
     measure="end-point error {epe_px:.2f} px",
   )
@@ -148,4 +155,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, processes.leave)

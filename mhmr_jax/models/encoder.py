@@ -10,6 +10,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from mhmr_jax.models.convolution import Conv2D, max_pool
+from mhmr_jax.models.norm import GhostBatchNorm
 
 ModuleDef = Callable[..., Any]
 
@@ -93,9 +94,10 @@ class FrameEncoder(nn.Module):
   features: int = 0  # Of the output; 0: the last stage's, which a pool_grid projects.
   pool_grid: int = 1
   centroids: bool = False
-  norm: str = "batch"  # 'batch' (over the global batch) or 'group'.
+  norm: str = "batch"  # 'batch' (over the global batch), 'ghost' or 'group'.
   norm_momentum: float = 0.9
-  norm_groups: int = 32
+  norm_frames: int = 64  # Of ghost batch norm's groups.
+  norm_groups: int = 32  # Of channels, in group norm.
   remat: bool = False  # Recomputes each block in the backward pass: less memory.
   dtype: DTypeLike = jnp.float32
   conv_form: str = "auto"
@@ -108,11 +110,19 @@ class FrameEncoder(nn.Module):
         momentum=self.norm_momentum,
         dtype=self.dtype,
       )
+    if self.norm == "ghost":
+      return functools.partial(
+        GhostBatchNorm,
+        frames=self.norm_frames,
+        use_running_average=not train,
+        momentum=self.norm_momentum,
+        dtype=self.dtype,
+      )
     if self.norm == "group":
       return functools.partial(
         nn.GroupNorm, num_groups=self.norm_groups, dtype=self.dtype
       )
-    raise ValueError(f"norm must be 'batch' or 'group', got {self.norm!r}")
+    raise ValueError(f"norm must be 'batch', 'ghost' or 'group', got {self.norm!r}")
 
   def _pool(
     self,

@@ -9,6 +9,7 @@ from mhmr_jax.data import pipeline, sources
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
+from mhmr_jax.sharding import HostRows
 from tests import tiny
 
 LENGTH = 10
@@ -45,14 +46,20 @@ def make_source(lengths: list[int]) -> ClipSource:
   return ClipSource("made", clips, "/made")
 
 
-def take(config, source, count, shard=0, shards=1, state=None, target=None):
-  iterator = pipeline.training_iterator(source, config, shard, shards, target)
+def take(config, source, count, host=None, state=None, target=None):
+  iterator = pipeline.training_iterator(source, config, host, target)
   if state is not None:
     iterator.set_state(state)
   batches = [next(iterator) for _ in range(count)]
   state = iterator.get_state()
   iterator.close()
   return batches, state
+
+
+def by_host(config, source, count, rows):
+  """What each of several hosts loads, each told which rows are its own."""
+  hosts = [HostRows(i, len(rows), np.array(own)) for i, own in enumerate(rows)]
+  return [take(config, source, count, host)[0] for host in hosts]
 
 
 def assert_same(left, right):
@@ -113,14 +120,15 @@ def test_resume_is_exact_for_another_number_of_workers(config):
     assert_same(left, right)
 
 
-def test_hosts_share_the_global_batch(config):
+@pytest.mark.parametrize("rows", [([0, 1], [2, 3]), ([0, 3], [1, 2]), ([2, 3], [0, 1])])
+def test_hosts_load_the_rows_that_their_devices_hold(config, rows):
   source = make_source([LENGTH] * 7)
   whole, _ = take(config, source, 3)
-  halves = [take(config, source, 3, shard, 2)[0] for shard in range(2)]
+  parts = by_host(config, source, 3, rows)
   for step, batch in enumerate(whole):
     for key, value in batch.items():
-      shards = np.stack([half[step][key] for half in halves], 1)
-      np.testing.assert_array_equal(shards.reshape(value.shape), value, err_msg=key)
+      for own, part in zip(rows, parts, strict=True):
+        np.testing.assert_array_equal(part[step][key], value[own], err_msg=key)
 
 
 def test_exact_flow_follows_the_crop(config):
@@ -250,11 +258,11 @@ def test_mixtures_resume_exactly_and_on_other_hosts(config):
   for left, right in zip(straight[2:], resumed, strict=True):
     assert_same(left, right)
   config.data.workers = 0
-  halves = [take(config, make_mixture(), 4, shard, 2)[0] for shard in range(2)]
+  halves = by_host(config, make_mixture(), 4, ([0, 1], [2, 3]))
   for step, batch in enumerate(straight):
     for key, value in batch.items():
-      shards = np.stack([half[step][key] for half in halves], 1)
-      np.testing.assert_array_equal(shards.reshape(value.shape), value, err_msg=key)
+      joined = np.concatenate([half[step][key] for half in halves])
+      np.testing.assert_array_equal(joined, value, err_msg=key)
 
 
 def test_windows_hold_a_valid_frame_where_there_is_one(config):
