@@ -94,6 +94,14 @@ def host_rows(mesh: Mesh, batch_size: int) -> HostRows:
   return HostRows(jax.process_index(), jax.process_count(), rows)
 
 
+def replicate(tree: Any, mesh: Mesh) -> Any:
+  """The same arrays, which all hosts have, on every device."""
+  whole = replicated(mesh)
+  return jax.tree.map(
+    lambda leaf: jax.make_array_from_process_local_data(whole, np.asarray(leaf)), tree
+  )
+
+
 def global_batch(local: HostBatch, mesh: Mesh) -> Batch:
   """This host's rows to its part of a global, sharded batch."""
   sharding = batched(mesh)

@@ -7,7 +7,6 @@ and ends with one in `DIR/checkpoints`. Several processes train as one: `process
 says how they find each other, and what happens when one of them stops.
 """
 
-import jax
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
@@ -44,7 +43,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   iterator = pipeline.training_iterator(source, config, host, target)
 
   # ---- Loop, from the latest checkpoint or from the start.
-  body = jax.device_put(body, sharding.replicated(mesh))
+  body = sharding.replicate(body, mesh)
   return training_loop.run(
     config,
     workdir,

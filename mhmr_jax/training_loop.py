@@ -1,5 +1,6 @@
 """The loop of every training program: resume, step, write metrics and checkpoints."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -63,7 +64,8 @@ def run(
       another process was lost.
   """
   with processes.StopRequest() as stop, processes.watched():
-    key = jax.device_put(jax.random.key(config.seed), sharding.replicated(mesh))
+    make_key = functools.partial(jax.random.key, config.seed)
+    key = jax.jit(make_key, out_shardings=sharding.replicated(mesh))()
     saved = checkpoints.Checkpoints(workdir)
     state = saved.resume(jax.eval_shape(init, key), iterator, state_shardings)
     if state is None:

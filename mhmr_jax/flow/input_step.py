@@ -38,7 +38,7 @@ def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batc
   else:
     whole, split = sharding.replicated(mesh), sharding.batched(mesh)
     jitted = jax.jit(estimate, in_shardings=(whole, split, split), out_shardings=split)
-    variables = jax.device_put(variables, whole)
+    variables = sharding.replicate(variables, mesh)
 
   def step(batch: Batch) -> Batch:
     flow = jitted(variables, batch["rgb"], batch["rgb_before"])
