@@ -3,7 +3,8 @@
   python -m mhmr_jax.evaluate --workdir=DIR --dataset=synthetic_clips
   python -m mhmr_jax.evaluate --workdir=DIR,DIR --predictions=FILE --dataset=threedpw
 
-Prints a table. Of one workdir it writes `metrics.json`, `report.html` and
+Prints a table. Several processes predict the sequences together (`process_flags`), and
+the first one writes. Of one workdir it writes `metrics.json`, `report.html` and
 `overlay.mp4`; of several, or of predictions from elsewhere (`predictions_file` says
 how they are laid out), `comparison.html`, `.png` and `.json`.
 """
@@ -14,11 +15,14 @@ import itertools
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import cv2
+import jax
 import numpy as np
 from absl import flags
+from etils import epath
 from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
@@ -27,6 +31,8 @@ from mhmr_jax import (
   baselines,
   checkpoints,
   predictions_file,
+  process_flags,
+  processes,
   program,
   results,
   sequences,
@@ -67,26 +73,37 @@ Results = dict[str, Any]
 class Run(NamedTuple):
   """A trained model."""
 
-  workdir: pathlib.Path
+  workdir: epath.Path
   config: ConfigDict
   variables: Variables
   step: int
 
   @classmethod
-  def open(cls, workdir: pathlib.Path) -> "Run":
+  def open(cls, workdir: epath.Path) -> "Run":
     """Its latest checkpoint, with this machine's paths; InputError if it has none."""
     config, variables, step = checkpoints.restore_for_inference(workdir)
     config = sources.with_local_paths(config, _CONFIG.value)
     return cls(workdir, config, variables, step)
 
 
-def score_run(
-  run: Run, source: sources.ClipSource, scorer: Scorer, base: dict[str, summary.Means]
-) -> tuple[Results, list[Errors], list[SequencePrediction]]:
-  """Results of a model on the scorer's clips, their errors, and what it predicted."""
+def predict_run(
+  run: Run, source: sources.ClipSource, scorer: Scorer
+) -> list[SequencePrediction]:
+  """What a model says of the scorer's clips; of several hosts each predicts a part."""
   lengths = scorer.truth.lengths.tolist()
   predicted = sequences.predict(run.config, run.variables, source, lengths, scorer.mesh)
-  predictions = list(tqdm(predicted, "Evaluating", len(source), unit="seq"))
+  own = len(lengths[jax.process_index() :: jax.process_count()])
+  shown = tqdm(predicted, "Evaluating", own, unit="seq", disable=not own)
+  return sequences.gather(list(shown), lengths)
+
+
+def score_run(
+  run: Run,
+  predictions: list[SequencePrediction],
+  scorer: Scorer,
+  base: dict[str, summary.Means],
+) -> tuple[Results, list[Errors]]:
+  """Results of what a model predicted of the scorer's clips, and its errors."""
   joined = Predicted.of_bodies(
     np.concatenate([p.rotations for p in predictions]),
     np.concatenate([p.betas for p in predictions]),
@@ -94,7 +111,7 @@ def score_run(
   body = pathlib.Path(run.config.body.path).name or "free"
   facts = {"step": run.step, "body": body}
   figures, errors = results.of_predicted(scorer, joined, base)
-  return {**figures, **facts}, errors, predictions
+  return {**figures, **facts}, errors
 
 
 def for_run(
@@ -207,20 +224,21 @@ def write_comparison(rows: dict[str, Results], facts: str, out: pathlib.Path) ->
     print(out / f"comparison.{suffix}")
 
 
-def _workdirs(required: bool) -> list[pathlib.Path]:
+def _workdirs(required: bool) -> list[epath.Path]:
   if program.WORKDIR.value is None and not required:
     return []
   names = str(program.require(program.WORKDIR)).split(",")
-  return [pathlib.Path(name).expanduser().absolute() for name in names]
+  return [program.any_path(name) for name in names]
 
 
-def _out(workdirs: list[pathlib.Path], dataset: str) -> pathlib.Path:
-  if program.OUT.value is None and workdirs:
-    return workdirs[0] / "evaluation" / dataset
+def _out(workdirs: list[epath.Path], dataset: str) -> pathlib.Path:
+  # Pictures and videos are not written into a bucket.
+  if program.OUT.value is None and workdirs and "://" not in str(workdirs[0]):
+    return pathlib.Path(workdirs[0]) / "evaluation" / dataset
   return program.path_of(program.OUT)
 
 
-def _names(paths: list[pathlib.Path]) -> list[str]:
+def _names(paths: Sequence[epath.Path | pathlib.Path]) -> list[str]:
   """What a table calls them: their last parts, numbered where these are the same."""
   names: list[str] = []
   for path in paths:
@@ -231,10 +249,19 @@ def _names(paths: list[pathlib.Path]) -> list[str]:
   return names
 
 
+def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+  training = sources.open_training(config)
+  parts = training.sources if isinstance(training, sources.Mixture) else [training]
+  return baselines.mean_pose(
+    itertools.chain.from_iterable(map(sequences.labels, parts))
+  )
+
+
 def main(argv: list[str]) -> None:
   """Reads the flags, evaluates, and writes the results."""
   del argv
   dataset = str(program.require(_DATASET))
+  process_flags.connect()
   files = [pathlib.Path(name).expanduser().absolute() for name in _PREDICTIONS.value]
   runs = [Run.open(path) for path in _workdirs(required=not files)]
   names = _names([run.workdir for run in runs] + files)
@@ -248,29 +275,28 @@ def main(argv: list[str]) -> None:
   split = _SPLIT.value or (protocol.split if dataset == "threedpw" else "test")
   source = sources.open_source(config, split, dataset)
   out = _out([run.workdir for run in runs], dataset)
-  make_folder(out)
+  if processes.is_first():
+    make_folder(out)
 
   clips = list(sequences.labels(source))
-  scorer = results.make_scorer(config, protocol, clips, dataset, sharding.make_mesh())
+  mesh = sharding.make_mesh(jax.local_devices())
+  scorer = results.make_scorer(config, protocol, clips, dataset, mesh)
   from_files = [predictions_file.read(path, scorer) for path in files]
-  mean_pose = None
-  if runs:
-    training = sources.open_training(config)
-    parts = training.sources if isinstance(training, sources.Mixture) else [training]
-    mean_pose = baselines.mean_pose(
-      itertools.chain.from_iterable(map(sequences.labels, parts))
-    )
-  base = results.score_baselines(scorer, mean_pose)
+  own = [(source, scorer)] + [for_run(run, scorer, split, dataset) for run in runs[1:]]
+  predicted = [predict_run(run, *its) for run, its in zip(runs, own, strict=False)]
+  processes.disconnect()
+  if not processes.is_first():
+    return
 
+  base = results.score_baselines(scorer, _mean_pose(config) if runs else None)
   rows: dict[str, Results] = {}
   data = results.data_facts(source, scorer.truth)
   where = {"dataset": dataset, "split": split, "data": data}
-  for index, run in enumerate(runs):
-    own = (source, scorer) if not index else for_run(run, scorer, split, dataset)
-    scored, errors, predictions = score_run(run, *own, base)
-    rows[names[index]] = scored | where
-  for name, predicted in zip(names[len(runs) :], from_files, strict=True):
-    rows[name] = results.of_predicted(scorer, predicted, base)[0] | where
+  for name, run, sequence, (_, its) in zip(names, runs, predicted, own, strict=False):
+    scored, errors = score_run(run, sequence, its, base)
+    rows[name] = scored | where
+  for name, given in zip(names[len(runs) :], from_files, strict=True):
+    rows[name] = results.of_predicted(scorer, given, base)[0] | where
 
   facts = (
     f"{dataset} {split}, protocol {protocol.name}: {scorer.counted.sum():,} frames of "
@@ -286,8 +312,8 @@ def main(argv: list[str]) -> None:
   print(f"{facts}, step {only['step']:,}")
   print(table(only))
   print(f"PA-MPJPE is {only['ratio_to_mean_pose']:.3f} of the mean pose's.")
-  write_report(runs[0], source, scorer, only, errors, predictions, out)
+  write_report(runs[0], source, scorer, only, errors, predicted[0], out)
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, processes.leave)

@@ -68,6 +68,8 @@ class MetricWriter:
 
 
 def _tensorboard(workdir: epath.Path) -> Any:
+  if "://" in str(workdir):  # It writes to local folders alone.
+    return None
   try:
     import tensorboardX
   except ImportError:

@@ -69,10 +69,10 @@ def path_of(flag: flags.FlagHolder) -> pathlib.Path:
   return pathlib.Path(str(require(flag))).expanduser().absolute()
 
 
-def workdir() -> epath.Path:
-  """The work directory: a local path, or a bucket's, as gs://BUCKET/RUN."""
-  path = epath.Path(str(require(WORKDIR)))
-  return path if "://" in str(path) else path.expanduser().absolute()
+def any_path(text: str) -> epath.Path:
+  """A local path, or one in a bucket, such as gs://BUCKET/RUN."""
+  path = epath.Path(text)
+  return path if "://" in text else path.expanduser().absolute()
 
 
 def _ours_or_errors(record: python_logging.LogRecord) -> bool:

@@ -5,6 +5,7 @@ from typing import NamedTuple, cast
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
@@ -18,6 +19,8 @@ from mhmr_jax.train_step import Variables
 
 # Sequences side by side on each device.
 _LANES = 8
+# What is gathered from all hosts, and its shape in a frame.
+_FRAME_SHAPES = {"rotations": (24, 3, 3), "betas": (10,), "camera": (3,), "box": (4,)}
 
 
 class SequencePrediction(NamedTuple):
@@ -37,7 +40,7 @@ def predict(
   lengths: Sequence[int],
   mesh: Mesh,
 ) -> Iterator[SequencePrediction]:
-  """Predicts whole sequences, the LSTM's state carried from chunk to chunk.
+  """Predicts this host's sequences, the LSTM's state carried from chunk to chunk.
 
   The next chunk is loaded while the devices work on this one; of past ones only what
   is yielded is kept.
@@ -47,10 +50,10 @@ def predict(
     variables: of the model.
     source: the sequences.
     lengths: frames of each sequence.
-    mesh: sequences side by side are divided over it.
+    mesh: of this host's devices; sequences side by side are divided over it.
 
   Yields:
-    The sequences in the source's order.
+    Every P-th of the sequences, of P hosts, in the source's order.
   """
   model = motion_hmr.from_config(config.model, config.data.size)
   split, whole = sharding.batched(mesh), sharding.replicated(mesh)
@@ -59,7 +62,8 @@ def predict(
   with_flow = input_step.make(config, mesh)
   names = (*pipeline.InputSpec.from_config(config).host_inputs, "valid")
   lanes = min(_LANES, -(-len(source) // mesh.size)) * mesh.size
-  for group in pipeline.evaluation_groups(source, config, lanes):
+  host, hosts = jax.process_index(), jax.process_count()
+  for group in pipeline.evaluation_groups(source, config, lanes, host, hosts):
     carry = jax.device_put(model.initial_carry(lanes), split)
     seen: list[_Seen] = []
     for chunk in group:
@@ -70,6 +74,55 @@ def predict(
         _Seen(prediction, chunk.clips, chunk.boxes, chunk.batch.get("keypoints"))
       )
     yield from _joined(seen, lengths, config.data.window)
+
+
+def gather(
+  own: list[SequencePrediction], lengths: Sequence[int]
+) -> list[SequencePrediction]:
+  """All hosts' sequences in the source's order, of what each predicted itself.
+
+  Args:
+    own: of this host, as `predict` yields them.
+    lengths: frames of each sequence of the source.
+  """
+  hosts = jax.process_count()
+  if hosts == 1:
+    return own
+  # Arrays must be of one size on all hosts: some have fewer frames, or none at all.
+  frames = max(sum(lengths[host::hosts]) for host in range(hosts))
+  fields = {
+    name: _padded([getattr(p, name) for p in own], shape, frames)
+    for name, shape in _FRAME_SHAPES.items()
+  }
+  has_keypoints = np.array([p.keypoints is not None for p in own]).any()
+  fields["keypoints"] = _padded(
+    [p.keypoints for p in own if p.keypoints is not None], (17, 3), frames
+  )
+  gathered, known = multihost_utils.process_allgather((fields, has_keypoints))
+  parts = [_split(gathered, host, lengths[host::hosts]) for host in range(hosts)]
+  joined = [parts[i % hosts][i // hosts] for i in range(len(lengths))]
+  return joined if known.any() else [p._replace(keypoints=None) for p in joined]
+
+
+def _padded(
+  arrays: list[np.ndarray], shape: tuple[int, ...], frames: int
+) -> np.ndarray:
+  """The arrays one after the other, and zeros up to so many frames."""
+  padded = np.zeros((frames, *shape), np.float32)
+  for rows, place in zip(arrays, np.cumsum([0, *map(len, arrays)]), strict=False):
+    padded[place : place + len(rows)] = rows
+  return padded
+
+
+def _split(
+  gathered: dict[str, np.ndarray], host: int, lengths: Sequence[int]
+) -> list[SequencePrediction]:
+  """The sequences of one host."""
+  ends = np.cumsum(lengths, dtype=int)
+  return [
+    SequencePrediction(**{k: v[host, end - n : end] for k, v in gathered.items()})
+    for end, n in zip(ends, lengths, strict=True)
+  ]
 
 
 class _Seen(NamedTuple):

@@ -175,7 +175,7 @@ def from_flags(
   except OSError as error:
     reason = str(error).strip().splitlines()[-1].strip()
     raise InputError(f"--config cannot be loaded: {reason}") from error
-  workdir = program.workdir()
+  workdir = program.any_path(str(program.require(program.WORKDIR)))
   process_flags.connect()
   train(config, workdir)
   if processes.is_first():

@@ -152,6 +152,30 @@ def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
   assert process.returncode == 0, errors
 
 
+def test_hosts_evaluate_together_what_one_does(alone, tmp_path):
+  # Of two sequences, one host has none.
+  shared = (f"--workdir={alone}", "--dataset=synthetic_clips")
+  status, _, errors = tiny.run("evaluate", *shared, f"--out={tmp_path}/one")
+  assert status == 0, errors
+  started = tiny.start_together(
+    "evaluate", *shared, f"--out={tmp_path}/three", processes=3
+  )
+  for status, errors in finish(started):
+    assert status == 0, errors
+  one, three = (
+    json.loads((tmp_path / name / "metrics.json").read_text())
+    for name in ("one", "three")
+  )
+  assert one["num_frames"] == three["num_frames"] == 20
+  for key in ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm", "accel_mm_s2"):
+    assert three[key] == pytest.approx(one[key], rel=1e-5), key
+  assert len(three["per_sequence"]) == 2
+  for ours, theirs in zip(three["per_sequence"], one["per_sequence"], strict=True):
+    assert ours["sequence"] == theirs["sequence"]
+    assert ours["pa_mpjpe_mm"] == pytest.approx(theirs["pa_mpjpe_mm"], rel=1e-5)
+  assert (tmp_path / "three" / "report.html").exists()
+
+
 def test_incomplete_flags_end_in_one_sentence(arguments, tmp_path):
   status, _, errors = tiny.run(
     "train", *arguments, f"--workdir={tmp_path}/run", "--num_processes=2"
