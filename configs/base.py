@@ -99,6 +99,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         norm="batch",  # Or "ghost", or "group": docs/scaling.md.
         norm_momentum=0.97,
         norm_frames=64,  # Of ghost batch norm's groups.
+        norm_groups=8,  # Of channels, in group norm.
         remat=False,
       ),
       regressor=dict(
@@ -150,6 +151,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
       norm="batch",
       norm_momentum=0.99,
       norm_frames=8 * 31,
+      norm_groups=32,
       remat=False,
     )
   )
