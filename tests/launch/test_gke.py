@@ -154,9 +154,7 @@ def test_bad_input_fails_and_all_else_restarts(cluster: stubs.Stubs) -> None:
   assert rule["onExitCodes"]["values"] == [1]
   policy = jobset["spec"]["failurePolicy"]
   assert policy["maxRestarts"] == 7
-  actions = {
-    rule["onJobFailureReasons"][0]: rule["action"] for rule in policy["rules"]
-  }
+  actions = {rule["onJobFailureReasons"][0]: rule["action"] for rule in policy["rules"]}
   assert actions == {
     "PodFailurePolicy": "FailJobSet",
     "BackoffLimitExceeded": "RestartJobSet",

@@ -23,9 +23,7 @@ def trains(machine: stubs.Stubs, *scripts: str) -> None:
   machine.add("python", {"mhmr_jax.train": list(scripts), "-c": ["echo 4242"]})
 
 
-def launch(
-  machine: stubs.Stubs, *flags: str, **variables: str
-) -> tuple[int, str, str]:
+def launch(machine: stubs.Stubs, *flags: str, **variables: str) -> tuple[int, str, str]:
   return machine.run("local.sh", *flags, VIRTUAL_ENV=sys.prefix, **variables)
 
 
