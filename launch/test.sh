@@ -12,5 +12,5 @@ python -m pip install --quiet --disable-pip-version-check --no-deps \
 ruff check .
 ruff format --check .
 mypy
-shellcheck --external-sources launch/*.sh .ci/run
+shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
 python -m pytest "$@"
