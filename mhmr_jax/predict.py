@@ -96,6 +96,7 @@ def predict(
 ) -> Motion:
   """Runs the whole program; the folder `out` gets both files or none."""
   config, variables, step = checkpoints.restore_for_inference(workdir)
+  config.flow.cache = False  # A video is seen once.
   spec = pipeline.InputSpec.from_config(config)
   body = smpl.load(config.body.path or None)
   info = video.probe(video_path)
