@@ -63,7 +63,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   # Or "exact", of clips that store it; or "flownets" or "raft", whose weights are a
   # work directory of mhmr_jax.flow.train or a file of torchvision's raft_small.
-  config.flow = ConfigDict(dict(source="dis", preset="medium", weights=""))
+  # With cache it is estimated once, of whole stored frames, and kept with the clips.
+  config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
   # A file of `keypoints.fit_noise`, for noise like a detector's; empty: the defaults.
   config.keypoints = ConfigDict(dict(noise=True, noise_file=""))
   # Empty path: the free body. 3DPW's people have bodies of their gender. The joints of

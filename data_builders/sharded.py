@@ -87,12 +87,12 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
       InputError: when the folder cannot be written.
     """
     was_there = self.data_path.exists()
-    with _alone(pathlib.Path(self.data_path).parent) as alone:
+    with alone(pathlib.Path(self.data_path).parent) as is_alone:
       if self.data_path.exists() and not was_there:
         self.info.set_file_format(FILE_FORMAT, override=True)
         self.info.read_from_directory(self.data_path)
         return
-      if alone:
+      if is_alone:
         _remove_leftovers(pathlib.Path(self.data_path))
       super().download_and_prepare(**{**kwargs, "file_format": FILE_FORMAT})
 
@@ -142,7 +142,7 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
 
 
 @contextlib.contextmanager
-def _alone(folder: pathlib.Path) -> Iterator[bool]:
+def alone(folder: pathlib.Path) -> Iterator[bool]:
   """Holds a folder against other processes; False where files cannot be locked.
 
   The system lets go of it when the process ends, however it does.

@@ -38,6 +38,8 @@ class Clip(TypedDict, total=False):
   # In place of intrinsics: [s, tx, ty] with s (xy + t) px, of joints_camera.
   camera_image: Float[np.ndarray, "time 3"]
   flow: list[bytes]  # T 16-bit PNG images in KITTI's encoding, px a frame.
+  # The same of flow that was estimated: where `config.flow.cache` has it read.
+  flow_estimated: Sequence[bytes]
   mask: list[bytes]  # T one-channel PNG images, 255 on the person.
   valid: Bool[np.ndarray, "time"]
   fps: float

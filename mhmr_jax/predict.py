@@ -24,6 +24,7 @@ from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
 from mhmr_jax.placement import Motion
+from mhmr_jax.stage_times import StageTimes
 from mhmr_jax.visualize import overlay
 
 _PERSON = flags.DEFINE_integer(
@@ -95,42 +96,51 @@ def predict(
   out: pathlib.Path,
 ) -> Motion:
   """Runs the whole program; the folder `out` gets both files or none."""
-  config, variables, step = checkpoints.restore_for_inference(workdir)
-  spec = pipeline.InputSpec.from_config(config)
-  body = smpl.load(config.body.path or None)
-  info = video.probe(video_path)
-  people = find_people(
-    video_path,
-    info,
-    keypoints=keypoints,
-    keypoint_format=keypoint_format,
-    detector=detector,
-    detector_weights=detector_weights,
-  )
-  track = choose_person(people, info.fps, person)
+  times = StageTimes()
+  with times.running("loading"):
+    config, variables, step = checkpoints.restore_for_inference(workdir)
+    config.flow.cache = False  # A video is seen once.
+    spec = pipeline.InputSpec.from_config(config)
+    body = smpl.load(config.body.path or None)
+  with times.running("reading the video"):
+    info = video.probe(video_path)
+  with times.running("finding people"):
+    people = find_people(
+      video_path,
+      info,
+      keypoints=keypoints,
+      keypoint_format=keypoint_format,
+      detector=detector,
+      detector_weights=detector_weights,
+    )
+    track = choose_person(people, info.fps, person)
   print(
     f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, person in "
     f"{len(track.frame_index)} of {info.num_frames} frames; model of step {step}"
   )
   chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
-  sees_pixels = bool({"rgb", "flow"} & set(spec.inputs))
-  batches = streaming.inputs(
-    chunks, video.read_frames(video_path) if sees_pixels else None, spec
-  )
+  seen = None
+  if {"rgb", "flow"} & set(spec.inputs):
+    seen = times.over("reading the video", video.read_frames(video_path))
+  batches = times.over("inputs", streaming.inputs(chunks, seen, spec))
+  made = streaming.make_step(config, variables, streaming.flow_scale(info.fps))
   parts = []
   with tqdm(
     desc="Predicting", total=sum(len(c.frames) for c in chunks), unit="frame"
   ) as progress:
-    for part in streaming.run(chunks, batches, *streaming.make_step(config, variables)):
+    for part in times.over("network", streaming.run(chunks, batches, *made)):
       parts.append(part)
       progress.update(len(part.frames))
   intrinsics = placement.pinhole(info.width, info.height, focal)
   spans = streaming.segments(track.frame_index, info.fps)
-  motion = placement.place(body, streaming.join(parts), spans, intrinsics)
-  frames = video.read_frames(video_path)
-  drawn = draw(frames, body, motion, intrinsics)
-  shown = iter(tqdm(drawn, "Drawing", info.num_frames, unit="frame"))
-  _write(out, motion, shown, info.fps)
+  with times.running("placement"):
+    motion = placement.place(body, streaming.join(parts), spans, intrinsics)
+  frames = times.over("reading the video", video.read_frames(video_path))
+  drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
+  shown = tqdm(drawn, "Drawing", info.num_frames, unit="frame")
+  with times.running("encoding"):
+    _write(out, motion, shown, info.fps)
+  print(times.summary(info.num_frames))
   return motion
 
 

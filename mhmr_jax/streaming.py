@@ -53,6 +53,14 @@ def stride(fps: float) -> int:
   return max(1, round(fps / _TRAINING_FPS))
 
 
+def flow_scale(fps: float) -> float:
+  """What turns flow between seen frames into flow at the rate of training.
+
+  The network knows speeds a frame, and videos of 24 fps have fewer of them.
+  """
+  return fps / stride(fps) / _TRAINING_FPS
+
+
 def segments(
   frame_index: Int[np.ndarray, "frames"], fps: float
 ) -> list[tuple[int, int]]:
@@ -156,8 +164,16 @@ def _padded(batch: HostBatch, window: int) -> Batch:
   return cast(Batch, {key: leaf[None] for key, leaf in padded.items()})
 
 
-def make_step(config: ConfigDict, variables: Variables) -> tuple[Step, Carry | None]:
-  """The model as a jitted function of a chunk and the memory, and the first memory."""
+def make_step(
+  config: ConfigDict, variables: Variables, flow_scale: float = 1.0
+) -> tuple[Step, Carry | None]:
+  """The model as a jitted function of a chunk and the memory, and the first memory.
+
+  Args:
+    config: of the training run.
+    variables: of the model.
+    flow_scale: that all flow is multiplied by.
+  """
   model = motion_hmr.from_config(config.model, config.data.size)
   # All on a named device, as the step's own results are: else the second call, with
   # the first one's carry, would be compiled anew.
@@ -166,7 +182,14 @@ def make_step(config: ConfigDict, variables: Variables) -> tuple[Step, Carry | N
   )
   jitted = jax.jit(functools.partial(train_step.eval_step, model=model))
   with_flow = input_step.make(config)
-  step = lambda batch, carry: jitted(variables, with_flow(batch), carry)
+
+  def step(batch: Batch, carry: Carry | None) -> tuple[Prediction, Carry | None]:
+    batch = with_flow(batch)
+    if "flow" in batch:
+      batch = cast(Batch, {**batch, "flow": batch["flow"] * flow_scale})
+    output: tuple[Prediction, Carry | None] = jitted(variables, batch, carry)
+    return output
+
   return step, carry
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax import checkpoints, sequences, sharding, streaming, train_step
-from mhmr_jax.data import pipeline
+from mhmr_jax.data import pipeline, transforms
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from tests import tiny
@@ -42,7 +42,7 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   chunks = streaming.plan(track, FPS, spec, (64, 64))
   # Grey is decoded from a JPEG's luma, which is a rounding away from its colours'.
   colour = "rgb" in spec.inputs
-  images = [pipeline.decode_frame(frame, colour) for frame in clip["frames"]]
+  images = [transforms.decode_frame(frame, colour) for frame in clip["frames"]]
   video = images if colour else [np.stack([image] * 3, -1) for image in images]
   if spec.inputs == ("keypoints",):
     video = None

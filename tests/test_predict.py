@@ -1,6 +1,7 @@
 """The program, end to end on a small video with an untrained model, and bad input."""
 
 import contextlib
+import re
 import shutil
 import types
 
@@ -88,6 +89,7 @@ def test_files_and_progress(predicted):
   assert sorted(f.name for f in out.iterdir()) == ["overlay.mp4", "prediction.npz"]
   assert "15 frames, from 2 to 16" in output
   assert str(out / "overlay.mp4") in output
+  assert re.search(r"seconds: [\d.]+ loading, .*, [\d.]+ encoding; .* frames/s", output)
   assert "Predicting" in errors
   assert "Drawing" in errors
 

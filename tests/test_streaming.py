@@ -10,6 +10,7 @@ from mhmr_jax import streaming
 from mhmr_jax.data import pipeline, transforms
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints.tracking import Track
+from tests import tiny
 
 _SPEC = pipeline.InputSpec(
   inputs=("flow", "keypoints"),
@@ -43,6 +44,32 @@ def _video(count):
 )
 def test_stride_brings_the_video_near_to_30_fps(fps, expected):
   assert streaming.stride(fps) == expected
+
+
+@pytest.mark.parametrize(
+  ("fps", "expected"), [(30.0, 1), (24.0, 0.8), (60.0, 1), (50.0, 5 / 6), (240.0, 1)]
+)
+def test_flow_is_brought_to_training_s_rate(fps, expected):
+  assert streaming.flow_scale(fps) == pytest.approx(expected)
+  # What moves 90 pixels a second, in frames that are seen:
+  assert 90 / (fps / streaming.stride(fps)) * streaming.flow_scale(fps) == (
+    pytest.approx(3)
+  )
+
+
+def test_the_network_sees_the_scaled_flow(monkeypatch, tmp_path):
+  seen = []
+  monkeypatch.setattr(streaming.jax, "jit", lambda step: lambda _, batch, carry: (
+    seen.append(batch), carry
+  ))  # fmt: skip
+  config = tiny.config(tmp_path)
+  step, carry = streaming.make_step(config, {}, 0.8)
+  flow = np.full((1, 4, 32, 32, 2), 5, np.float16)
+  step({"flow": flow, "valid": np.ones((1, 4), bool)}, carry)
+  (batch,) = seen
+  np.testing.assert_allclose(batch["flow"], 4, rtol=1e-3)
+  assert batch["flow"].dtype == np.float16
+  assert (flow == 5).all()
 
 
 def test_segments_break_after_a_second():

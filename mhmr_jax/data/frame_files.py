@@ -60,7 +60,7 @@ def write(path: pathlib.Path, frames: Iterable[bytes]) -> None:
     writer.close()
 
 
-class _Frames(Sequence[bytes]):
+class Frames(Sequence[bytes]):
   """A sequence that reads what is asked for."""
 
   def __init__(self, path: pathlib.Path, count: int):
@@ -87,7 +87,7 @@ class _Frames(Sequence[bytes]):
     raise NotImplementedError
 
 
-class _StoredFrames(_Frames):
+class _StoredFrames(Frames):
   """Of a file that `write` made, opened at the first frame."""
 
   def __init__(self, path: pathlib.Path, count: int):
@@ -113,7 +113,7 @@ class _StoredFrames(_Frames):
     return frames
 
 
-class _ReferencedFrames(_Frames):
+class _ReferencedFrames(Frames):
   """Of a folder of images."""
 
   def __init__(self, path: pathlib.Path, numbers: list[int]):

@@ -4,12 +4,10 @@ Training: shuffle, window of T frames, keypoint noise, crop window with jitter,
 flow, flip, batch. Evaluation: whole sequences, chunk after chunk, no jitter.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-import cv2
 import grain
 import grain.experimental
 import numpy as np
@@ -20,7 +18,7 @@ from mhmr_jax.data import target as target_domain
 from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource, Mixture
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import images
+from mhmr_jax.flow import cache, images
 from mhmr_jax.keypoints import noise_file
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
 from mhmr_jax.sharding import HostRows
@@ -46,6 +44,7 @@ class InputSpec:
   flow_source: str
   flow_preset: str
   noise: KeypointNoise | None
+  flow_cached: bool = False  # Read from `flow_estimated` of the clips.
 
   @classmethod
   def from_config(cls, config: ConfigDict) -> "InputSpec":
@@ -68,12 +67,21 @@ class InputSpec:
       flow_source=config.flow.source,
       flow_preset=config.flow.preset,
       noise=noise_file.from_config(config),
+      flow_cached=cache.is_on(config),
     )
+
+  @property
+  def stored_flow(self) -> Literal["flow", "flow_estimated"] | None:
+    """The clips' field that the flow is cropped from; None where it is estimated."""
+    if self.flow_cached:
+      return "flow_estimated"
+    return "flow" if self.flow_source == "exact" else None
 
   @property
   def host_inputs(self) -> tuple[str, ...]:
     """What the host makes: in place of a network's flow, the frames that it sees."""
-    if "flow" not in self.inputs or self.flow_source in HOST_FLOW:
+    on_host = self.flow_cached or self.flow_source in HOST_FLOW
+    if "flow" not in self.inputs or on_host:
       return self.inputs
     others = [name for name in self.inputs if name not in ("rgb", "flow")]
     return ("rgb", "rgb_before", *others)
@@ -83,17 +91,6 @@ class InputSpec:
     if self.noise is None or clip.get("keypoints_detected", False):
       return clip["keypoints_image"]
     return corrupt(clip["keypoints_image"], rng, self.noise, _image_size(clip))
-
-
-def decode_frame(data: bytes, colour: bool) -> np.ndarray:
-  """A stored JPEG to RGB or grey pixels."""
-  mode = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
-  image = None
-  with contextlib.suppress(cv2.error):  # Of no bytes at all.
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-  if image is None:
-    raise InputError("A stored frame is not a JPEG image: the clip is damaged.")
-  return image
 
 
 def clip_example(
@@ -115,13 +112,14 @@ def clip_example(
   """
   inputs = spec.host_inputs
   colour = "rgb" in inputs
-  dis_preset = spec.flow_preset if spec.flow_source == "dis" else None
+  stored = spec.stored_flow
+  dis_preset = spec.flow_preset if stored is None else None
   wants_dis = "flow" in inputs and dis_preset is not None
   frames, previous = [], None
   if colour or wants_dis:
-    frames = [decode_frame(frame, colour) for frame in clip["frames"][span]]
+    frames = [transforms.decode_frame(frame, colour) for frame in clip["frames"][span]]
     if span.start > 0 and "flow" in spec.inputs:
-      previous = decode_frame(clip["frames"][span.start - 1], colour)
+      previous = transforms.decode_frame(clip["frames"][span.start - 1], colour)
   batch = transforms.model_inputs(
     frames,
     keypoints[span],
@@ -131,16 +129,22 @@ def clip_example(
     flow_preset=dis_preset,
     previous=previous,
   )
-  if "flow" in inputs and dis_preset is None:
-    batch["flow"] = _exact_flow(clip, box, span, spec.size)
+  if "flow" in inputs and stored is not None:
+    batch["flow"] = _stored_flow(clip, stored, box, span, spec.size)
   batch.update(transforms.targets(clip, span, box))
   return batch
 
 
-def _exact_flow(clip: Clip, box: np.ndarray, span: slice, size: int) -> np.ndarray:
-  if "flow" not in clip:
+def _stored_flow(
+  clip: Clip,
+  field: Literal["flow", "flow_estimated"],
+  box: np.ndarray,
+  span: slice,
+  size: int,
+) -> np.ndarray:
+  if field == "flow" and field not in clip:
     raise InputError("config.flow.source is 'exact', but the clips store no flow.")
-  flows = [images.decode_png(data) for data in clip["flow"][span]]
+  flows = [images.decode_png(data) for data in clip[field][span]]
   crops = [transforms.crop_flow(flow, box, size) for flow in flows]
   return np.stack(crops).astype(np.float16)
 
@@ -162,7 +166,7 @@ def _window(
 
 
 def _image_size(clip: Clip) -> tuple[int, int]:
-  height, width = decode_frame(clip["frames"][0], colour=False).shape
+  height, width = transforms.decode_frame(clip["frames"][0], colour=False).shape
   return width, height
 
 
@@ -220,7 +224,8 @@ def training_dataset(
   example = TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
 
   def shuffled(clips: ClipSource, seed: int = config.seed) -> grain.MapDataset:
-    return grain.MapDataset.source(clips).seed(seed).shuffle().repeat()
+    opened = cache.opened(clips, config)
+    return grain.MapDataset.source(opened).seed(seed).shuffle().repeat()
 
   if isinstance(source, ClipSource):
     labelled = shuffled(source).random_map(example)
@@ -325,13 +330,17 @@ def evaluation_groups(
   of sequences. A sequence's keypoint noise depends on its index alone.
   """
   spec = InputSpec.from_config(config)
+  clips = cache.opened(source, config)
   indices = np.arange(len(source))[shard::shards]
   for begin in range(0, len(indices), lanes):
-    yield _chunks(source, indices[begin : begin + lanes], lanes, spec)
+    yield _chunks(clips, indices[begin : begin + lanes], lanes, spec)
 
 
 def _chunks(
-  source: ClipSource, indices: np.ndarray, lanes: int, spec: InputSpec
+  source: ClipSource | cache.ClipsWithFlow,
+  indices: np.ndarray,
+  lanes: int,
+  spec: InputSpec,
 ) -> Iterator[Chunk]:
   clips = np.full(lanes, -1)
   clips[: len(indices)] = indices

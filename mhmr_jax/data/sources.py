@@ -60,9 +60,11 @@ class ClipSource:
     records: Sequence[Any],
     folder: str,
     open_frames: Callable[[dict[str, Any]], Sequence[bytes]] | None = None,
+    split: str = "all",
   ):
     """`open_frames` finds the frames of records that do not hold them."""
     self.name = name
+    self.split = split
     self._records = records
     self._folder = folder
     self._open_frames = open_frames
@@ -266,7 +268,7 @@ def _threedpw(config: ConfigDict, split: str) -> ClipSource:
   builder = threedpw.Builder(config=settings, data_dir=data_dir(config))
   records = _records("threedpw", builder, split)
   find = functools.partial(_frames_of, builder.frames_root())
-  return ClipSource("threedpw", records, str(builder.data_path), find)
+  return ClipSource("threedpw", records, str(builder.data_path), find, split)
 
 
 def _frames_of(root: pathlib.Path, record: Mapping[str, Any]) -> Sequence[Any]:
@@ -288,7 +290,7 @@ def _kinetics(config: ConfigDict, split: str) -> ClipSource:
   )
   builder = kinetics.Builder(config=settings, data_dir=data_dir(config))
   records = _records("kinetics_pseudo_gt", builder, split)
-  return ClipSource("kinetics_pseudo_gt", records, str(builder.data_path))
+  return ClipSource("kinetics_pseudo_gt", records, str(builder.data_path), split=split)
 
 
 def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
@@ -337,7 +339,7 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
     records = builder.as_data_source(split=split)
   except Exception as error:
     raise _not_opened(folder, error) from error
-  return ClipSource("synthetic_clips", records, folder)
+  return ClipSource("synthetic_clips", records, folder, split=split)
 
 
 def _not_opened(folder: str, error: Exception) -> InputError:

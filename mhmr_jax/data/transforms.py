@@ -4,16 +4,30 @@ Training, evaluation and prediction share these functions, so that what the
 network sees of a stored clip and of a user's video differs in nothing else.
 """
 
+import contextlib
+
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from mhmr_jax.batch import Clip, HostBatch
 from mhmr_jax.body import joints
+from mhmr_jax.errors import InputError
 from mhmr_jax.flow import dis
 
 # Detectors report guesses far off the body with scores below this.
 _MIN_SCORE = 0.1
+
+
+def decode_frame(data: bytes, colour: bool) -> np.ndarray:
+  """A stored JPEG to RGB or grey pixels."""
+  mode = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
+  image = None
+  with contextlib.suppress(cv2.error):  # Of no bytes at all.
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+  if image is None:
+    raise InputError("A stored frame is not a JPEG image: the clip is damaged.")
+  return image
 
 
 def clip_window(

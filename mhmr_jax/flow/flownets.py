@@ -29,6 +29,8 @@ _REFINEMENT = {32: 512, 16: 256, 8: 128, 4: 64, 2: 32}
 # Each coarser map counts so much of the next finer one.
 _COARSER = 0.5
 _TINY = 1e-3  # Pixels: keeps the gradient of the error's root finite.
+# Of an image's values in [-1, 1]: what varies less is enlarged less.
+_FLAT = 1e-3
 
 _leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.1)
 
@@ -83,7 +85,7 @@ class FlowNetS(FlowNetwork):
     """
     conv = functools.partial(Conv2D, use_bias=True, form=self.form)
     to_flow = functools.partial(conv, 2, 3, kernel_init=nn.initializers.zeros)
-    x = jnp.concatenate([first, second], -1)
+    x = jnp.concatenate([_standardised(first), _standardised(second)], -1)
     maps, stride = {}, 1
     for name, features, kernel, step in _CONVOLUTIONS:
       x = _leaky_relu(conv(self._features(features), kernel, step, name=name)(x))
@@ -128,6 +130,13 @@ class FlowNetS(FlowNetwork):
       mean = jnp.sum(jnp.sqrt(squares) * known) / jnp.maximum(known.sum(), 1)
       total += _COARSER**coarser * mean
     return total, _enlarged(flows[-1], first)
+
+
+def _standardised(
+  images: Float[Array, "batch height width 3"],
+) -> Float[Array, "batch height width 3"]:
+  """Each image's channels to mean 0 and variance 1: light and tint say no motion."""
+  return jax.nn.standardize(images, axis=(1, 2), epsilon=_FLAT)
 
 
 def _enlarged(

@@ -17,8 +17,8 @@ from mhmr_jax.flow import learned
 def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batch]:
   """What turns the host's batches into the main network's.
 
-  Where `config.flow.source` is a network's, it puts the flow in the place of the frames
-  that it is from; else it changes nothing.
+  Where `config.flow.source` is a network's and not cached, it puts the flow in the
+  place of the frames that it is from; else it changes nothing.
 
   Args:
     config: of the main network's run.
@@ -28,9 +28,13 @@ def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batc
     InputError: the flow network's weights cannot be read.
   """
   spec = pipeline.InputSpec.from_config(config)
-  if "rgb_before" not in spec.host_inputs:
-    return lambda batch: batch
+  as_it_is = lambda batch: batch
+  if "flow" not in spec.inputs or spec.flow_source in pipeline.HOST_FLOW:
+    return as_it_is
+  # Also of cached flow, so that wrong weights are known before anything is made.
   model, variables = learned.load(config.flow.source, config.flow.get("weights", ""))
+  if spec.flow_cached:
+    return as_it_is
   estimate = functools.partial(learned.clip_flow, model)
   if mesh is None:
     jitted = jax.jit(estimate)

@@ -7,7 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from mhmr_jax.batch import Clip, HostBatch
-from mhmr_jax.data import pipeline, transforms
+from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource, Mixture
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import images
@@ -37,7 +37,7 @@ def read(clip: Clip, frame: int) -> Pair:
       "synthetic_clips."
     )
   first, second = (
-    pipeline.decode_frame(data, colour=True)
+    transforms.decode_frame(data, colour=True)
     for data in (clip["frames"][frame - 1], clip["frames"][frame])
   )
   flow, valid = images.decode_png_with_valid(clip["flow"][frame])

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from mhmr_jax.batch import Clip
 from mhmr_jax.body import joints as body_joints
-from mhmr_jax.data import pipeline
+from mhmr_jax.data import transforms
 from mhmr_jax.flow import dis, images
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.visualize import overlay
@@ -50,7 +50,7 @@ def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:
 
 def frame_shape(clip: Clip) -> tuple[int, int]:
   """Height and width of the frames."""
-  height, width = pipeline.decode_frame(clip["frames"][0], colour=False).shape
+  height, width = transforms.decode_frame(clip["frames"][0], colour=False).shape
   return int(height), int(width)
 
 
@@ -115,7 +115,7 @@ class ClipView:
       shown["keypoints"] = overlay.draw_skeleton(frame, keypoints)
       shown["heatmaps"] = heatmap_image(keypoints, self._size)
     if "mask" in clip:
-      mask = pipeline.decode_frame(clip["mask"][time], colour=True)
+      mask = transforms.decode_frame(clip["mask"][time], colour=True)
       shown["mask"] = self._scaled(mask)
     if self._joints is not None:
       pixels = self._joints[time] * self._scale
@@ -132,7 +132,7 @@ class ClipView:
 
   def _frame(self, time: int) -> Image:
     frame = self._clip["frames"][time]
-    return self._scaled(pipeline.decode_frame(frame, colour=True))
+    return self._scaled(transforms.decode_frame(frame, colour=True))
 
   def _scaled(self, image: np.ndarray) -> np.ndarray:
     if self._scale == 1:

@@ -16,7 +16,7 @@ from mhmr_jax.batch import Batch, Clip
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data import pipeline, sources, transforms
-from mhmr_jax.flow import images, input_step
+from mhmr_jax.flow import cache, images, input_step
 from mhmr_jax.geometry import rotations
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.sequences import SequencePrediction
@@ -96,7 +96,7 @@ class Gallery:
     """Square pictures of one frame in the window that the network saw."""
     said = self.predictions[index]
     box = said.box[frame]
-    image = pipeline.decode_frame(clip["frames"][frame], colour=True)
+    image = transforms.decode_frame(clip["frames"][frame], colour=True)
     crop = transforms.crop_image(image, box, size)
     body = self.bodies.neutral
     # Without its own body's file a label is drawn by the one that there is.
@@ -145,7 +145,8 @@ class Gallery:
 
   def _inputs(self, index: int, columns: int = 6, size: int = 144) -> Picture:
     """The frames around the middle as the network sees them, a row a cue."""
-    clip, said = self.source[index], self.predictions[index]
+    clip = cache.opened(self.source, self.config)[index]
+    said = self.predictions[index]
     spec = pipeline.InputSpec.from_config(self.config)
     start = len(clip["frames"]) // 2 // spec.window * spec.window
     span = slice(start, min(start + spec.window, len(clip["frames"])))

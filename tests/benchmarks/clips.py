@@ -28,7 +28,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import cv2
 import numpy as np
 
-from mhmr_jax.data import pipeline
+from mhmr_jax.data import transforms
 from mhmr_jax.flow import images
 from mhmr_jax.synth import (
   backgrounds,
@@ -110,7 +110,9 @@ class Subject:
     with mock.patch.object(render.Mesh, "rasterise", record):
       clip, _ = maker.make("train", index)
     self.faces = np.ascontiguousarray(maker._actor._body.faces, np.int32)
-    self.frames = [pipeline.decode_frame(data, colour=True) for data in clip["frames"]]
+    self.frames = [
+      transforms.decode_frame(data, colour=True) for data in clip["frames"]
+    ]
     self.surfaces = [vertices for vertices, _ in surfaces]
     self.intrinsics = surfaces[0][1]
     self.masks = [cv2.imdecode(np.frombuffer(m, np.uint8), 0) for m in clip["mask"]]

@@ -69,7 +69,7 @@ def test_evaluation_and_a_video_give_the_same_inputs(config):
   frames = np.arange(10)
   track = Track(frames, clip["keypoints_image"])
   chunks = streaming.plan(track, 30.0, spec, (64, 64))
-  video = [pipeline.decode_frame(frame, colour=True) for frame in clip["frames"]]
+  video = [transforms.decode_frame(frame, colour=True) for frame in clip["frames"]]
   streamed = list(streaming.inputs(chunks, iter(video), spec))
   assert len(evaluated) == len(streamed) == 3
   for left, right in zip(evaluated, streamed, strict=True):

@@ -11,7 +11,7 @@ from mhmr_jax import checkpoints, train_step
 from mhmr_jax.flow import learned, train
 
 
-def flownets(workdir: pathlib.Path) -> pathlib.Path:
+def flownets(workdir: pathlib.Path, seed: int = 0) -> pathlib.Path:
   """Of a small FlowNetS whose flow is not zero."""
   config = flow_flownets.get_config()
   config.model.width = 0.05
@@ -21,7 +21,7 @@ def flownets(workdir: pathlib.Path) -> pathlib.Path:
   }
   init = functools.partial(train.init_state, **parts)
   shapes = jax.eval_shape(init, jax.random.key(0))
-  rng = np.random.default_rng(0)
+  rng = np.random.default_rng(seed)
   state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
   params = jax.tree.map(
     lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(np.float32), state.params

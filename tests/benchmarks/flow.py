@@ -1,0 +1,125 @@
+"""End-point error and time of optical flow: DIS against networks.
+
+  python -m tests.benchmarks.flow --flownets=DIR --raft=DIR
+
+Of held-out clips (test split, 16 frames of 128 x 128 pixels) of the variants `full`,
+which the networks were trained on, and `shifted`, which they never saw: over all pixels
+whose flow is known, and over the person's. A network whose weights are not given has
+no row. Times are CPU seconds of estimates alone, a clip at a time, in turns.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import cv2
+import jax
+import numpy as np
+from absl import app, flags
+
+from mhmr_jax.flow import dis, learned, pairs
+from mhmr_jax.synth import clips
+
+FRAMES, SIZE, SEED = 16, 128, 0
+VARIANTS = ("full", "shifted")
+
+_CLIPS = flags.DEFINE_integer("clips", 48, "Clips of each variant.")
+_FLOWNETS = flags.DEFINE_string("flownets", None, "Its weights.")
+_RAFT = flags.DEFINE_string("raft", None, "Its weights.")
+
+Images = np.ndarray
+Estimate = Callable[[Images, Images], np.ndarray]
+
+
+def by_dis(preset: str) -> Estimate:
+  estimate = dis.DisFlow(preset)
+  return lambda first, second: np.stack(list(map(estimate, first, second)))
+
+
+def by_network(kind: str, weights: str) -> Estimate:
+  model, variables = learned.load(kind, weights)
+  jitted = jax.jit(lambda *images: learned.estimate(model, variables, *images))
+  return lambda first, second: np.asarray(jitted(first, second))
+
+
+def estimators() -> dict[str, Estimate]:
+  rows: dict[str, Estimate] = {
+    "zero": lambda first, _: np.zeros((*first.shape[:3], 2), np.float32),
+    "dis fast": by_dis("fast"),
+    "dis medium": by_dis("medium"),
+  }
+  for kind, weights in (("flownets", _FLOWNETS.value), ("raft", _RAFT.value)):
+    if weights is not None:
+      rows[kind] = by_network(kind, weights)
+  return rows
+
+
+def held_out(variant: str) -> Iterator[tuple[pairs.Pair, np.ndarray]]:
+  """The pairs of a clip, stacked, and the person's pixels in the first frames."""
+  spec = clips.ClipSpec(seed=SEED, frames=FRAMES, size=SIZE, variant=variant)
+  maker = clips.ClipMaker(spec)
+  for index in range(_CLIPS.value):
+    clip, _ = maker.make("test", index)
+    read = [pairs.read(clip, frame) for frame in range(1, FRAMES)]
+    masks = [cv2.imdecode(np.frombuffer(m, np.uint8), 0) for m in clip["mask"][:-1]]
+    stacked = pairs.Pair(*(np.stack(field) for field in zip(*read, strict=True)))
+    yield stacked, np.stack(masks) > 0
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  cv2.setNumThreads(1)
+  rows = estimators()
+  seconds = dict.fromkeys(rows, 0.0)
+  errors: dict[str, list[float]] = {name: [] for name in rows}
+  blank = np.zeros((FRAMES - 1, SIZE, SIZE, 3), np.uint8)
+  for estimate in rows.values():
+    estimate(blank, blank)  # Compiles.
+  for variant in VARIANTS:
+    # Of all pixels and of the person's: sums of distances, and numbers of pixels.
+    sums = {name: np.zeros(2) for name in rows}
+    counts = np.zeros(2)
+    for number, (pair, person) in enumerate(held_out(variant)):
+      counts += pair.valid.sum(), person.sum()
+      for name in np.roll(list(rows), number):
+        start = time.process_time()
+        flow = rows[name](pair.first, pair.second)
+        seconds[name] += time.process_time() - start
+        error = np.linalg.norm(flow - pair.flow, axis=-1)
+        sums[name] += error[pair.valid].sum(), error[person].sum()
+      print(f"\r{variant}: {number + 1} clips", end="", file=sys.stderr)
+    for name in rows:
+      errors[name] += (sums[name] / counts).tolist()
+  print(file=sys.stderr)
+  show(errors, seconds)
+
+
+def show(errors: dict[str, list[float]], seconds: dict[str, float]) -> None:
+  """Prints the table, and the networks' ratios to DIS."""
+  columns = [f"{v} {part}" for v in VARIANTS for part in ("all", "person")]
+  frames = len(VARIANTS) * _CLIPS.value * (FRAMES - 1)
+  milliseconds = {name: 1e3 * spent / frames for name, spent in seconds.items()}
+  head = [*columns, "CPU ms a frame"]
+  print(f"{'end-point error, px':<20}" + "".join(f"{name:>16}" for name in head))
+  for name, values in errors.items():
+    cells = [f"{value:16.3f}" for value in (*values, milliseconds[name])]
+    print(f"{name:<20}" + "".join(cells))
+  ratios = {}
+  for name in errors.keys() & set(learned.KINDS):
+    for preset in ("fast", "medium"):
+      against = f"dis {preset}"
+      pairs_of = zip(columns, errors[name], errors[against], strict=True)
+      for column, ours, theirs in pairs_of:
+        key = f"flow_{name}_over_dis_{preset}_{column.replace(' ', '_')}"
+        ratios[key] = round(ours / theirs, 3)
+      key = f"flow_{name}_over_dis_{preset}_cpu_time"
+      ratios[key] = round(milliseconds[name] / milliseconds[against], 2)
+  print(json.dumps(dict(sorted(ratios.items()))))
+
+
+if __name__ == "__main__":
+  app.run(main)
