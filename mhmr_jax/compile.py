@@ -3,7 +3,8 @@
   python -m mhmr_jax.compile --config=configs/flow_kp.py:paper --topology=v5e:4x4
 
 Ends with one line of JSON: the train step's figures, those of one chip, and under
-`eval` the eval step's. TPUs need the extra `tpu_aot`, GPUs `gpu_aot`.
+`eval` the eval step's; `--out=DIR` keeps the compiled programs' text. TPUs need the
+extra `tpu_aot`, GPUs `gpu_aot`.
 """
 
 import json
@@ -52,11 +53,13 @@ def _gpu_target(topology: Topology) -> str:
   if topology.chip is not None:
     return ""
   path = program.path_of(_GPU_TARGET)
-  return pathlib.Path(path).read_text() if path.is_file() else _no_file(path)
-
-
-def _no_file(path: pathlib.Path) -> str:
-  raise InputError(f"--gpu_target: there is no file {path}.")
+  try:
+    return path.read_text()
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(
+      f"--gpu_target: {path} cannot be read ({error}); give a text file such as "
+      "h100_sxm.txtpb of XLA's sources."
+    ) from error
 
 
 def _limit(topology: Topology, gpu_target: str) -> float:
@@ -95,12 +98,14 @@ class Compiler:
     self._target = _gpu_target(topology)
     self.limit = _limit(topology, self._target)
 
-  def cost(self, step: str, batch_per_chip: int, effort: str) -> measure.Cost:
-    """What the step costs."""
+  def cost(
+    self, step: str, batch_per_chip: int, effort: str, text_file: str = ""
+  ) -> measure.Cost:
+    """What the step costs; writes the compiled program if it is told where."""
     config = self._config.copy_and_resolve_references()
     with config.unlocked():
       config.train.batch_size = batch_per_chip * self.topology.chips
-    return measure.measure(config, self.topology, step, effort, self._target)
+    return measure.measure(config, self.topology, step, effort, self._target, text_file)
 
   def fits(self, batch_per_chip: int) -> bool:
     """Whether the train step does, by a quick compilation."""
@@ -136,10 +141,23 @@ class Compiler:
     return most
 
 
+def _out() -> pathlib.Path:
+  """The folder that programs are written to; made if it is not there."""
+  out = program.path_of(program.OUT)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(
+      f"{out} cannot be made ({error.strerror}): name another --out."
+    ) from error
+  return out
+
+
 def _report(compiler: Compiler, step: str, batch_per_chip: int) -> dict[str, Any]:
   topology, effort = compiler.topology, _EFFORT.value
   clips = batch_per_chip * topology.chips
-  cost = compiler.cost(step, batch_per_chip, effort)
+  text_file = str(_out() / f"{step}.hlo") if program.OUT.value else ""
+  cost = compiler.cost(step, batch_per_chip, effort, text_file)
   print(
     f"\n{step} step on {topology.name}, {topology.chips} chips, {batch_per_chip} clips "
     f"a chip, {clips} in all; compiled at {effort} effort in {cost.seconds:.0f} s"

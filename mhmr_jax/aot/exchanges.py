@@ -28,7 +28,6 @@ class Collective:
     elements: of the same.
     devices: that take part in one exchange.
     op_name: of the operation that it belongs to (of one of them, if merged).
-    backward: it, or something that it exchanges, is of the backward pass.
     times: how often a step runs it.
     loop: the loop that it is in; '' for none.
   """
@@ -38,7 +37,6 @@ class Collective:
   elements: int
   devices: int
   op_name: str
-  backward: bool
   times: int
   loop: str
 
@@ -76,25 +74,9 @@ def _collectives_of(module: hlo.Module, run: hlo.Run) -> Iterator[Collective]:
     elements=sum(math.prod(dims) for _, dims, _ in sent),
     devices=_group_size(instruction.attributes),
     op_name=instruction.op_name,
-    backward=any(
-      "transpose(" in name
-      for name in (instruction.op_name, *_sources(instruction, run.computation))
-    ),
     times=run.times,
     loop=run.loop,
   )
-
-
-def _sources(
-  instruction: hlo.Instruction, computation: dict[str, hlo.Instruction]
-) -> Iterator[str]:
-  """Paths of the operations that made the operands."""
-  for name in instruction.operands:
-    source = computation.get(name)
-    while source is not None and source.opcode in ("get-tuple-element", "bitcast"):
-      source = computation.get(source.operands[0])
-    if source is not None:
-      yield source.op_name
 
 
 def _group_size(attributes: str) -> int:

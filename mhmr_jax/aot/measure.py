@@ -8,6 +8,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import pathlib
 import pickle
 import re
 import subprocess
@@ -83,7 +84,12 @@ def check_installed(topology: Topology) -> None:
 
 
 def measure(
-  config: ConfigDict, topology: Topology, step: str, effort: str, gpu_target: str
+  config: ConfigDict,
+  topology: Topology,
+  step: str,
+  effort: str,
+  gpu_target: str = "",
+  text_file: str = "",
 ) -> Cost:
   """The cost of the config's train or eval step on every chip of a topology.
 
@@ -93,6 +99,7 @@ def measure(
     step: one of `STEPS`.
     effort: one of `EFFORTS`.
     gpu_target: XLA's description of the GPU; of TPUs ''.
+    text_file: where to write the compiled program; '' for nowhere.
 
   Raises:
     InputError: there is no such topology, or the compiler cannot compile for it.
@@ -103,6 +110,7 @@ def measure(
     "step": step,
     "effort": effort,
     "gpu_target": gpu_target,
+    "text_file": text_file,
   }
   environment = os.environ | {
     # The accelerators are not there: what runs on the way runs here.
@@ -140,15 +148,17 @@ def _reason(errors: bytes) -> str:
 
 
 def _main() -> None:
-  job = pickle.loads(sys.stdin.buffer.read())
-  cost = compile_step(
-    job["config"], job["topology"], job["step"], job["effort"], job["gpu_target"]
-  )
+  cost = compile_step(**pickle.loads(sys.stdin.buffer.read()))
   print(json.dumps(dataclasses.asdict(cost)))
 
 
 def compile_step(
-  config: ConfigDict, topology: Topology, step: str, effort: str, gpu_target: str
+  config: ConfigDict,
+  topology: Topology,
+  step: str,
+  effort: str,
+  gpu_target: str = "",
+  text_file: str = "",
 ) -> Cost:
   """`measure`, in this process."""
   jax.config.update("jax_exec_time_optimization_effort", EFFORTS[effort])
@@ -166,7 +176,10 @@ def compile_step(
       seconds=time.monotonic() - begin,
     )
   seconds = time.monotonic() - begin
-  return _read(compiled, parameters, seconds)
+  text = compiled.as_text()
+  if text_file:
+    pathlib.Path(text_file).write_text(text)
+  return _read(compiled, text, parameters, seconds)
 
 
 def _devices(topology: Topology, gpu_target: str) -> list[Any]:
@@ -223,9 +236,8 @@ def wanted_bytes(message: str) -> float:
   return float(number) * _UNITS[unit]
 
 
-def _read(compiled: Any, parameters: int, seconds: float) -> Cost:
+def _read(compiled: Any, text: str, parameters: int, seconds: float) -> Cost:
   memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
-  text = compiled.as_text()
   module = hlo.parse(text)
   loops = {
     run.instruction.op_name: hlo.trip_count(module, run.computation, run.instruction)

@@ -10,29 +10,28 @@ from mhmr_jax.aot.topologies import GIB, Topology
 
 GB = 1e9
 _MB = 1e6
-# Numbers of an exchange that is of losses and measures alone.
+# Numbers of an exchange of losses and measures alone; of statistics alone, at most:
+# merged exchanges carry the name of one of them.
 _SCALARS = 64
+_STATISTICS = 2**14
+_REDUCING = ("all-reduce", "reduce-scatter")
 
 
 def owner(collective: Collective) -> str:
   """What an exchange is for, from the paths of its operations."""
-  if "/norm" in collective.op_name:
-    return f"batch norm, {'backward' if collective.backward else 'forward'}"
+  if "/norm" in collective.op_name and collective.elements <= _STATISTICS:
+    backward = "transpose(" in collective.op_name
+    return f"batch norm, {'backward' if backward else 'forward'}"
   if collective.elements <= _SCALARS:
     return "scalars"
-  if collective.backward:
+  if collective.kind in _REDUCING:
     return "gradients"
   parts = [part for part in collective.op_name.split("/") if "(" not in part]
   return "/".join(parts[-3:]) or "not named"
 
 
 def _gradients(cost: Cost) -> list[Collective]:
-  reduced = ("all-reduce", "reduce-scatter")
-  return [
-    each
-    for each in cost.collectives
-    if each.kind in reduced and owner(each) == "gradients"
-  ]
+  return [each for each in cost.collectives if owner(each) == "gradients"]
 
 
 def lines(

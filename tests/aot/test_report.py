@@ -20,7 +20,6 @@ def exchange(op_name: str, elements: int, loop: str = "", times: int = 1) -> Col
     elements=elements,
     devices=16,
     op_name=op_name,
-    backward="transpose(" in op_name,
     times=times,
     loop=loop,
   )

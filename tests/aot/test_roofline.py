@@ -13,7 +13,6 @@ def all_reduce(size: int, devices: int, kind: str = "all-reduce", times: int = 1
     elements=size // 4,
     devices=devices,
     op_name="",
-    backward=False,
     times=times,
     loop="",
   )
