@@ -64,6 +64,18 @@ def require(flag: flags.FlagHolder) -> Any:
   return flag.value
 
 
+def config_of(flag: flags.FlagHolder) -> Any:
+  """The config that a flag names, locked; InputError unless it can be loaded."""
+  config = require(flag)
+  try:
+    config.lock()
+  # A config file that failed to load says so at the first look at its config.
+  except OSError as error:
+    reason = str(error).strip().splitlines()[-1].strip()
+    raise InputError(f"--config cannot be loaded: {reason}") from error
+  return config
+
+
 def path_of(flag: flags.FlagHolder) -> pathlib.Path:
   """The path that a flag names; InputError unless it was given."""
   return pathlib.Path(str(require(flag))).expanduser().absolute()

@@ -168,13 +168,7 @@ def from_flags(
   train: Callable[[ConfigDict, epath.Path], TrainState],
 ) -> None:
   """Trains what a program's flags say."""
-  config = program.require(config_flag)
-  try:
-    config.lock()
-  # A config file that failed to load says so at the first look at its config.
-  except OSError as error:
-    reason = str(error).strip().splitlines()[-1].strip()
-    raise InputError(f"--config cannot be loaded: {reason}") from error
+  config = program.config_of(config_flag)
   workdir = program.any_path(str(program.require(program.WORKDIR)))
   process_flags.connect()
   train(config, workdir)

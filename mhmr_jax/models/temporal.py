@@ -79,10 +79,12 @@ def _recur_backward(
   pullback, previous, kernel = residuals
   projected_bar, carry_bar = pullback(cotangents)
   # The gradient of the pre-activations is that of what was projected into them.
-  hidden, gates = kernel.shape
-  kernel_bar = jnp.dot(
-    previous.reshape(-1, hidden).astype(kernel.dtype).T,
-    projected_bar.reshape(-1, gates).astype(kernel.dtype),
+  # Summed over both axes as they are: merged into one, the clips that the devices share
+  # would be collected on each of them first.
+  kernel_bar = jnp.einsum(
+    "tbh,tbg->hg",
+    previous.astype(kernel.dtype),
+    projected_bar.astype(kernel.dtype),
     preferred_element_type=jnp.float32,
   )
   return kernel_bar.astype(kernel.dtype), projected_bar, carry_bar, None

@@ -1,0 +1,1 @@
+"""What a step costs on accelerators that are not there."""

@@ -1,0 +1,94 @@
+"""Exchanges between devices: what a program sends, how often, and for what."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+from mhmr_jax.aot import hlo
+
+KINDS = (
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+  "collective-broadcast",
+  "ragged-all-to-all",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+  """An exchange between devices.
+
+  Attributes:
+    kind: all-reduce and so on.
+    bytes: of what is reduced or gathered, on one device.
+    elements: of the same.
+    devices: that take part in one exchange.
+    op_name: of the operation that it belongs to (of one of them, if merged).
+    times: how often a step runs it.
+    loop: the loop that it is in; '' for none.
+  """
+
+  kind: str
+  bytes: int
+  elements: int
+  devices: int
+  op_name: str
+  times: int
+  loop: str
+
+
+def collectives(module: hlo.Module) -> list[Collective]:
+  """Every exchange between devices, those within fusions too."""
+  found = []
+  for run in hlo.executed(module):
+    found += _collectives_of(module, run)
+  return found
+
+
+def _collectives_of(module: hlo.Module, run: hlo.Run) -> Iterator[Collective]:
+  instruction = run.instruction
+  if instruction.opcode == "fusion":
+    for name in hlo.CALLED.findall(instruction.attributes):
+      inside = module.computations[name]
+      for fused in inside.values():
+        yield from _collectives_of(module, hlo.Run(fused, inside, run.times, run.loop))
+  if instruction.kind not in KINDS:
+    return
+  sent = [
+    array
+    for name in instruction.operands
+    if name in run.computation
+    for array in hlo.arrays(run.computation[name].shape)
+  ]
+  if instruction.kind == "all-gather":
+    # The start of an asynchronous one returns its operands first.
+    whole = hlo.arrays(instruction.shape)
+    sent = whole[len(sent) :] if instruction.opcode.endswith("-start") else whole
+  yield Collective(
+    kind=instruction.kind,
+    bytes=int(sum(math.prod(dims) * hlo.item_bytes(dtype) for dtype, dims, _ in sent)),
+    elements=sum(math.prod(dims) for _, dims, _ in sent),
+    devices=_group_size(instruction.attributes),
+    op_name=instruction.op_name,
+    times=run.times,
+    loop=run.loop,
+  )
+
+
+def _group_size(attributes: str) -> int:
+  """Devices of a group: listed, as `[groups,size]<=[n]`, or as axes of a mesh."""
+  listed = re.search(r"\breplica_groups=\{\{([\d,]+)\}", attributes)
+  if listed:
+    return listed.group(1).count(",") + 1
+  iota = re.search(r"\breplica_groups=\[\d+,(\d+)\]", attributes)
+  if iota:
+    return int(iota.group(1))
+  mesh = re.search(r"\breplica_groups=mesh\[([^\]]*)\] ?\{([^{}]*)\}", attributes)
+  if mesh:
+    sizes = dict(re.findall(r"'([^']+)'=(\d+)", mesh.group(1)))
+    return math.prod(int(sizes[a]) for a in re.findall(r"'([^']+)'", mesh.group(2)))
+  return 1

@@ -1,0 +1,270 @@
+"""Compiles the steps for a topology, in a process of its own, and reads off the cost.
+
+A topology that cannot be ends the whole process, and the compilers write to the
+terminal as they like: so `measure` starts a process, which runs `_main`.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import pathlib
+import pickle
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies as jax_topologies
+from ml_collections import ConfigDict
+
+from mhmr_jax import sharding, steps
+from mhmr_jax.aot import exchanges, hlo, work
+from mhmr_jax.aot.topologies import Topology
+from mhmr_jax.body import smpl
+from mhmr_jax.errors import InputError
+from mhmr_jax.models import motion_hmr
+
+# The compiler's effort: low takes a fraction of the time, knows the memory within some
+# per cent, and leaves exchanges where the default would move, merge or shrink them.
+EFFORTS = {"default": 0.0, "low": -1.0}
+STEPS = ("train", "eval")
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+  """What one step takes of each chip.
+
+  Attributes:
+    arguments: bytes of its inputs: state, batch, body.
+    temporaries: bytes of everything in between.
+    peak: bytes at once, with the program itself; if it doesn't fit what it would take.
+    out_of_memory: the compiler's words; '' if it fits.
+    rematerialised: operations that the compiler itself runs twice to fit.
+    flops: operations, loops as often as they turn.
+    hbm_bytes: to and from main memory, likewise.
+    bytes_accessed: XLA's own count, which has a loop's body once.
+    cycles: the compiler's estimate; 0 where it makes none.
+    collectives: exchanges between chips.
+    loops: turns of every loop by its name.
+    parameters: numbers in the model's parameters.
+    seconds: that compiling took.
+  """
+
+  arguments: float = 0
+  temporaries: float = 0
+  peak: float = 0
+  out_of_memory: str = ""
+  rematerialised: int = 0
+  flops: float = 0
+  hbm_bytes: float = 0
+  bytes_accessed: float = 0
+  cycles: int = 0
+  collectives: tuple[exchanges.Collective, ...] = ()
+  loops: dict[str, int] = dataclasses.field(default_factory=dict)
+  parameters: int = 0
+  seconds: float = 0
+
+
+def check_installed(topology: Topology) -> None:
+  """Raises InputError without the compiler for these accelerators."""
+  try:
+    found = importlib.util.find_spec(topology.compiler) is not None
+  except ModuleNotFoundError:
+    found = False
+  if not found:
+    raise InputError(
+      f"--topology={topology.name} needs a compiler that is not installed: "
+      f"pip install -e '.[{topology.extra}]'."
+    )
+
+
+def measure(
+  config: ConfigDict,
+  topology: Topology,
+  step: str,
+  effort: str,
+  gpu_target: str = "",
+  text_file: str = "",
+) -> Cost:
+  """The cost of the config's train or eval step on every chip of a topology.
+
+  Args:
+    config: its `train.batch_size` is the global batch.
+    topology: whose compiler is installed.
+    step: one of `STEPS`.
+    effort: one of `EFFORTS`.
+    gpu_target: XLA's description of the GPU; of TPUs ''.
+    text_file: where to write the compiled program; '' for nowhere.
+
+  Raises:
+    InputError: there is no such topology, or the compiler cannot compile for it.
+  """
+  job = {
+    "config": config.copy_and_resolve_references(),
+    "topology": topology,
+    "step": step,
+    "effort": effort,
+    "gpu_target": gpu_target,
+    "text_file": text_file,
+  }
+  environment = os.environ | {
+    # The accelerators are not there: what runs on the way runs here.
+    "JAX_PLATFORMS": "cpu",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_SKIP_MDS_QUERY": "1",
+  }
+  done = subprocess.run(
+    [sys.executable, "-m", "mhmr_jax.aot.measure"],
+    input=pickle.dumps(job),
+    capture_output=True,
+    env=environment,
+    check=False,
+  )
+  if done.returncode:
+    raise InputError(
+      f"--topology={topology.name} cannot be compiled for: {_reason(done.stderr)}"
+    )
+  found = json.loads(done.stdout.splitlines()[-1])
+  collectives = tuple(exchanges.Collective(**each) for each in found.pop("collectives"))
+  return Cost(**found, collectives=collectives)
+
+
+def _reason(errors: bytes) -> str:
+  """What a compiler wrote last that says what was wrong."""
+  lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
+  telling = [
+    line
+    for line in lines
+    if re.search(r"Error\b|INVALID_ARGUMENT|Check failed|not divisible|UNKNOWN", line)
+    and "TPU_WORKER_HOSTNAMES" not in line
+  ]
+  text = (telling or lines or ["the compiler stopped"])[-1]
+  return re.sub(r"^[\w.]*(Error|Exception): ", "", text)[:400].rstrip(".") + "."
+
+
+def _main() -> None:
+  cost = compile_step(**pickle.loads(sys.stdin.buffer.read()))
+  print(json.dumps(dataclasses.asdict(cost)))
+
+
+def compile_step(
+  config: ConfigDict,
+  topology: Topology,
+  step: str,
+  effort: str,
+  gpu_target: str = "",
+  text_file: str = "",
+) -> Cost:
+  """`measure`, in this process."""
+  jax.config.update("jax_exec_time_optimization_effort", EFFORTS[effort])
+  begin = time.monotonic()
+  lowered, parameters = _lower(config, _devices(topology, gpu_target), step)
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    if "RESOURCE_EXHAUSTED" not in str(error):
+      raise
+    return Cost(
+      out_of_memory=" ".join(str(error).split("\n\n")[0].split()),
+      peak=wanted_bytes(str(error)),
+      parameters=parameters,
+      seconds=time.monotonic() - begin,
+    )
+  seconds = time.monotonic() - begin
+  text = compiled.as_text()
+  if text_file:
+    pathlib.Path(text_file).write_text(text)
+  return _read(compiled, text, parameters, seconds)
+
+
+def _devices(topology: Topology, gpu_target: str) -> list[Any]:
+  if topology.chip is None:
+    description = jax_topologies.get_topology_desc(
+      "",
+      platform="cuda",
+      topology="x".join(map(str, topology.shape)),
+      target_config=gpu_target,
+    )
+  else:
+    options = dict(topology.chip.options)
+    if topology.chips < 4:
+      # A machine with fewer chips than a host's usual four.
+      bounds = (*topology.shape, 1, 1)[:3]
+      options["chips_per_host_bounds"] = bounds
+    description = jax_topologies.get_topology_desc(
+      platform="tpu", topology_name=topology.name, **options
+    )
+  return list(description.devices)
+
+
+def _lower(config: ConfigDict, devices: list[Any], step: str) -> tuple[Any, int]:
+  """The step before its compilation, and the number of parameters."""
+  with config.unlocked():
+    # 'auto' would ask for the form that suits this machine.
+    config.model.encoder.conv_form = "plain"
+  mesh = sharding.make_mesh(devices, config.mesh.fsdp)
+  train = steps.make_train_step(config, mesh)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  state = jax.eval_shape(train.init, key)
+  parameters = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(state.params))
+  batch = steps.batch_shapes(config)
+  if step == "train":
+    body = jax.tree.map(
+      lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
+      smpl.load(config.body.path or None),
+    )
+    return train.step.lower(state, batch, key, body), parameters
+  read = {name: batch[name] for name in (*config.model.inputs, "valid")}
+  model = motion_hmr.from_config(config.model, config.data.size)
+  carry = jax.eval_shape(lambda: model.initial_carry(config.train.batch_size))
+  return steps.make_eval_step(config, mesh).lower(
+    state.variables, read, carry
+  ), parameters
+
+
+def wanted_bytes(message: str) -> float:
+  """What an out-of-memory message says the program would take; 0 if it doesn't."""
+  found = re.search(r"Used ([\d.]+)([KMGT]?) of|\(([\d.]+)([KMGT]?)\) exceeds", message)
+  if not found:
+    return 0.0
+  number, unit = (group for group in found.groups() if group is not None)
+  return float(number) * _UNITS[unit]
+
+
+def _read(compiled: Any, text: str, parameters: int, seconds: float) -> Cost:
+  memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
+  module = hlo.parse(text)
+  loops = {
+    run.instruction.op_name: hlo.trip_count(module, run.computation, run.instruction)
+    for run in hlo.executed(module)
+    if run.instruction.opcode == "while"
+  }
+  resident = (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+  )
+  peak = resident + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes
+  return Cost(
+    arguments=memory.argument_size_in_bytes,
+    temporaries=memory.temp_size_in_bytes,
+    peak=peak,
+    rematerialised=len(re.findall(r"^\s+%[\w.\-]+\.remat\d*\S* = ", text, re.M)),
+    flops=costs.get("flops", 0.0) + work.loop_flops(module),
+    hbm_bytes=work.hbm_traffic(module),
+    bytes_accessed=costs.get("bytes accessed", 0.0),
+    cycles=work.estimated_cycles(module),
+    collectives=tuple(exchanges.collectives(module)),
+    loops=loops,
+    parameters=parameters,
+    seconds=seconds,
+  )
+
+
+if __name__ == "__main__":
+  _main()

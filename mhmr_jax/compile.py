@@ -1,0 +1,200 @@
+"""Compiles a config's steps for TPUs or GPUs that are not there, and says their cost.
+
+  python -m mhmr_jax.compile --config=configs/flow_kp.py:paper --topology=v5e:4x4
+
+Ends with one line of JSON: the train step's figures, those of one chip, and under
+`eval` the eval step's; `--out=DIR` keeps the compiled programs' text. TPUs need the
+extra `tpu_aot`, GPUs `gpu_aot`.
+"""
+
+import json
+import pathlib
+import re
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from mhmr_jax import program
+from mhmr_jax.aot import measure, report, topologies
+from mhmr_jax.aot.topologies import Topology
+from mhmr_jax.errors import InputError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to compile.")
+_TOPOLOGY = flags.DEFINE_string(
+  "topology", None, "v4:AxBxC, v5e:AxB, v5p:AxBxC, v6e:AxB; h100:SLICESxHOSTSxGPUS."
+)
+_BATCH = flags.DEFINE_string(
+  "batch_per_chip",
+  None,
+  "Clips a chip, in place of config.train.batch_size; 'auto': the most that fit.",
+)
+_EFFORT = flags.DEFINE_enum(
+  "effort",
+  "default",
+  list(measure.EFFORTS),
+  "Of the compiler; low is quick, but judge exchanges by default.",
+)
+_STEPS = flags.DEFINE_multi_enum(
+  "step", list(measure.STEPS), list(measure.STEPS), "Which steps; may be repeated."
+)
+_PRICE = flags.DEFINE_float("price", None, "Of a chip for an hour, in any currency.")
+_GPU_TARGET = flags.DEFINE_string(
+  "gpu_target",
+  None,
+  "XLA's text description of the GPU, such as h100_sxm.txtpb of its sources.",
+)
+# Of a GPU's memory, what JAX takes unless told otherwise.
+_GPU_FRACTION = 0.75
+
+
+def _gpu_target(topology: Topology) -> str:
+  """The description of the GPU; '' for TPUs, whose compiler knows them."""
+  if topology.chip is not None:
+    return ""
+  path = program.path_of(_GPU_TARGET)
+  try:
+    return path.read_text()
+  except (OSError, UnicodeDecodeError) as error:
+    raise InputError(
+      f"--gpu_target: {path} cannot be read ({error}); give a text file such as "
+      "h100_sxm.txtpb of XLA's sources."
+    ) from error
+
+
+def _limit(topology: Topology, gpu_target: str) -> float:
+  """Bytes of memory that a program can have on a chip."""
+  if topology.chip is not None:
+    return topology.chip.hbm_bytes
+  size = re.search(r"\bdevice_memory_size: (\d+)", gpu_target)
+  if not size:
+    raise InputError("--gpu_target: the file has no device_memory_size.")
+  return _GPU_FRACTION * int(size.group(1))
+
+
+def _batch_per_chip(config: ConfigDict, topology: Topology) -> int:
+  """Clips a chip, as told by the flag or the config."""
+  if _BATCH.value is None:
+    total = config.train.batch_size
+    if total % topology.chips:
+      raise InputError(
+        f"config.train.batch_size is {total}, which {topology.chips} chips cannot "
+        "share equally: give --batch_per_chip."
+      )
+    return int(total // topology.chips)
+  if not re.fullmatch(r"[1-9]\d*", _BATCH.value):
+    raise InputError(
+      f"--batch_per_chip={_BATCH.value}: give a positive number, or auto."
+    )
+  return int(_BATCH.value)
+
+
+class Compiler:
+  """Compiles a config's steps for a topology at any batch."""
+
+  def __init__(self, config: ConfigDict, topology: Topology):
+    self._config = config
+    self.topology = topology
+    self._target = _gpu_target(topology)
+    self.limit = _limit(topology, self._target)
+
+  def cost(
+    self, step: str, batch_per_chip: int, effort: str, text_file: str = ""
+  ) -> measure.Cost:
+    """What the step costs; writes the compiled program if it is told where."""
+    config = self._config.copy_and_resolve_references()
+    with config.unlocked():
+      config.train.batch_size = batch_per_chip * self.topology.chips
+    return measure.measure(config, self.topology, step, effort, self._target, text_file)
+
+  def fits(self, batch_per_chip: int) -> bool:
+    """Whether the train step does, by a quick compilation."""
+    cost = self.cost("train", batch_per_chip, "low")
+    answer = not cost.out_of_memory and cost.peak <= self.limit
+    print(
+      f"{batch_per_chip} clips a chip: {'fits' if answer else 'does not fit'} "
+      f"({cost.peak / report.GB:.2f} GB of {self.limit / report.GB:.2f} GB)",
+      flush=True,
+    )
+    return answer
+
+  def largest_batch(self) -> int:
+    """The most clips a chip with which the train step fits, at low effort.
+
+    Raises:
+      InputError: not even one does.
+    """
+    most, least = 0, 8  # What fits, and what may not.
+    while self.fits(least):
+      most, least = least, 2 * least
+    while least - most > 1:
+      middle = (most + least) // 2
+      if self.fits(middle):
+        most = middle
+      else:
+        least = middle
+    if not most:
+      raise InputError(
+        f"Not one clip of config.data.window frames fits on a chip of "
+        f"{self.topology.name}: try --config.model.encoder.remat=True."
+      )
+    return most
+
+
+def _out() -> pathlib.Path:
+  """The folder that programs are written to; made if it is not there."""
+  out = program.path_of(program.OUT)
+  try:
+    out.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise InputError(
+      f"{out} cannot be made ({error.strerror}): name another --out."
+    ) from error
+  return out
+
+
+def _report(compiler: Compiler, step: str, batch_per_chip: int) -> dict[str, Any]:
+  topology, effort = compiler.topology, _EFFORT.value
+  clips = batch_per_chip * topology.chips
+  text_file = str(_out() / f"{step}.hlo") if program.OUT.value else ""
+  cost = compiler.cost(step, batch_per_chip, effort, text_file)
+  print(
+    f"\n{step} step on {topology.name}, {topology.chips} chips, {batch_per_chip} clips "
+    f"a chip, {clips} in all; compiled at {effort} effort in {cost.seconds:.0f} s"
+  )
+  if effort == "low":
+    print("  At low effort memory is right within some per cent, exchanges are not.")
+  price = _PRICE.value
+  for line in report.lines(
+    topology, cost, compiler.limit, clips, price, step == "train"
+  ):
+    print(line, flush=True)
+  return report.summary(topology, cost, compiler.limit, clips, price)
+
+
+def main(argv: list[str]) -> None:
+  """Reads the flags, compiles and reports."""
+  del argv
+  config = program.config_of(_CONFIG)
+  topology = topologies.parse(program.require(_TOPOLOGY))
+  if _PRICE.value is not None and not 0 < _PRICE.value < float("inf"):
+    raise InputError(f"--price={_PRICE.value}: give what a chip costs for an hour.")
+  measure.check_installed(topology)
+  compiler = Compiler(config, topology)
+  if _BATCH.value == "auto":
+    batch_per_chip = compiler.largest_batch()
+  else:
+    batch_per_chip = _batch_per_chip(config, topology)
+  found = {
+    step: _report(compiler, step, batch_per_chip)
+    for step in measure.STEPS
+    if step in _STEPS.value
+  }
+  print()
+  first = next(iter(found))
+  result = {"topology": topology.name, "effort": _EFFORT.value, "step": first}
+  print(json.dumps(result | found.pop(first) | found))
+
+
+if __name__ == "__main__":
+  program.run(main)

@@ -1,0 +1,120 @@
+"""The program that compiles for accelerators that are not there."""
+
+import importlib.util
+import json
+import sys
+
+import jax
+import pytest
+
+from mhmr_jax import compile as program
+from mhmr_jax.aot import measure, topologies
+from mhmr_jax.errors import InputError
+from tests import tiny
+
+ROOM = 21  # Clips a chip with which the made-up step of these tests still fits.
+
+
+def run(tmp_path, *arguments: str) -> tuple[int, str, str]:
+  return tiny.run("compile", *tiny.flags(tmp_path), *arguments)
+
+
+@pytest.mark.parametrize(
+  ("arguments", "sentence"),
+  [
+    (["--topology=v5e:2x2", "--price=-1"], "--price=-1.0: give what a chip costs"),
+    (["--topology=v5e:2x2", "--effort=least"], "effort"),
+  ],
+)
+def test_bad_flags_are_one_sentence(tmp_path, arguments, sentence):
+  status, output, errors = run(tmp_path, *arguments)
+  assert status == 1
+  assert output == ""
+  assert errors.startswith("error: ")
+  assert errors.count("\n") == 1
+  assert sentence in errors
+
+
+@pytest.mark.parametrize(
+  ("name", "module", "extra"),
+  [("v5e:2x2", "libtpu", "tpu_aot"), ("h100:1x1x8", "jax_plugins", "gpu_aot")],
+)
+def test_a_missing_compiler_says_what_to_install(monkeypatch, name, module, extra):
+  monkeypatch.setitem(sys.modules, module, None)
+  with pytest.raises(InputError, match=rf"pip install -e '.\[{extra}\]'"):
+    measure.check_installed(topologies.parse(name))
+
+
+class Pretended(program.Compiler):
+  """A compiler of steps that fit with `ROOM` clips a chip or fewer."""
+
+  def __init__(self, room: int):
+    self.topology = topologies.parse("v5e:2x2")
+    self.limit = 16e9
+    self.room = room
+    self.asked: list[int] = []
+
+  def cost(self, step: str, batch_per_chip: int, effort: str) -> measure.Cost:
+    assert (step, effort) == ("train", "low")
+    self.asked.append(batch_per_chip)
+    full = "" if batch_per_chip <= self.room else "Ran out of memory"
+    return measure.Cost(out_of_memory=full)
+
+
+@pytest.mark.parametrize("room", [1, 5, 8, ROOM, 64])
+def test_the_largest_batch_is_found(room, capsys):
+  compiler = Pretended(room)
+  assert compiler.largest_batch() == room
+  assert len(compiler.asked) == len(set(compiler.asked)) <= 11
+  assert "does not fit" in capsys.readouterr().out
+
+
+def test_where_not_one_clip_fits_remat_is_suggested():
+  with pytest.raises(InputError, match="remat=True"):
+    Pretended(0).largest_batch()
+
+
+@pytest.mark.parametrize(
+  ("message", "expected"),
+  [
+    ("Used 17.05G of 15.75G hbm.", 17.05 * 2**30),
+    ("for HLO temporaries (512.5M) exceeds available HBM (15.75G)", 512.5 * 2**20),
+    ("no figures", 0),
+  ],
+)
+def test_what_does_not_fit_says_what_it_would_take(message, expected):
+  assert measure.wanted_bytes(message) == pytest.approx(expected)
+
+
+def test_the_train_step_is_measured_on_devices_that_are_here(tmp_path, monkeypatch):
+  # All but the topology, which needs a compiler for TPUs.
+  monkeypatch.setattr(measure, "_devices", lambda topology, target: jax.devices()[:1])
+  config = tiny.config(tmp_path)
+  topology = topologies.parse("v5e:2x2")
+  cost = measure.compile_step(config, topology, "train", "default", "")
+  turns = config.data.window
+  assert turns in cost.loops.values()
+  assert cost.flops > 0
+  assert cost.peak > cost.arguments > 4 * 3 * cost.parameters
+  assert not cost.out_of_memory
+
+
+@pytest.mark.slow
+def test_a_tiny_step_compiles_for_a_slice(tmp_path):
+  if importlib.util.find_spec("libtpu") is None:
+    pytest.skip("libtpu is not installed: pip install -e '.[tpu_aot]'")
+  status, output, errors = run(
+    tmp_path, "--topology=v5e:2x2", "--batch_per_chip=2", "--effort=low", "--price=1"
+  )
+  assert status == 0, errors
+  found = json.loads(output.splitlines()[-1])
+  assert found["chips"] == 4
+  assert found["fits"] is True
+  assert found["collectives_in_loop"] == 0
+  assert found["hbm_peak_gb"] < 1
+  assert found["roofline_s"] > 0
+  assert found["eval"]["collectives"] == 0
+  status, _, errors = run(tmp_path, "--topology=v5e:16x32", "--batch_per_chip=1")
+  assert status == 1
+  assert errors.count("\n") == 1
+  assert "v5e:16x32 cannot be compiled for" in errors
