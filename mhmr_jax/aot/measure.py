@@ -126,6 +126,9 @@ def measure(
     check=False,
   )
   if done.returncode:
+    ours = re.search(rb"^mhmr_jax\.errors\.InputError: (.*)", done.stderr, re.M)
+    if ours:
+      raise InputError(ours.group(1).decode())
     raise InputError(
       f"--topology={topology.name} cannot be compiled for: {_reason(done.stderr)}"
     )
@@ -208,6 +211,7 @@ def _lower(config: ConfigDict, devices: list[Any], step: str) -> tuple[Any, int]
     # 'auto' would ask for the form that suits this machine.
     config.model.encoder.conv_form = "plain"
   mesh = sharding.make_mesh(devices, config.mesh.fsdp)
+  sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   train = steps.make_train_step(config, mesh)
   key = jax.eval_shape(lambda: jax.random.key(0))
   state = jax.eval_shape(train.init, key)
