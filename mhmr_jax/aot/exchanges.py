@@ -43,10 +43,7 @@ class Collective:
 
 def collectives(module: hlo.Module) -> list[Collective]:
   """Every exchange between devices, those within fusions too."""
-  found = []
-  for run in hlo.executed(module):
-    found += _collectives_of(module, run)
-  return found
+  return [each for run in hlo.executed(module) for each in _collectives_of(module, run)]
 
 
 def _collectives_of(module: hlo.Module, run: hlo.Run) -> Iterator[Collective]:

@@ -216,7 +216,7 @@ def _lower(config: ConfigDict, devices: list[Any], step: str) -> tuple[Any, int]
   key = jax.eval_shape(lambda: jax.random.key(0))
   state = jax.eval_shape(train.init, key)
   parameters = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(state.params))
-  batch = steps.batch_shapes(config)
+  batch = dict(steps.batch_shapes(config))
   if step == "train":
     body = jax.tree.map(
       lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
