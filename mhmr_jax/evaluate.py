@@ -93,7 +93,8 @@ def predict_run(
   lengths = scorer.truth.lengths.tolist()
   predicted = sequences.predict(run.config, run.variables, source, lengths, scorer.mesh)
   own = len(lengths[jax.process_index() :: jax.process_count()])
-  shown = tqdm(predicted, "Evaluating", own, unit="seq", disable=not own)
+  silent = not processes.is_first()
+  shown = tqdm(predicted, "Evaluating", own, unit="seq", disable=silent)
   return sequences.gather(list(shown), lengths)
 
 

@@ -4,7 +4,7 @@
 --coordinator=HOST:PORT --num_processes=2 --process_id=0            anywhere else
 """
 
-from absl import flags
+from absl import flags, logging
 
 from mhmr_jax import processes
 from mhmr_jax.errors import InputError
@@ -38,3 +38,5 @@ def connect() -> None:
       "--distributed where the environment tells them."
     )
   processes.connect(*explicit)
+  if not processes.is_first():
+    logging.set_verbosity(logging.WARNING)  # The first one says it for all.
