@@ -13,14 +13,14 @@ from mhmr_jax.geometry import procrustes
 PCK_MM = 150.0
 AUC_STEP_MM = 5.0
 
-_MM_PER_M = 1000.0
+MM_PER_M = 1000.0
 
 
 def joint_errors(
   points: Float[Array, "*batch n 3"], target: Float[Array, "*batch n 3"]
 ) -> Float[Array, "*batch n"]:
   """Distance, mm, of each point from its target as they are."""
-  return _MM_PER_M * jnp.linalg.norm(points - target, axis=-1)
+  return MM_PER_M * jnp.linalg.norm(points - target, axis=-1)
 
 
 def aligned_joint_errors(
@@ -137,6 +137,6 @@ def acceleration_error(
     difference[..., i : i + valid.shape[-1], :, :] for i in range(3)
   )
   second = before - 2 * now + after
-  error = _MM_PER_M * jnp.mean(jnp.linalg.norm(second, axis=-1), axis=-1)
+  error = MM_PER_M * jnp.mean(jnp.linalg.norm(second, axis=-1), axis=-1)
   error = error * jnp.square(jnp.asarray(fps, jnp.float32))[..., None]
   return jnp.where(defined, error, 0.0), defined

@@ -17,14 +17,13 @@ Metres, in the camera's frame (x right, y down, z forward); the translation is f
 import pathlib
 from collections.abc import Mapping
 
-import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from jaxtyping import Float, Int
 
+from mhmr_jax import posing
 from mhmr_jax.body import model_files, regressor_files
 from mhmr_jax.errors import InputError
-from mhmr_jax.geometry import rotations
 from mhmr_jax.protocols import Protocol
 from mhmr_jax.scores import Scorer
 from mhmr_jax.truth import Predicted
@@ -114,10 +113,7 @@ def _arrays(
     betas = _floats(data, "betas", path)
     _check_shape(pose, "pose", (count, 72), path)
     _check_shape(betas, "betas", (count, 10), path)
-    matrices = rotations.axis_angle_to_matrix(
-      jnp.asarray(pose.reshape(-1, 24, 3), jnp.float32)
-    )
-    return {"rotations": np.asarray(matrices), "betas": betas}
+    return {"rotations": posing.matrices(pose.reshape(-1, 24, 3)), "betas": betas}
   arrays = {}
   if "vertices" in data:
     arrays["vertices"] = _floats(data, "vertices", path)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +11,17 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int
 
-from mhmr_jax import baselines, metrics, posing, sharding
+from mhmr_jax import baselines, metrics, posing
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.errors import InputError
 from mhmr_jax.protocols import Protocol
 from mhmr_jax.truth import Predicted, Truth
 
-# Both bodies' vertices of this many frames are posed at a time: what stays in a core's
-# cache, where 256 frames take nearly three times as long.
-_POSED_AT_ONCE = 32
-# Joints alone: what stays in a core's cache.
-_FRAMES_AT_ONCE = 4096
+# Both bodies' vertices of so many frames stay in a core's cache.
+_SURFACE = {"steps": 32, "size": 32}
+# Joints alone.
+_JOINTS = {"steps": 1, "size": 4096}
 _LABEL_TOLERANCE_MM = 5.0
 
 # Errors of the frames where a measure is defined, by measure; those of single joints
@@ -84,28 +84,45 @@ class Scorer:
       InputError: the body of a person's gender is missing, or is not that of the
         labels.
     """
-    points = self.truth.joints_camera[:, [*range(24), 0]]
-    regressed = np.zeros((len(points), len(self.protocol.rows) + 1, 3), np.float32)
     for gender, frames in self._by_gender(self.counted):
       body = self.bodies.of(gender)
-      if body is None:
-        if self.regressor is not None:
-          raise InputError(
-            f"Protocol {self.protocol.name} takes the labels' joints from the "
-            f"{gender} body: name its file by config.body.{gender}."
-          )
-        continue
-      self._check_labels(body, gender, frames)
-      if self.regressor is not None:
-        restricted = smpl.restrict(body, self.protocol.readout(self.regressor))
-        for kept, padded in _blocks(frames, _POSED_AT_ONCE):
-          block = posing.regressed(
-            restricted, self.truth.pose[padded], self.truth.betas[padded]
-          )
-          regressed[kept] = block[: len(kept)]
-    points = points if self.regressor is None else regressed
+      if body is not None:
+        self._check_labels(gender, frames)
+      elif self.regressor is not None:
+        raise InputError(
+          f"Protocol {self.protocol.name} takes the labels' joints from the "
+          f"{gender} body: name its file by config.body.{gender}."
+        )
+    points = self.truth.joints_camera[:, [*range(24), 0]]
+    if self.regressor is not None:
+      points = self._label_points
     relative = points[:, :-1] - points[:, -1:]
     return np.where(self.counted[:, None, None], relative, 0).astype(np.float32)
+
+  @functools.cached_property
+  def _labels(self) -> posing.Posed:
+    """The labels' bodies in the frames that count, where the gender's is there."""
+    rotations = posing.matrices(self.truth.pose)
+    betas = self.truth.betas.astype(np.float32)
+    zeros = np.zeros((len(betas), 24, 3, 5), np.float32)
+    transforms, joints = zeros[..., :4], zeros[..., 4]
+    for gender, frames in self._by_gender(self.counted):
+      body = self.bodies.of(gender)
+      if body is not None:
+        posed = self._pose(body, rotations, betas, frames)
+        transforms[frames] = posed.transforms[frames]
+        joints[frames] = posed.joints[frames]
+    return posing.Posed(rotations, betas, transforms, joints)
+
+  @functools.cached_property
+  def _label_points(self) -> Float[np.ndarray, "frames n 3"]:
+    """The protocol's joints and last its root, of `_labels`."""
+    points = np.zeros((len(self.counted), len(self.protocol.rows) + 1, 3), np.float32)
+    for gender, frames in self._by_gender(self.counted):
+      body = self.bodies.of(gender)
+      if body is not None:
+        points[frames] = self._points(body, self._labels, frames)[frames]
+    return points
 
   def score(self, predicted: Predicted) -> list[Errors]:
     """The errors of each clip, in frames that count and are predicted.
@@ -114,9 +131,33 @@ class Scorer:
       InputError: a prediction is not finite.
     """
     used = self.counted & predicted.present
-    joints, frames = self._posed(predicted.arrays, used)
-    frames |= self._frame_errors(joints, used)
-    return self._by_clip(joints, frames, used)
+    frames = np.flatnonzero(used)
+    arrays = {
+      name: np.asarray(values, np.float32) for name, values in predicted.arrays.items()
+    }
+    if predicted.constant_body:
+      frames = np.zeros(1, int)
+    for start in range(0, len(frames), _JOINTS["size"]):
+      rows = frames[start : start + _JOINTS["size"]]
+      if not all(np.isfinite(values[rows]).all() for values in arrays.values()):
+        raise InputError(
+          "The predictions are not all finite: if a training diverged, evaluate an "
+          "earlier checkpoint."
+        )
+    said: posing.Posed | np.ndarray | None = arrays.get("vertices")
+    points = arrays.get("points")
+    if "rotations" in arrays:
+      neutral = self.bodies.neutral
+      said = self._pose(neutral, arrays["rotations"], arrays["betas"], frames)
+      points = self._points(neutral, said, frames)
+    elif points is None:
+      points = self._read(arrays["vertices"], frames)
+    points = np.broadcast_to(points, (len(used), *points.shape[1:]))
+    joints = points[:, :-1] - points[:, -1:]
+    errors = self._joint_errors(joints, used)
+    if said is not None:
+      errors |= self._surface_errors(said, points[:, -1], used)
+    return self._by_clip(joints, errors, used)
 
   def score_oracle(self) -> list[Errors]:
     """The errors of the best constant joints: for each measure, its own best."""
@@ -125,8 +166,8 @@ class Scorer:
     aligned = baselines.best_aligned_joints(target[used], weights)
     rooted = baselines.best_rooted_joints(target[used], weights)
     still = np.broadcast_to(np.asarray(rooted), target.shape)
-    frames = self._frame_errors(still, used)
-    of_aligned = self._frame_errors(
+    frames = self._joint_errors(still, used)
+    of_aligned = self._joint_errors(
       np.broadcast_to(np.asarray(aligned), target.shape), used
     )
     frames |= {name: of_aligned[name] for name in ("pa_mpjpe_mm", "joints_pa_mm")}
@@ -150,14 +191,9 @@ class Scorer:
       if len(frames):
         yield gender, frames
 
-  def _check_labels(
-    self, body: smpl.SmplModel, gender: str, frames: Int[np.ndarray, "some"]
-  ) -> None:
+  def _check_labels(self, gender: str, frames: Int[np.ndarray, "some"]) -> None:
     frames = frames[self.truth.valid[frames]]
-    label = self.truth.joints_camera[frames]
-    joints = np.asarray(
-      posing.joints(body, self.truth.pose[frames], self.truth.betas[frames])
-    )
+    label, joints = self.truth.joints_camera[frames], self._labels.joints[frames]
     gap = np.linalg.norm(joints - joints[:, :1] - label + label[:, :1], axis=-1)
     if gap.max(initial=0) > _LABEL_TOLERANCE_MM / 1000:
       key = gender if gender in ("male", "female") else "path"
@@ -167,73 +203,80 @@ class Scorer:
         "were made with."
       )
 
-  def _posed(
-    self, arrays: Mapping[str, np.ndarray], used: Bool[np.ndarray, "frames"]
-  ) -> tuple[Float[np.ndarray, "frames n 3"], dict[str, np.ndarray]]:
-    """Predicted joints relative to the root, and the vertices' errors if they have."""
-    split, whole = sharding.batched(self.mesh), sharding.replicated(self.mesh)
-    size = -(-_POSED_AT_ONCE // self.mesh.size) * self.mesh.size
-    # One row stands for all frames.
-    still = {name for name, values in arrays.items() if len(values) < len(used)}
-    pose = jax.jit(
-      posing.pose_block,
-      in_shardings=(
-        *[whole] * 3,
-        {name: whole if name in still else split for name in arrays},
-        *[split] * 2,
-      ),
-      out_shardings=split,
+  def _pose(
+    self,
+    body: smpl.SmplModel,
+    rotations: Float[np.ndarray, "frames 24 3 3"],
+    betas: Float[np.ndarray, "frames 10"],
+    frames: Int[np.ndarray, "some"],
+  ) -> posing.Posed:
+    transforms, joints = posing.in_blocks(
+      posing.bones, (body,), (rotations, betas), frames, self.mesh, **_JOINTS
     )
-    readout = None
-    if self.regressor is not None:
-      readout = self.protocol.readout(self.regressor).astype(np.float32)
-    elif "vertices" in arrays:
+    return posing.Posed(rotations, betas, transforms, joints)
+
+  def _points(
+    self, body: smpl.SmplModel, posed: posing.Posed, frames: Int[np.ndarray, "some"]
+  ) -> Float[np.ndarray, "frames n 3"]:
+    """The protocol's joints of posed bodies, and last its root."""
+    if self.regressor is None:
+      rows = [*self.protocol.rows, *self.protocol.root_rows]
+      return np.asarray(posed.joints)[:, rows]
+    restricted = smpl.restrict(body, self.protocol.readout(self.regressor))
+    points: np.ndarray = posing.in_blocks(
+      posing.regressed, (restricted,), (posed,), frames, self.mesh, **_SURFACE
+    )
+    return points
+
+  def _read(
+    self, vertices: Float[np.ndarray, "frames V 3"], frames: Int[np.ndarray, "some"]
+  ) -> Float[np.ndarray, "frames n 3"]:
+    """The protocol's joints of given vertices, and last its root."""
+    regressor = self.regressor
+    if regressor is None:
       # Of posed vertices SMPL's own regressor gives its joints to some millimetres.
-      readout = self.protocol.readout(np.asarray(self.bodies.neutral.J_regressor))
-    joints = np.zeros((len(used), len(self.protocol.rows), 3), np.float32)
-    surface = np.full(len(used), np.nan, np.float32)
+      regressor = np.asarray(self.bodies.neutral.J_regressor)
+    readout = self.protocol.readout(regressor).astype(np.float32)
+    points: np.ndarray = posing.in_blocks(
+      posing.read, (readout,), (vertices,), frames, self.mesh, **_SURFACE
+    )
+    return points
+
+  def _surface_errors(
+    self,
+    said: posing.Posed | Float[np.ndarray, "frames V 3"],
+    root: Float[np.ndarray, "frames 3"],
+    used: Bool[np.ndarray, "frames"],
+  ) -> dict[str, np.ndarray]:
+    """PVE of each frame; nothing where a label's vertices are missing or others."""
+    count = len(self.bodies.neutral.v_template)
+    if not isinstance(said, posing.Posed):
+      count = said.shape[1]
+    errors = np.zeros(len(used), np.float32)
     for gender, frames in self._by_gender(used):
       body = self.bodies.of(gender)
-      if body is not None and len(body.v_template) != self._num_vertices(arrays):
-        body = None
-      for kept, padded in _blocks(frames, size):
-        block = {
-          name: np.asarray(values if name in still else values[padded], np.float32)
-          for name, values in arrays.items()
-        }
-        if not all(np.isfinite(values).all() for values in block.values()):
-          raise InputError(
-            "The predictions are not all finite: if a training diverged, evaluate an "
-            "earlier checkpoint."
-          )
-        labels = (self.truth.pose[padded], self.truth.betas[padded])
-        out = pose(self.bodies.neutral, body, readout, block, *labels)
-        joints[kept] = out["joints"][: len(kept)]
-        if "pve_mm" in out:
-          surface[kept] = out["pve_mm"][: len(kept)]
-    # Of part of the frames the mean would not compare.
-    return joints, {} if np.isnan(surface[used]).any() else {"pve_mm": surface}
+      if body is None or len(body.v_template) != count:
+        # Of part of the frames the mean would not compare.
+        return {}
+      whole: tuple[Any, ...] = (self.bodies.neutral, body)
+      rows: tuple[Any, ...] = (self._labels, root, self._label_points[:, -1])
+      if isinstance(said, posing.Posed) and len(said.betas) < len(used):
+        whole = (*whole, said)
+      else:
+        rows = (said, *rows)
+      errors[frames] = posing.in_blocks(
+        posing.surface_errors, whole, rows, frames, self.mesh, **_SURFACE
+      )[frames]
+    return {"pve_mm": errors}
 
-  def _num_vertices(self, arrays: Mapping[str, np.ndarray]) -> int:
-    if "vertices" in arrays:
-      return arrays["vertices"].shape[1]
-    return len(self.bodies.neutral.v_template) if "rotations" in arrays else 0
-
-  def _frame_errors(
+  def _joint_errors(
     self, joints: Float[np.ndarray, "frames n 3"], used: Bool[np.ndarray, "frames"]
   ) -> dict[str, np.ndarray]:
     """The joints' errors of each frame; 0 where it is not used."""
-    size = -(-_FRAMES_AT_ONCE // self.mesh.size) * self.mesh.size
-    split = sharding.batched(self.mesh)
-    errors = jax.jit(_joint_measures, in_shardings=split, out_shardings=split)
-    found: dict[str, np.ndarray] = {}
-    for kept, padded in _blocks(np.flatnonzero(used), size):
-      block = jax.device_get(errors(joints[padded], self.target[padded]))
-      for name, values in block.items():
-        whole = found.setdefault(
-          name, np.zeros((len(used), *values.shape[1:]), np.float32)
-        )
-        whole[kept] = values[: len(kept)]
+    rows, frames = (joints, self.target), np.flatnonzero(used)
+    found: dict[str, np.ndarray] = posing.in_blocks(
+      _joint_measures, (), rows, frames, self.mesh, **_JOINTS
+    )
     return found
 
   def _by_clip(
@@ -252,15 +295,6 @@ class Scorer:
       | {"accel_mm_s2": acceleration[i][defined[i]]}
       for i in range(len(self.truth.lengths))
     ]
-
-
-def _blocks(
-  frames: Int[np.ndarray, "some"], size: int
-) -> Iterator[tuple[Int[np.ndarray, "kept"], Int[np.ndarray, "padded"]]]:
-  """Frames by blocks, and the same filled up to one size so that all compile once."""
-  for start in range(0, len(frames), size):
-    kept = frames[start : start + size]
-    yield kept, kept[np.minimum(np.arange(size), len(kept) - 1)]
 
 
 def _acceleration(
@@ -286,7 +320,6 @@ def _acceleration(
 _acceleration_error = jax.jit(metrics.acceleration_error)
 
 
-@jax.jit
 def _joint_measures(
   joints: Float[Array, "frames n 3"], target: Float[Array, "frames n 3"]
 ) -> dict[str, Array]:

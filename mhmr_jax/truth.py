@@ -55,7 +55,7 @@ class Predicted(NamedTuple):
   Attributes:
     arrays: `rotations` [frames, 24, 3, 3] and `betas` [frames, 10]; or `vertices`
       [frames, V, 3]; or `points` [frames, n + 1, 3], the protocol's joints and last
-      its root. `points` may go with `vertices`. One row stands for all frames.
+      its root. `points` may go with `vertices`. One body may stand for all frames.
     present: the frames that there is a prediction for.
   """
 
@@ -77,3 +77,8 @@ class Predicted(NamedTuple):
     """The same body in every frame, which need be posed only once."""
     arrays = {"rotations": rotations[None], "betas": betas[None]}
     return cls(arrays, np.ones(frames, bool))
+
+  @property
+  def constant_body(self) -> bool:
+    """Whether one body stands for all frames."""
+    return "betas" in self.arrays and len(self.arrays["betas"]) < len(self.present)

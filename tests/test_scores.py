@@ -183,8 +183,8 @@ def _reference(name, scorer, predicted, clips):
 @pytest.mark.parametrize("name", ["spin", "hmmr", "smpl24"])
 def test_errors_equal_plain_numpy_loops(name, bodies, mesh, clips, monkeypatch):
   # Blocks that don't divide the frames.
-  monkeypatch.setattr(scores, "_POSED_AT_ONCE", 5)
-  monkeypatch.setattr(scores, "_FRAMES_AT_ONCE", 8)
+  monkeypatch.setattr(scores, "_SURFACE", {"steps": 2, "size": 3})
+  monkeypatch.setattr(scores, "_JOINTS", {"steps": 1, "size": 8})
   scorer = _scorer(name, clips, bodies, mesh)
   predicted = _prediction(clips, 0.2)
   predicted.present[[3, 20]] = False

@@ -134,11 +134,24 @@ def forward_matrices(
   transl: Float[Array, "*#batch 3"],
 ) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch 24 3"]]:
   """`forward` of rotation matrices."""
+  R, t, joints = bone_transforms(model, rotations, betas)
+  vertices = _skin(model, _unposed(model, rotations, betas), R, t)
+  return vertices + transl[..., None, :], joints + transl[..., None, :]
+
+
+def bone_transforms(
+  model: SmplModel,
+  rotations: Float[Array, "*#batch 24 3 3"],
+  betas: Float[Array, "*#batch 10"],
+) -> tuple[
+  Float[Array, "*#batch 24 3 3"],
+  Float[Array, "*#batch 24 3"],
+  Float[Array, "*#batch 24 3"],
+]:
+  """R and t that move the unposed body along with each joint, and the joints."""
   rest_joints = _rest_joints(model, betas)
-  R, t = _kinematic_chain(model.parents, rotations, rest_joints)
-  t_rest = t - _einsum("...jik,...jk->...ji", R, rest_joints)
-  vertices = _skin(model, _unposed(model, rotations, betas), R, t_rest)
-  return vertices + transl[..., None, :], t + transl[..., None, :]
+  R, joints = _kinematic_chain(model.parents, rotations, rest_joints)
+  return R, joints - _einsum("...jik,...jk->...ji", R, rest_joints), joints
 
 
 def joints_from_matrices(

@@ -36,6 +36,8 @@ _LARGEST = 1e4  # Of radians and metres: beyond it a frame's label is none.
 _MIN_DEPTH = 0.1  # Metres.
 _JOINTS_TOLERANCE = 0.03  # Metres.
 _PROBLEMS_SHOWN = 5
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_JPEG_TAIL = 4096  # Bytes; some cameras write a little after the end.
 
 Bodies = Mapping[str, smpl.SmplModel]  # By gender.
 
@@ -180,6 +182,9 @@ def decode(
 ) -> UInt8[np.ndarray, "height width 3"]:
   """The BGR pixels of an image file; InputError if damaged or of another size."""
   image = None
+  # OpenCV fills what a JPEG lacks with grey, and says nothing.
+  if data[:2] == _JPEG_START and _JPEG_END not in data[-_JPEG_TAIL:]:
+    raise InputError(f"{path} is cut short: put the official file there.")
   with contextlib.suppress(cv2.error):  # Of an empty file, or of claims beyond bounds.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
   if image is None:
@@ -263,7 +268,8 @@ def _detections(
   data: Mapping[str, Any], path: pathlib.Path, frames: int
 ) -> Float[np.ndarray, "time 17 3"]:
   """COCO-17; zeros where nothing was detected."""
-  if np.size(data["poses2d"]) == 0:
+  given = data["poses2d"]
+  if given == [] if isinstance(given, list) else getattr(given, "size", 1) == 0:
     return np.zeros((frames, 17, 3), np.float32)
   points = read_array(data, path, "poses2d", (frames, 3, 18)).swapaxes(1, 2)
   return formats.to_coco(points.astype(np.float32), "openpose_coco18")

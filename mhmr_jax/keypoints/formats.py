@@ -8,14 +8,13 @@ import json
 import os
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from mhmr_jax.body import model_files
 from mhmr_jax.body.joints import COCO_KEYPOINTS
 from mhmr_jax.errors import InputError
 
@@ -34,6 +33,7 @@ _LAYOUTS: dict[str, tuple[int, tuple[int, ...]]] = {
   "npz": (17, _COCO_17),
 }
 FORMATS = tuple(_LAYOUTS)
+_MOST_FRAMES = 10_000_000  # Four days of video.
 
 
 def read(
@@ -81,6 +81,11 @@ def read(
     people = _read_openpose(path, keypoint_format)
   if num_frames is None:
     num_frames = max(people, default=-1) + 1
+    if num_frames > _MOST_FRAMES:
+      raise InputError(
+        f"{path} has keypoints for frame {num_frames - 1}: number the frames of the "
+        "video from 0."
+      )
   _check(people, path, num_frames, image_size)
   nobody = np.zeros((0, 17, 3), np.float32)
   return [people.get(frame, nobody) for frame in range(num_frames)]
@@ -240,8 +245,7 @@ def _read_coco(path: pathlib.Path) -> dict[int, Float[np.ndarray, "people 17 3"]
   entries = content
   if isinstance(content, dict):
     entries = content.get("annotations")
-    images = content.get("images") or []
-    names = {image.get("id"): image.get("file_name") for image in images}
+    names = _image_names(content.get("images") or [], path)
   if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
     raise InputError(
       f"{path} is neither a list of COCO results nor a dict with `annotations`: name "
@@ -255,6 +259,8 @@ def _read_coco(path: pathlib.Path) -> dict[int, Float[np.ndarray, "people 17 3"]
     if "keypoints" not in entry or "image_id" not in entry:
       raise InputError(f"{where} lacks `keypoints` or `image_id`: is it COCO's form?")
     image = entry["image_id"]
+    if not isinstance(image, int | str):
+      raise InputError(f"image_id of {where} is neither a number nor a name.")
     number = _image_number(names.get(image) or image, where)
     numbers = entry["keypoints"]
     if isinstance(content, dict):
@@ -262,6 +268,14 @@ def _read_coco(path: pathlib.Path) -> dict[int, Float[np.ndarray, "people 17 3"]
     person = _person(numbers, "coco", f"keypoints of {where[0].lower()}{where[1:]}")
     found.setdefault(number, []).append(person)
   return {number: np.stack(people) for number, people in found.items()}
+
+
+def _image_names(images: Any, path: pathlib.Path) -> dict[Any, Any]:
+  """The files of COCO's images by their ids."""
+  whole = isinstance(images, list) and all(isinstance(i, dict) for i in images)
+  if not whole or not all(isinstance(i.get("id"), int | str) for i in images):
+    raise InputError(f"`images` of {path} is not a list of images with an id each.")
+  return {image["id"]: image.get("file_name") for image in images}
 
 
 def _image_number(image: Any, where: str) -> int:
@@ -286,14 +300,7 @@ def _flags_to_scores(numbers: Any) -> Any:
 
 
 def _read_npz(path: pathlib.Path) -> dict[int, Float[np.ndarray, "people 17 3"]]:
-  try:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-      arrays = {k: file[k] for k in ("keypoints", "frame_index") if k in file}
-  # Not a zip file, a damaged one, or an array of Python objects.
-  except (
-    OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error
-  ) as error:  # fmt: skip
-    raise InputError(f"{path} is not a readable .npz file of plain arrays.") from error
+  arrays = model_files.read_npz(path, ("keypoints", "frame_index"))
   keypoints = arrays.get("keypoints")
   expected = f"`keypoints` [N, P, {len(COCO_KEYPOINTS)}, 3] or [N, 17, 3]"
   if keypoints is None:

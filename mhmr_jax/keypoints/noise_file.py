@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import os
 import pathlib
 from typing import Any
@@ -12,6 +11,7 @@ from ml_collections import ConfigDict
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints.noise import SHIFTED, KeypointNoise
 
+_MOST = 1e6
 _FIELDS = tuple(field.name for field in dataclasses.fields(KeypointNoise))
 # These may be above 1: a length in frames, factors, standard deviations of logs.
 _UNBOUNDED = ("run", "occluded", "quality", "score_power", "score_gamma")
@@ -61,7 +61,7 @@ def _possible(name: str, value: Any) -> bool:
   if isinstance(value, bool) or not isinstance(value, int | float):
     return False
   least = {"run": 1.0, "score_error": 1e-6}.get(name, 0.0)
-  return least <= value <= (math.inf if name in _UNBOUNDED else 1) and value < math.inf
+  return least <= value <= (_MOST if name in _UNBOUNDED else 1)
 
 
 def _wanted(name: str) -> str:

@@ -1,17 +1,18 @@
 """AMASS motion files (SMPL-H or SMPL-X poses), as SMPL poses with y up."""
 
 import pathlib
-import zipfile
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
+from mhmr_jax.body import model_files
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion.motion import Motion, resample
 
 _BODY_JOINTS = 22  # SMPL-H's and SMPL-X's first joints are SMPL's; hands follow.
 _RATES = ("mocap_framerate", "mocap_frame_rate")
+_SLOWEST, _FASTEST = 1, 10_000  # Frames a second: others are not a recording's.
 # AMASS has z up: a quarter turn about x puts it on y.
 _Y_UP = Rotation.from_rotvec([-np.pi / 2, 0, 0])
 
@@ -25,7 +26,7 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
   Raises:
     InputError: the file is missing, not AMASS's, or holds pickled objects.
   """
-  arrays = _load(pathlib.Path(path))
+  arrays = model_files.read_npz(pathlib.Path(path), ("poses", "trans", *_RATES))
   poses = _numbers(path, arrays, "poses", 2)
   trans = _numbers(path, arrays, "trans", 2)
   rate = next((name for name in _RATES if name in arrays), _RATES[0])
@@ -35,8 +36,10 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
       f"{path}: poses {poses.shape} and trans {trans.shape} are not T x 156 (or 72, "
       "165) and T x 3."
     )
-  if not len(poses) or source_fps <= 0:
-    raise InputError(f"{path}: has no frames, or no frame rate above zero.")
+  if not len(poses) or not _SLOWEST <= source_fps <= _FASTEST:
+    raise InputError(
+      f"{path}: has no frames, or no frame rate from {_SLOWEST} to {_FASTEST:,}."
+    )
   pose = np.zeros((len(poses), 24, 3))
   body = poses[:, : 3 * _BODY_JOINTS]
   pose[:, :_BODY_JOINTS] = body.reshape(-1, _BODY_JOINTS, 3)
@@ -44,18 +47,6 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
   transl = _Y_UP.apply(trans)
   motion = Motion(pose.astype(np.float32), transl.astype(np.float32), source_fps)
   return resample(motion, fps)
-
-
-def _load(path: pathlib.Path) -> dict[str, np.ndarray]:
-  wanted = ("poses", "trans", *_RATES)
-  try:
-    file = np.load(path, allow_pickle=False)
-    if not isinstance(file, np.lib.npyio.NpzFile):
-      raise ValueError("it holds one array without a name")
-    with file:
-      return {name: file[name] for name in wanted if name in file.files}
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-    raise InputError(f"{path}: not a readable AMASS .npz file ({error}).") from error
 
 
 def _numbers(

@@ -120,7 +120,7 @@ def _measures(row: Mapping[str, Any]) -> list[str]:
 
 def _summary(results: Mapping[str, Any]) -> str:
   facts = (
-    f"{results['num_frames']:,} frames of {len(results['per_sequence'])} sequences, "
+    f"{results['num_frames']:,} frames of {len(results['per_sequence'])} clips, "
     f"split <b>{html.escape(results['split'])}</b>, "
     f"protocol <b>{html.escape(results['protocol'])}</b>, "
     f"body <b>{html.escape(results['body'])}</b>, "

@@ -144,6 +144,24 @@ def check_refused(path, video_path, person, match, min_frames=4):
     kinetics.read_clip(name, path, video_path, person, min_frames, 256)
 
 
+class HundredGigabytes:
+  """Pickles as an array of which the file holds 8 bytes."""
+
+  def __reduce__(self):
+    reconstruct, arguments, _ = np.zeros(1).__reduce__()
+    state = (1, (12_500_000_000,), np.dtype("f8"), False, b"12345678")
+    return reconstruct, arguments, state
+
+
+@pytest.mark.parametrize("key", ["time", "smpl_pose", "smpl_shape", "2d_keypoints"])
+def test_missing_keys_are_named(paths, person, tmp_path, key):
+  path, video_path = _rewritten(paths, tmp_path)
+  data = pickle.loads(path.read_bytes(), encoding="latin1")
+  del data[key]
+  path.write_bytes(python2.dumps(data))
+  check_refused(path, video_path, person, f"has no {key}")
+
+
 @pytest.mark.parametrize(
   ("changes", "words"),
   [
@@ -153,6 +171,10 @@ def check_refused(path, video_path, person, match, min_frames=4):
     ({"time": lambda v: v + 40}, "ends before the first label"),
     ({"time": lambda v: v.astype("S6")}, "time of .* is .*S6"),
     ({"cameras": lambda v: v * np.nan}, "cameras"),
+    ({"2d_keypoints": lambda v: v.tolist()}, "2d_keypoints of .* is list"),
+    ({"smpl_pose": lambda v: HundredGigabytes()}, "8 bytes for an array of shape"),
+    ({"smpl_pose": lambda v: "nothing"}, "smpl_pose of .* is str"),
+    ({"time": lambda v: v + 1e300}, "ends before the first label"),
     # As if x were in widths.
     ({"2d_keypoints": lambda v: v * [0.75, 1]}, "of the person's size from where"),
   ],

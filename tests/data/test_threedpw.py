@@ -172,6 +172,10 @@ HOSTILE = {
   "too few betas": (_change("betas", lambda v: [v[0][:8], v[1]]), "8 numbers"),
   "another gender": (_change("genders", lambda v: ["x", "f"]), "'x'"),
   "two numbers a point": (_change("poses2d", lambda v: [v[0][:, :2]] * 2), "poses2d"),
+  "lists of unequal lengths": (
+    _change("poses2d", lambda v: [[[1.0], [1.0, 2.0]], v[1]]),
+    "poses2d of .* is list, not an array",
+  ),
   "a mirrored camera": (_change("cam_poses", lambda v: v * [1, 1, -1, 1]), "rotations"),
   "no focal length": (_change("cam_intrinsics", lambda v: v * 0), "camera's matrix"),
   "intrinsics of a larger image": (
@@ -208,6 +212,10 @@ def test_missing_and_wrong_images_are_named(written, bodies):
     (folder / "image_00000.jpg").write_bytes(data)
     with pytest.raises(InputError, match=r"image_00000\.jpg is not an image"):
       read(root, bodies)
+  whole = (folder / "image_00001.jpg").read_bytes()
+  (folder / "image_00000.jpg").write_bytes(whole[: len(whole) * 2 // 3])
+  with pytest.raises(InputError, match=r"image_00000\.jpg is cut short"):
+    read(root, bodies)
   image = np.zeros((40, 50, 3), np.uint8)
   data = cv2.imencode(".jpg", image)[1].tobytes()
   with pytest.raises(InputError, match="50 x 40 pixels, the first"):

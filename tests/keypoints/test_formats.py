@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -222,6 +223,9 @@ def test_bad_openpose_file(tmp_path, content, message):
     ([{"image_id": 0, "keypoints": [9] * 78}], "26 points.*convert it to one of"),
     ([{"image_id": 4, "keypoints": [9] * 51}], "keypoints for frame 4, .* 0 to 3"),
     ([{"image_id": -1, "keypoints": [9] * 51}], "keypoints for frame -1"),
+    ([{"image_id": [0], "keypoints": [9] * 51}], "neither a number nor a name"),
+    ({"annotations": [], "images": [3]}, "`images` of .* is not a list of images"),
+    ({"annotations": [], "images": [{"id": {}}]}, "images with an id each"),
   ],
 )
 def test_bad_coco_file(tmp_path, content, message):
@@ -237,7 +241,7 @@ def test_bad_coco_file(tmp_path, content, message):
     ({"keypoints": np.zeros((4, 18, 3))}, r"float64 \[4, 18, 3\]"),
     ({"keypoints": np.zeros((4, 17, 3), int)}, "of floats"),
     ({"keypoints": np.full((4, 17, 3), np.inf)}, "holds infinity"),
-    ({"keypoints": np.array([None, {}])}, "of plain arrays"),
+    ({"keypoints": np.array([None, {}])}, "refused: it has Python objects"),
     ({"keypoints": np.ones((5, 17, 3)) * 9}, "keypoints for frame 4"),
     (
       {"keypoints": np.ones((2, 17, 3)), "frame_index": np.zeros(3, int)},
@@ -260,8 +264,26 @@ def test_bad_npz(tmp_path, arrays, message):
 def test_damaged_npz(tmp_path, content):
   path = tmp_path / "keypoints.npz"
   path.write_bytes(content)
-  with pytest.raises(InputError, match="not a readable"):
+  with pytest.raises(InputError, match=r"keypoints\.npz cannot be read as an \.npz"):
     formats.read(path, "npz", 4)
+
+
+def test_an_npz_header_of_100_gb_is_refused(tmp_path):
+  path = tmp_path / "keypoints.npz"
+  header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (245000000, 17, 3), }"
+  with zipfile.ZipFile(path, "w") as archive:
+    start = b"\x93NUMPY\x01\x00v\x00" + header.ljust(117) + b"\n"
+    archive.writestr("keypoints.npy", start + bytes(408))
+  with pytest.raises(InputError, match=r"refused: it has keypoints\.npy of shape"):
+    formats.read(path, "npz", 4)
+
+
+def test_a_frame_number_of_another_world_fills_no_memory(tmp_path):
+  path = _bad_json(
+    tmp_path / "keypoints.json", [{"image_id": 10**15, "keypoints": [9] * 51}]
+  )
+  with pytest.raises(InputError, match="number the frames of the video from 0"):
+    formats.read(path, "coco")
 
 
 def test_bad_paths(tmp_path):

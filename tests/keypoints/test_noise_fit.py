@@ -200,6 +200,7 @@ def test_program_and_config(tmp_path, capsys):
     ('{"jitter": NaN}', "has jitter = nan"),
     ('{"run": 0.5}', "has run = 0.5: give a number of frames from 1"),
     ('{"occluded": Infinity}', "give a number from 0"),
+    ('{"occluded": 1' + "0" * 400 + "}", "give a number from 0"),
     ('{"miss": true}', "has miss = True"),
     ('{"correlation": 1.5}', "from 0 to 1"),
   ],

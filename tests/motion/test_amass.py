@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -53,7 +55,9 @@ def test_an_object_array_is_refused_unless_it_is_the_gender(tmp_path):
   assert len(amass.read(tmp_path / "a.npz")) == 3
   arrays["poses"] = arrays["poses"].astype(object)
   np.savez(tmp_path / "a.npz", **arrays)
-  with pytest.raises(InputError, match=r"a\.npz: not a readable AMASS"):
+  with pytest.raises(
+    InputError, match=r"a\.npz is refused: it has Python objects in poses"
+  ):
     amass.read(tmp_path / "a.npz")
 
 
@@ -62,7 +66,11 @@ def test_an_object_array_is_refused_unless_it_is_the_gender(tmp_path):
   [
     ({"poses": None}, "has no 'poses'"),
     ({"mocap_framerate": None}, "has no 'mocap_framerate'"),
-    ({"mocap_framerate": np.array(0.0)}, "no frame rate above zero"),
+    ({"mocap_framerate": np.array(0.0)}, "no frame rate from 1 to 10,000"),
+    # Of which resampling would make ten million frames.
+    ({"mocap_framerate": np.array(1e-5)}, "no frame rate from 1 to 10,000"),
+    ({"mocap_framerate": np.array(np.inf)}, "not finite"),
+    ({"poses": np.full((9, 156), "0")}, "not a 2-dimensional array of numbers"),
     ({"poses": np.zeros((9, 60))}, r"poses \(9, 60\)"),
     ({"poses": np.zeros((0, 156)), "trans": np.zeros((0, 3))}, "no frames"),
     ({"trans": np.zeros((8, 3))}, r"trans \(8, 3\)"),
@@ -84,3 +92,22 @@ def test_a_file_that_is_no_archive_is_named(tmp_path):
   for name in ("a.npz", "b.npz", "c.npz"):
     with pytest.raises(InputError, match=name):
       amass.read(tmp_path / name)
+
+
+def test_a_header_of_100_gb_and_damage_are_refused(tmp_path):
+  path = tmp_path / "a.npz"
+  header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (80000000, 156), }"
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr(
+      "poses.npy", b"\x93NUMPY\x01\x00v\x00" + header.ljust(117) + b"\n" + bytes(80)
+    )
+  with pytest.raises(
+    InputError, match=r"a\.npz is refused: it has poses\.npy of shape"
+  ):
+    amass.read(path)
+  np.savez_compressed(path, **_arrays())
+  whole = path.read_bytes()
+  for damaged in (whole[:-30], whole[:60] + bytes(200) + whole[260:]):
+    path.write_bytes(damaged)
+    with pytest.raises(InputError, match=r"a\.npz cannot be read"):
+      amass.read(path)
