@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt32
+from jaxtyping import Float, Int, UInt8, UInt32
 
 from mhmr_jax.synth import regions, textures
 from mhmr_jax.synth.regions import Region
@@ -66,7 +66,7 @@ class Appearance(NamedTuple):
 
   region: Int[np.ndarray, "V"]
   swell: Float[np.ndarray, "V"]  # Metres by which hair and cloth lie off the skin.
-  tiles: Float[np.ndarray, "regions 128 128 3"]
+  tiles: UInt8[np.ndarray, "regions 128 128 4"]  # RGB, and one more.
   texels: Float[np.ndarray, "V 2"]
   density: Float[np.ndarray, "regions"]  # Texels a metre.
   light: Light
@@ -76,21 +76,18 @@ class Appearance(NamedTuple):
 
     Each pixel looks one texel up: finer patterns would flicker.
     """
-    texels = np.zeros((*self.tiles.shape[:3], 4), np.uint8)
-    texels[..., 3] = 255
-    soft = np.empty_like(self.tiles[0])
-    for tile, seen, density in zip(self.tiles, texels, self.density, strict=True):
+    soft = np.empty_like(self.tiles)
+    for tile, seen, density in zip(self.tiles, soft, self.density, strict=True):
       # The standard deviation of a pixel's width, and a half more for its softness.
-      cv2.GaussianBlur(tile, (0, 0), max(0.45 * density / pixels, 0.1), soft)
-      seen[..., :3] = np.rint(soft)
-    return Coat(self.region, texels.view(np.uint32).ravel(), self.texels, self.light)
+      cv2.GaussianBlur(tile, (0, 0), max(0.45 * density / pixels, 0.1), seen)
+    return Coat(self.region, soft.view(np.uint32).ravel(), self.texels, self.light)
 
 
 class Coat(NamedTuple):
   """A person's looks, ready to be drawn at one size."""
 
   region: Int[np.ndarray, "V"]
-  tiles: UInt32[np.ndarray, "texels"]  # Four bytes, RGBA, as one number.
+  tiles: UInt32[np.ndarray, "texels"]  # RGB and one more as one number.
   texels: Float[np.ndarray, "V 2"]
   light: Light
 
@@ -126,16 +123,18 @@ def sample(
   """Draws a person's looks; None: in the usual style."""
   style = style or USUAL
   region = regions.dress(body_map, _sample_outfit(rng))
-  tiles = np.empty((len(Region), _TILE, _TILE, 3), np.float32)
+  tiles = np.zeros((len(Region), _TILE, _TILE, 4), np.uint8)
   skin = _between(rng, style.skin, spread=6.0)
-  tiles[Region.SKIN] = _grainy(rng, skin, 0.1, persistence=0.5)
-  tiles[Region.HAIR] = _grainy(rng, _between(rng, style.hair, spread=8.0), 0.35, 0.9)
+  _grainy(rng, tiles[Region.SKIN], skin, 0.1, persistence=0.5)
+  hair = _between(rng, style.hair, spread=8.0)
+  _grainy(rng, tiles[Region.HAIR], hair, 0.35, persistence=0.9)
   for garment in (Region.TOP, Region.BOTTOM, Region.SHOES):
-    tiles[garment] = 255 * style.cloth(rng, _TILE)
+    cloth = cv2.convertScaleAbs(style.cloth(rng, _TILE), alpha=255)
+    cv2.cvtColor(cloth, cv2.COLOR_RGB2RGBA, tiles[garment])
   if rng.random() < 0.15:  # A dress, an overall, a tracksuit.
     tiles[Region.BOTTOM] = tiles[Region.TOP]
   tiles[Region.EYES] = 40
-  tiles[Region.LIPS] = skin * [0.85, 0.6, 0.6]
+  tiles[Region.LIPS, ..., :3] = skin * [0.85, 0.6, 0.6]
   swell = np.zeros(len(Region), np.float32)
   swell[Region.HAIR] = rng.uniform(0.004, 0.035)
   swell[[Region.TOP, Region.BOTTOM]] = rng.uniform(0, 0.022, 2)
@@ -170,10 +169,14 @@ def _between(rng: Rng, colours: np.ndarray, spread: float) -> np.ndarray:
 
 
 def _grainy(
-  rng: Rng, colour: np.ndarray, amount: float, persistence: float
-) -> np.ndarray:
+  rng: Rng, tile: np.ndarray, colour: np.ndarray, amount: float, persistence: float
+) -> None:
+  """Fills a tile with a colour that varies by that share of it."""
   noise = textures.octave_noise(rng, (_TILE, _TILE), persistence=persistence)
-  return np.clip(colour * (1 + amount * noise[..., None]), 0, 255)
+  noise *= np.float32(amount)
+  noise += 1
+  planes = [cv2.convertScaleAbs(noise, alpha=channel) for channel in colour]
+  cv2.merge([*planes, planes[0]], tile)
 
 
 def sample_light(rng: Rng) -> SkyLight:

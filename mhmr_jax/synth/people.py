@@ -134,7 +134,7 @@ class Actor:
     joints_camera = path.to_camera(posed.joints)
     look = appearance.sample(looks, self._map, style or self._domain.style)
     layers = self._layers(posed, look, path, size)
-    keypoints = np.stack([body.keypoint_regressor @ frame for frame in posed.vertices])
+    keypoints = body.keypoints(posed.vertices)
     person = Person(
       layers=layers,
       camera=path,

@@ -51,6 +51,20 @@ class Body:
     shape = (len(self.v_template), count)
     return sparse.csr_array((np.ones(3 * count, np.float32), (rows, columns)), shape)
 
+  @functools.cached_property
+  def _of_keypoints(self) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices that keypoints are made of, and the weights of those alone."""
+    regressor = self.keypoint_regressor.toarray()
+    vertices = np.flatnonzero(regressor.any(0))
+    return vertices, regressor[:, vertices]
+
+  def keypoints(
+    self, vertices: Float[np.ndarray, "time V 3"]
+  ) -> Float[np.ndarray, "time 17 3"]:
+    """COCO's points of posed vertices."""
+    chosen, weights = self._of_keypoints
+    return weights @ vertices[:, chosen]
+
   def rest_normals(
     self, vertices: Float[np.ndarray, "V 3"]
   ) -> Float[np.ndarray, "V 3"]:
