@@ -94,12 +94,14 @@ def _moving(
   flow: Float[np.ndarray, "size size 2"], least: float, margin: int
 ) -> tuple[slice, slice]:
   """Rows and columns that hold what moves by `least` pixels, with a margin around."""
-  moving = np.abs(flow).max(-1) > least
-  box = []
-  for axis in (1, 0):
-    found = np.flatnonzero(moving.any(axis))
-    box.append(slice(max(0, found[0] - margin), found[-1] + 1 + margin))
-  return box[0], box[1]
+  size = len(flow)
+  fastest = np.abs(flow).reshape(size, -1)
+  columns = fastest.max(0).reshape(size, 2).max(1)
+  part = []
+  for speed in (fastest.max(1), columns):
+    found = np.flatnonzero(speed > least)
+    part.append(slice(max(0, found[0] - margin), found[-1] + 1 + margin))
+  return part[0], part[1]
 
 
 def _mean_along(
