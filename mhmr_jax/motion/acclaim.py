@@ -86,7 +86,7 @@ def read_angles(
   numbers: dict[str, list[int]] = collections.defaultdict(list)
   frames = 0
   for number, line in enumerate(lines, 1):
-    name, _, values = line.strip().partition(" ")
+    name, values = (*line.split(None, 1), "", "")[:2]
     if name.isdigit() and not values:
       frames += 1
     elif frames:

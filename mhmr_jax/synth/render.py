@@ -1,10 +1,9 @@
-"""Draws triangle meshes with OpenCV's rasteriser, on samples half a pixel apart.
+"""Draws triangle meshes with OpenCV's rasteriser.
 
-One pass finds the triangle that every sample sees. Every second sample lies on a
-pixel's centre: the place in its triangle is solved for afterwards, and colour, labels
-and flow are looked up there, so that they agree with the geometry to rounding. How
-many of a pixel's 3 x 3 samples see the surface, with weights 1 2 1, is its alpha, so
-edges are smooth.
+One pass finds the triangle that every pixel sees at its centre: the place in it is
+solved for afterwards, and colour, labels and flow are looked up there, so that they
+agree with the geometry to rounding. A pixel's alpha is how many of those around it see
+the surface, so edges are smooth; what lies just beside it is coloured with it.
 """
 
 import math
@@ -43,7 +42,7 @@ class Fragments(NamedTuple):
   pixel: Int[np.ndarray, "n"]  # Within the window, counted row by row.
   corners: Int[np.ndarray, "n 3"]  # Vertices of the triangle seen.
   barycentric: Float[np.ndarray, "n 3"]
-  alpha: Float[np.ndarray, "n"]  # The part of the pixel that is covered.
+  alpha: Float[np.ndarray, "n"]  # About the part of the pixel that is covered.
   at_centre: Bool[np.ndarray, "n"]
 
   @property
@@ -164,16 +163,16 @@ class Mesh:
     if window is None:
       return None
     number = self._numbers_seen(u, v, z, order, float(intrinsics[1, 1]), window)
-    # A pixel's centre is every second sample; the kernels take in those around it.
-    near = cv2.dilate(number, _AROUND)[1::2, 1::2].ravel()
-    pixel = np.flatnonzero(near > 0)
+    share = cv2.GaussianBlur(cv2.compare(number, 0, cv2.CMP_GT), (3, 3), 0)
+    # Of a straight edge, an eighth beside it and seven within; kept within 0 to 255.
+    alpha = cv2.addWeighted(share, 1.5, share, 0, -0.25 * 255).ravel()
+    pixel = np.flatnonzero(alpha)
     if not len(pixel):
       return None
-    seen = number[1::2, 1::2].ravel().take(pixel)
+    seen = number.ravel().take(pixel)
     at_centre = seen > 0
-    seen = np.where(at_centre, seen, near.take(pixel)).astype(np.intp)
-    covered = cv2.compare(number, 0, cv2.CMP_GT)
-    share = cv2.GaussianBlur(covered, (3, 3), 0)[1::2, 1::2].ravel().take(pixel)
+    near = cv2.dilate(number, _AROUND).ravel().take(pixel)
+    seen = np.where(at_centre, seen, near).astype(np.intp)
     corners = self._corners.take(seen, axis=1)
     x, y = _middle(pixel, window)
     barycentric = _barycentric(u.take(corners) - x, v.take(corners) - y, z.take(corners))
@@ -182,7 +181,7 @@ class Mesh:
       pixel,
       np.ascontiguousarray(corners.T, np.int32),
       barycentric,
-      share * np.float32(1 / 255),
+      alpha.take(pixel) * np.float32(1 / 255),
       at_centre,
     )
 
@@ -195,19 +194,18 @@ class Mesh:
     focal: float,
     window: Window,
   ) -> Float[np.ndarray, "rows columns"]:
-    """1 + the number of the triangle that each sample sees, or 0.
+    """1 + the number of the triangle that each pixel's centre sees, or 0.
 
-    The rasteriser's camera looks down -z through the middle of its image, y up, and
-    the centre of its pixel (r, c) is r + 0.5, c + 0.5: there lies sample (r, c).
-    Any focal length will do that puts the vertices where they belong.
+    The rasteriser's camera looks down -z through the middle of its image, y up. Any
+    focal length will do that puts the vertices where they belong.
     """
-    rows, columns = 2 * (window.y1 - window.y0) + 1, 2 * (window.x1 - window.x0) + 1
-    # From pixels to samples, from the middle, and back along the ray.
-    scale = z / np.float32(2 * focal)
+    rows, columns = window.y1 - window.y0, window.x1 - window.x0
+    # From the middle, and back along the ray.
+    scale = z / np.float32(focal)
     placed = np.empty((len(z) + len(self._doubled), 3), np.float32)
     own = placed[: len(z)]
-    own[:, 0] = (2 * (u - window.x0) + np.float32(0.5 - columns / 2)) * scale
-    own[:, 1] = (2 * (v - window.y0) + np.float32(0.5 - rows / 2)) * -scale
+    own[:, 0] = (u - np.float32(window.x0 + columns / 2)) * scale
+    own[:, 1] = (v - np.float32(window.y0 + rows / 2)) * -scale
     own[:, 2] = -z
     placed[len(z) :] = own.take(self._doubled, axis=0)
     seen = np.zeros((rows, columns, 3), np.float32)
@@ -217,7 +215,7 @@ class Mesh:
       self._numbers,
       seen,
       np.eye(4, dtype=np.float32),
-      2 * np.arctan(rows / 4 / focal),
+      2 * np.arctan(rows / 2 / focal),
       NEAR / 2,
       FAR,
       _settings(),
