@@ -109,7 +109,7 @@ def _mean_along(
   way: Float[np.ndarray, "rows columns 2"],
   taps: int,
 ) -> UInt8[np.ndarray, "rows columns 4"]:
-  """Mean over each pixel's way, which has its middle there; by an odd number of taps."""
+  """Mean over each pixel's way, whose middle it is; by an odd number of taps."""
   u, v = cv2.split(way)
   x = np.arange(image.shape[1], dtype=np.float32)
   y = np.arange(image.shape[0], dtype=np.float32)[:, None]

@@ -56,7 +56,7 @@ class Fragments(NamedTuple):
     return self.pixel - self.row * (self.window.x1 - self.window.x0)
 
   def middle(self) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-    """x and y of the pixels' centres in the frame."""
+    """X and y of the pixels' centres in the frame."""
     return _middle(self.pixel, self.window)
 
   def centres(self) -> "Fragments":
@@ -175,7 +175,9 @@ class Mesh:
     seen = np.where(at_centre, seen, near).astype(np.intp)
     corners = self._corners.take(seen, axis=1)
     x, y = _middle(pixel, window)
-    barycentric = _barycentric(u.take(corners) - x, v.take(corners) - y, z.take(corners))
+    barycentric = _barycentric(
+      u.take(corners) - x, v.take(corners) - y, z.take(corners)
+    )
     return Fragments(
       window,
       pixel,
@@ -241,7 +243,7 @@ def _rows(pixel: Int[np.ndarray, "n"], window: Window) -> Int[np.ndarray, "n"]:
 def _middle(
   pixel: Int[np.ndarray, "n"], window: Window
 ) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]:
-  """x and y in the frame, of the centres of pixels of the window."""
+  """X and y in the frame, of the centres of pixels of the window."""
   row = _rows(pixel, window)
   column = pixel.astype(np.int32) - row * np.int32(window.x1 - window.x0)
   half = np.float32(0.5)

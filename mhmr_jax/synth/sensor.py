@@ -39,9 +39,7 @@ class Sensor:
     return np.asarray(cv2.add(lit, noise, dtype=cv2.CV_8U), np.uint8)
 
 
-def grain(
-  rng: Rng, side: int, strength: float
-) -> Float[np.ndarray, "side side 3"]:
+def grain(rng: Rng, side: int, strength: float) -> Float[np.ndarray, "side side 3"]:
   """Grey levels, normal to the eye: sums of four bytes, in a tenth of the time.
 
   Args:

@@ -9,6 +9,7 @@ import pytest
 
 from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 from mhmr_jax.errors import InputError
+from tests.synth import surreal_files
 
 SMALL = dict(num_train=5, num_test=2, frames=4, size=64, seed=1, variant="full")
 
@@ -68,6 +69,22 @@ def test_one_process_makes_the_bytes_of_two(built, tmp_path):
     for name, clip in clips.items():
       for key, value in clip.items():
         np.testing.assert_array_equal(value, expected[name][key], err_msg=key)
+
+
+@pytest.mark.slow
+def test_one_process_makes_the_bytes_of_two_of_surreal_s_people(tmp_path):
+  for seed, clip in enumerate(("train/run0/01_01/01_01", "test/run0/02_01/02_01")):
+    scene = surreal_files.Scene(seed=seed)
+    surreal_files.write(tmp_path / "surreal", f"{clip}_c0001", scene)
+  files = []
+  for processes in (1, 2):
+    builder = _builder(
+      tmp_path / str(processes), surreal=str(tmp_path / "surreal"), processes=processes
+    )
+    builder.download_and_prepare()
+    files.append({file.name: file.read_bytes() for file in builder.data_path.iterdir()})
+  assert len(files[0]) == 1 + 1 + 2  # Shards of both splits, and two of TFDS's files.
+  assert files[0] == files[1]
 
 
 @pytest.mark.slow
