@@ -163,7 +163,8 @@ class Mesh:
     if window is None:
       return None
     number = self._numbers_seen(u, v, z, order, float(intrinsics[1, 1]), window)
-    share = cv2.GaussianBlur(cv2.compare(number, 0, cv2.CMP_GT), (3, 3), 0)
+    covered = (number > 0).view(np.uint8) * np.uint8(255)
+    share = cv2.GaussianBlur(covered, (3, 3), 0)
     # Of a straight edge, an eighth beside it and seven within; kept within 0 to 255.
     alpha = cv2.addWeighted(share, 1.5, share, 0, -0.25 * 255).ravel()
     pixel = np.flatnonzero(alpha)

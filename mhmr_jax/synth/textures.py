@@ -86,7 +86,7 @@ def scene(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
   top, bottom = colours[:2].astype(np.float32)
   ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None]
   canvas = np.empty((size, size, 4), np.uint8)
-  _fill_rows(canvas, top * (1 - ramp) + bottom * ramp, rng.integers(20, 150))
+  _fill_rows(canvas, top * (1 - ramp) + bottom * ramp, int(rng.integers(20, 150)))
   if rng.random() < 0.5:
     _draw_ground(rng, canvas, colours[2])
   clutter = rng.choice([0.1, 0.4, 0.8])
@@ -128,7 +128,7 @@ def _draw_ground(rng: Rng, canvas: np.ndarray, colour: np.ndarray) -> None:
   bands = np.ones_like(nearness)
   if rng.random() < 0.5:
     bands[np.sin(rng.uniform(2, 15) / (nearness + 0.05)) > 0.2] = rng.uniform(0.7, 1)
-  _fill_rows(canvas[horizon:], colour * bands[:, None], rng.integers(50, 255))
+  _fill_rows(canvas[horizon:], colour * bands[:, None], int(rng.integers(50, 255)))
 
 
 def _fill_rows(
