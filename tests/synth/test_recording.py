@@ -38,6 +38,18 @@ def test_across_the_motion_and_at_rest_all_stays_sharp():
   np.testing.assert_array_equal(shut, _bar())
 
 
+def test_what_lies_far_from_the_motion_is_left_as_it_is():
+  image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 3)).astype(np.uint8)
+  flow = np.zeros((SIZE, SIZE, 2), np.float32)
+  flow[20:30, 36:44, 1] = 7
+  blurred = Recording(exposure=0.5).blur(image, flow)
+  changed = np.argwhere((blurred != image).any(-1))
+  # Motion is averaged over five pixels, so it reaches two beyond.
+  assert (changed.min(0) >= [18, 34]).all()
+  assert (changed.max(0) < [32, 46]).all()
+  assert len(changed) > 70
+
+
 def _noisy(frames: int, jump: int) -> list[np.ndarray]:
   """Grey with faint noise, new in each frame; one corner changes at `jump`."""
   rng = np.random.default_rng(0)
