@@ -13,6 +13,7 @@ from mhmr_jax.errors import InputError
 _METRES_PER_INCH = 0.0254
 _ROTATIONS = ("rx", "ry", "rz")
 _TRANSLATIONS = ("tx", "ty", "tz")
+_ANGLES = {":DEGREES": True, ":RADIANS": False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +76,7 @@ def read_skeleton(path: str | pathlib.Path) -> Skeleton:
 def read_angles(
   path: str | pathlib.Path, skeleton: Skeleton
 ) -> dict[str, Float[np.ndarray, "time _"]]:
-  """Reads an AMC file: each bone's columns, as in the file (degrees, file units).
+  """Reads an AMC file: each bone's columns, in the skeleton's units.
 
   Raises:
     InputError: the file is missing or malformed, or doesn't fit the skeleton.
@@ -84,23 +85,31 @@ def read_angles(
   lines = _read_text(path).splitlines()
   rows: dict[str, list[str]] = collections.defaultdict(list)
   numbers: dict[str, list[int]] = collections.defaultdict(list)
-  frames = 0
+  frames, degrees = 0, skeleton.degrees
   for number, line in enumerate(lines, 1):
-    name, _, values = line.strip().partition(" ")
+    name, values = (*line.split(None, 1), "", "")[:2]
     if name.isdigit() and not values:
       frames += 1
     elif frames:
       if name:
         rows[name].append(values)
         numbers[name].append(number)
+    elif name.upper() in _ANGLES:
+      degrees = _ANGLES[name.upper()]
     elif name and name[0] not in "#:":
       raise InputError(f"{path}:{number}: expected a frame number, not '{line}'.")
   if not frames or "root" not in rows:
     raise InputError(f"{path}: no frame with a root; is this an AMC file?")
-  return {
+  angles = {
     name: _columns(path, skeleton, name, rows[name], numbers[name], frames)
     for name in rows
   }
+  if degrees != skeleton.degrees:
+    convert = np.degrees if skeleton.degrees else np.radians
+    for name, columns in angles.items():
+      turns = [dof in _ROTATIONS for dof in skeleton.bones[name].dofs]
+      columns[:, turns] = convert(columns[:, turns])
+  return angles
 
 
 def local_rotations(

@@ -55,6 +55,8 @@ def _numbers(
   if name not in arrays:
     raise InputError(f"{path}: has no '{name}'; is this an AMASS motion file?")
   array = arrays[name]
+  if not dims and array.size == 1:  # One number, in however many brackets.
+    array = array.reshape(())
   if array.ndim != dims or array.dtype.kind not in "fiu":
     raise InputError(f"{path}: '{name}' is not a {dims}-dimensional array of numbers.")
   array = array.astype(np.float64)

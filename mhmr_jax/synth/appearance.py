@@ -1,18 +1,20 @@
 """What people look like: skin, hair, cloth, and the light that falls on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8, UInt32
 
-from mhmr_jax.synth import regions, render, textures
+from mhmr_jax.synth import regions, textures
 from mhmr_jax.synth.regions import Region
 
 Rng = np.random.Generator
 
 _TILE = 128  # Pixels of a tile's side; a power of two, so that & wraps.
+# Places on and above the diagonal of a form of four variables.
+_UPPER = [(i, j) for i in range(4) for j in range(i, 4)]
 # sRGB, from light to dark; skin lies between neighbours.
 _SKIN = np.array(
   [[250, 221, 200], [233, 190, 157], [201, 150, 115], [150, 100, 70], [78, 50, 38]]
@@ -39,12 +41,14 @@ class SkyLight(NamedTuple):
 
   def shade(self, normals: Float[np.ndarray, "V 3"]) -> Float[np.ndarray, "V 3"]:
     """Factors for sRGB colours, about 0 to 1.2; gamma is taken to be 2."""
-    n = np.append(normals, np.ones((len(normals), 1), np.float32), 1)
-    row, column = np.triu_indices(4)
+    n = np.append(normals.T, np.ones((1, len(normals)), np.float32), 0)
+    products = np.empty((len(_UPPER), len(normals)), np.float32)
+    for product, (row, column) in zip(products, _UPPER, strict=True):
+      np.multiply(n[row], n[column], out=product)
     # The form is symmetric: what is off its diagonal counts twice.
-    weights = self.matrix[:, row, column] * np.where(row == column, 1, 2)
-    light = (n[:, row] * n[:, column]) @ weights.T.astype(np.float32)
-    return np.sqrt(np.maximum(light, np.float32(0.01)))
+    twice = np.array([1 if i == j else 2 for i, j in _UPPER], np.float32)
+    light = (self.matrix[:, *np.transpose(_UPPER)] * twice) @ products
+    return np.sqrt(np.maximum(light, np.float32(0.01))).T
 
 
 class Style(NamedTuple):
@@ -62,38 +66,55 @@ class Appearance(NamedTuple):
 
   region: Int[np.ndarray, "V"]
   swell: Float[np.ndarray, "V"]  # Metres by which hair and cloth lie off the skin.
-  tiles: Float[np.ndarray, "regions 128 128 3"]
+  tiles: UInt8[np.ndarray, "regions 128 128 4"]  # RGB, and one more.
   texels: Float[np.ndarray, "V 2"]
   density: Float[np.ndarray, "regions"]  # Texels a metre.
   light: Light
 
-  def seen_at(self, pixels: float) -> "Appearance":
-    """Without the detail that is lost at so many pixels a metre.
+  def seen_at(self, pixels: float) -> "Coat":
+    """What is left of it at so many pixels a metre.
 
     Each pixel looks one texel up: finer patterns would flicker.
     """
-    tiles = np.empty_like(self.tiles)
-    for tile, soft, texels in zip(self.tiles, tiles, self.density, strict=True):
+    soft = np.empty_like(self.tiles)
+    for tile, seen, density in zip(self.tiles, soft, self.density, strict=True):
       # The standard deviation of a pixel's width, and a half more for its softness.
-      cv2.GaussianBlur(tile, (0, 0), max(0.45 * texels / pixels, 0.1), soft)
-    return self._replace(tiles=tiles)
+      cv2.GaussianBlur(tile, (0, 0), max(0.45 * density / pixels, 0.1), seen)
+    return Coat(self.region, soft.view(np.uint32).ravel(), self.texels, self.light)
 
-  def colour(
-    self, fragments: render.Fragments, normals: Float[np.ndarray, "V 3"]
-  ) -> Float[np.ndarray, "n 3"]:
-    """Colours (sRGB, 0..255) of what the pixels see.
+
+class Coat(NamedTuple):
+  """A person's looks, ready to be drawn at one size."""
+
+  region: Int[np.ndarray, "V"]
+  tiles: UInt32[np.ndarray, "texels"]  # RGB and one more as one number.
+  texels: Float[np.ndarray, "V 2"]
+  light: Light
+
+  def of_vertices(
+    self, normals: Float[np.ndarray, "V 3"]
+  ) -> tuple[Float[np.ndarray, "V"], ...]:
+    """Five values for `colour` that can be interpolated: texels, and light.
 
     Args:
-      fragments: what is seen.
-      normals: of the vertices, in the world, where the light is fixed.
+      normals: in the world, where the light is fixed.
     """
-    values = np.append(self.texels, self.light.shade(normals), 1)
-    seen = fragments.interpolate(values)
-    row, column = seen[:, :2].astype(np.int32).T & (_TILE - 1)
-    region = self.region.take(fragments.nearest())
-    # As tiles[region, row, column], but four times as fast.
-    texel = (region * _TILE + row) * _TILE + column
-    return self.tiles.reshape(-1, 3).take(texel, axis=0) * seen[:, 2:]
+    return (*self.texels.T, *self.light.shade(normals).T)
+
+  def colour(
+    self, values: Sequence[Float[np.ndarray, "n"]], nearest: Int[np.ndarray, "n"]
+  ) -> list[Float[np.ndarray, "n"]]:
+    """RGB (sRGB, 0..255) at n places.
+
+    Args:
+      values: of `of_vertices` there.
+      nearest: vertices.
+    """
+    column, row = (values[i].astype(np.int32) & (_TILE - 1) for i in (1, 0))
+    texel = (self.region.take(nearest) * _TILE + row) * _TILE + column
+    # As tiles[region, row, column], but eight times as fast.
+    reflectance = self.tiles.take(texel).view(np.uint8).reshape(-1, 4)
+    return [reflectance[:, i] * values[2 + i] for i in range(3)]
 
 
 def sample(
@@ -102,16 +123,18 @@ def sample(
   """Draws a person's looks; None: in the usual style."""
   style = style or USUAL
   region = regions.dress(body_map, _sample_outfit(rng))
-  tiles = np.empty((len(Region), _TILE, _TILE, 3), np.float32)
+  tiles = np.zeros((len(Region), _TILE, _TILE, 4), np.uint8)
   skin = _between(rng, style.skin, spread=6.0)
-  tiles[Region.SKIN] = _grainy(rng, skin, 0.1, persistence=0.5)
-  tiles[Region.HAIR] = _grainy(rng, _between(rng, style.hair, spread=8.0), 0.35, 0.9)
+  _grainy(rng, tiles[Region.SKIN], skin, 0.1, persistence=0.5)
+  hair = _between(rng, style.hair, spread=8.0)
+  _grainy(rng, tiles[Region.HAIR], hair, 0.35, persistence=0.9)
   for garment in (Region.TOP, Region.BOTTOM, Region.SHOES):
-    tiles[garment] = 255 * style.cloth(rng, _TILE)
+    cloth = cv2.convertScaleAbs(style.cloth(rng, _TILE), alpha=255)
+    cv2.cvtColor(cloth, cv2.COLOR_RGB2RGBA, tiles[garment])
   if rng.random() < 0.15:  # A dress, an overall, a tracksuit.
     tiles[Region.BOTTOM] = tiles[Region.TOP]
   tiles[Region.EYES] = 40
-  tiles[Region.LIPS] = skin * [0.85, 0.6, 0.6]
+  tiles[Region.LIPS, ..., :3] = skin * [0.85, 0.6, 0.6]
   swell = np.zeros(len(Region), np.float32)
   swell[Region.HAIR] = rng.uniform(0.004, 0.035)
   swell[[Region.TOP, Region.BOTTOM]] = rng.uniform(0, 0.022, 2)
@@ -146,10 +169,14 @@ def _between(rng: Rng, colours: np.ndarray, spread: float) -> np.ndarray:
 
 
 def _grainy(
-  rng: Rng, colour: np.ndarray, amount: float, persistence: float
-) -> np.ndarray:
+  rng: Rng, tile: np.ndarray, colour: np.ndarray, amount: float, persistence: float
+) -> None:
+  """Fills a tile with a colour that varies by that share of it."""
   noise = textures.octave_noise(rng, (_TILE, _TILE), persistence=persistence)
-  return np.clip(colour * (1 + amount * noise[..., None]), 0, 255)
+  noise *= np.float32(amount)
+  noise += 1
+  planes = [cv2.convertScaleAbs(noise, alpha=channel) for channel in colour]
+  cv2.merge([*planes, planes[0]], tile)
 
 
 def sample_light(rng: Rng) -> SkyLight:

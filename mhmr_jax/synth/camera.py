@@ -31,7 +31,9 @@ class CameraPath(NamedTuple):
     self, points_world: Float[np.ndarray, "time n 3"]
   ) -> Float[np.ndarray, "time n 3"]:
     """Moves points of each frame from the world to the camera."""
-    return points_world @ self.R_wc.transpose(0, 2, 1) + self.t_wc[:, None]
+    moved = self.R_wc @ points_world.transpose(0, 2, 1)
+    moved += self.t_wc[:, :, None]
+    return moved.transpose(0, 2, 1)
 
   def plane_motion(self, depth: float) -> Float[np.ndarray, "time 3 3"]:
     """Homographies from pixels of the middle frame to those of each frame.

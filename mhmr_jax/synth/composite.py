@@ -37,7 +37,7 @@ class Scene(NamedTuple):
 
   def draw(
     self, time: int
-  ) -> tuple[Float[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]]:
+  ) -> tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]]:
     """What the lens sees at that frame, and which pixels see the person."""
     image = self.background.frames[time].astype(np.float32)
     mask = np.zeros(image.shape[:2], bool)
@@ -49,7 +49,7 @@ class Scene(NamedTuple):
           mask[drawn.window.slices] = drawn.mask
         elif mask.any():
           mask[drawn.window.slices] &= ~drawn.mask
-    return image, mask
+    return cv2.convertScaleAbs(image), mask
 
   def flow(
     self, time: int

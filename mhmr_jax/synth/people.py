@@ -32,7 +32,8 @@ class Layer(NamedTuple):
   window: render.Window
   rgba: Float[np.ndarray, "height width 4"]  # RGB 0..255 times alpha, and alpha.
   buffer: visibility.DepthBuffer
-  flow: Float[np.ndarray, "height width 2"]  # To the next frame; 0 off the person.
+  # To the next frame; read where the mask is true.
+  flow: Float[np.ndarray, "height width 2"]
 
   @property
   def mask(self) -> Bool[np.ndarray, "height width"]:
@@ -93,6 +94,7 @@ class Actor:
     self._body = body
     self._domain = domain
     self._mesh = render.Mesh(body.faces)
+    self._part = body.part.astype(np.uint8)
     self._map = regions.map_body(body)
     self._joints = visibility.of_joints(body)
     self._keypoints = visibility.of_keypoints(self._joints)
@@ -132,7 +134,7 @@ class Actor:
     joints_camera = path.to_camera(posed.joints)
     look = appearance.sample(looks, self._map, style or self._domain.style)
     layers = self._layers(posed, look, path, size)
-    keypoints = np.stack([body.keypoint_regressor @ frame for frame in posed.vertices])
+    keypoints = body.keypoints(posed.vertices)
     person = Person(
       layers=layers,
       camera=path,
@@ -169,9 +171,9 @@ class Actor:
   ) -> list[Layer | None]:
     surface = path.to_camera(posed.vertices + look.swell[:, None] * posed.normals)
     depth = float(np.median(surface[len(surface) // 2, ..., 2]))
-    look = look.seen_at(float(path.intrinsics[0, 0]) / max(depth, render.NEAR))
+    coat = look.seen_at(float(path.intrinsics[0, 0]) / max(depth, render.NEAR))
     return [
-      self._layer(surface[t], following, posed.normals[t], look, path.intrinsics, size)
+      self._layer(surface[t], following, posed.normals[t], coat, path.intrinsics, size)
       for t, following in enumerate([*surface[1:], surface[-1]])
     ]
 
@@ -180,7 +182,7 @@ class Actor:
     vertices: Float[np.ndarray, "V 3"],
     following: Float[np.ndarray, "V 3"],
     normals: Float[np.ndarray, "V 3"],
-    look: appearance.Appearance,
+    coat: appearance.Coat,
     intrinsics: Float[np.ndarray, "3 3"],
     size: int,
   ) -> Layer | None:
@@ -188,21 +190,21 @@ class Actor:
     fragments = self._mesh.rasterise(vertices, intrinsics, (size, size))
     if fragments is None:
       return None
-    window = fragments.window
-    rgba = render.resolve(fragments, look.colour(fragments, normals))
-    shape = rgba.shape[:2]
-    centres = fragments.centres()
-    place = (centres.row, centres.column)
-    depth = np.full(shape, np.inf, np.float32)
-    part = np.zeros(shape, np.uint8)
-    flow = np.zeros((*shape, 2), np.float32)
-    seen = centres.interpolate(np.append(vertices[:, 2:], following, 1))
-    depth[place] = seen[:, 0]
-    part[place] = self._body.part[centres.nearest()]
-    column, row = window.x0 + 0.5 + centres.column, window.y0 + 0.5 + centres.row
-    here = np.stack([column, row], -1)
-    flow[place] = render.project(seen[:, 1:], intrinsics) - here
-    return Layer(window, rgba, visibility.DepthBuffer(depth, part), flow)
+    z, x_after, y_after, z_after, *paint = fragments.interpolate(
+      [vertices[:, 2], *following.T, *coat.of_vertices(normals)]
+    )
+    nearest = fragments.nearest()
+    rgba = render.resolve(fragments, coat.colour(paint, nearest))
+    x, y = fragments.middle()
+    u = x_after / z_after * intrinsics[0, 0] + intrinsics[0, 2] - x
+    v = y_after / z_after * intrinsics[1, 1] + intrinsics[1, 2] - y
+    flow = fragments.spread([u, v])
+    depth = np.full(rgba.shape[:2], np.inf, np.float32)
+    depth.reshape(-1)[fragments.pixel] = np.where(fragments.at_centre, z, np.inf)
+    part = np.zeros(rgba.shape[:2], np.uint8)
+    part.reshape(-1)[fragments.pixel] = self._part.take(nearest)
+    buffer = visibility.DepthBuffer(depth, part)
+    return Layer(fragments.window, rgba, buffer, flow)
 
   def _see(
     self, person: Person, keypoints: Float[np.ndarray, "time 17 3"], size: int

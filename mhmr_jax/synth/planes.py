@@ -13,6 +13,7 @@ from mhmr_jax.synth import render
 
 # OpenCV numbers pixels by their centres.
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+_UNHALF = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 
 
 @runtime_checkable
@@ -73,7 +74,7 @@ def warp(
   shift = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1]])
   return cv2.warpPerspective(
     picture,
-    np.linalg.inv(_HALF) @ shift @ matrix @ _HALF,
+    _UNHALF @ shift @ matrix @ _HALF,
     (window.x1 - window.x0, window.y1 - window.y0),
     flags=cv2.INTER_LINEAR,
     borderMode=border,
@@ -87,7 +88,11 @@ def flow(
   x = np.arange(window.x0, window.x1, dtype=np.float32) + np.float32(0.5)
   y = np.arange(window.y0, window.y1, dtype=np.float32)[:, None] + np.float32(0.5)
   a, b, c = step.astype(np.float32)
-  depth = c[0] * x + c[1] * y + c[2]
-  u = (a[0] * x + a[1] * y + a[2]) / depth - x
-  v = (b[0] * x + b[1] * y + b[2]) / depth - y
-  return np.stack([u, v], -1)
+  nearness = 1 / (c[0] * x + (c[1] * y + c[2]))
+  moved = []
+  for row, start in ((a, x), (b, y)):
+    place = row[0] * x + (row[1] * y + row[2])
+    place *= nearness
+    place -= start
+    moved.append(place)
+  return cv2.merge(moved)

@@ -1,5 +1,6 @@
 """What a video loses after the lens: sharpness in motion, and to compression."""
 
+import math
 from typing import NamedTuple
 
 import cv2
@@ -10,6 +11,7 @@ Rng = np.random.Generator
 
 _STILL = 1.0  # Pixels of blur that nobody sees.
 _FAST = 5.0  # Pixels of blur that three samples would show as three edges.
+_SMOOTH = 5  # Pixels that motion is averaged over.
 _BLOCK = 16
 
 
@@ -64,9 +66,9 @@ class Recording(NamedTuple):
 
   def blur(
     self,
-    image: Float[np.ndarray, "size size 3"],
+    image: UInt8[np.ndarray, "size size 3"],
     flow: Float[np.ndarray, "size size 2"],
-  ) -> Float[np.ndarray, "size size 3"]:
+  ) -> UInt8[np.ndarray, "size size 3"]:
     """Mean over the exposure, which has its middle at the frame's own time.
 
     Args:
@@ -76,23 +78,53 @@ class Recording(NamedTuple):
     longest = self.exposure * cv2.norm(flow, cv2.NORM_INF)
     if longest < _STILL:
       return image
+    part = _moving(flow, _STILL / 2 / self.exposure, _SMOOTH + math.ceil(longest / 2))
     # What moves fast smears over what lies beside it.
-    spread = cv2.blur(flow, (5, 5)) * np.float32(self.exposure)
-    taps = 3 if longest < _FAST else 5
-    here = np.arange(len(image), dtype=np.float32)
-    u, v = cv2.split(spread)
-    # Eight bits are enough before the sensor's noise; OpenCV moves four channels of
-    # them twice as fast as three.
-    sharp = cv2.cvtColor(cv2.convertScaleAbs(image), cv2.COLOR_RGB2RGBA)
-    total = sharp.astype(np.float32)
-    for share in np.linspace(-0.5, 0.5, taps, dtype=np.float32):
-      if share:
-        x, y = here + share * u, here[:, None] + share * v
-        moved = cv2.remap(
-          sharp, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        cv2.accumulate(moved, total)
-    return cv2.cvtColor(total * np.float32(1 / taps), cv2.COLOR_RGBA2RGB)
+    spread = cv2.blur(flow[part], (_SMOOTH, _SMOOTH)) * np.float32(self.exposure)
+    # OpenCV moves four channels twice as fast as three.
+    sharp = cv2.cvtColor(image[part], cv2.COLOR_RGB2RGBA)
+    blurred = image.copy()
+    blurred[part] = cv2.cvtColor(
+      _mean_along(sharp, spread, 3 if longest < _FAST else 5), cv2.COLOR_RGBA2RGB
+    )
+    return blurred
+
+
+def _moving(
+  flow: Float[np.ndarray, "size size 2"], least: float, margin: int
+) -> tuple[slice, slice]:
+  """Rows and columns that hold what moves by `least` pixels, with a margin around."""
+  size = len(flow)
+  fastest = np.abs(flow).reshape(size, -1)
+  columns = fastest.max(0).reshape(size, 2).max(1)
+  part = []
+  for speed in (fastest.max(1), columns):
+    found = np.flatnonzero(speed > least)
+    part.append(slice(max(0, found[0] - margin), found[-1] + 1 + margin))
+  return part[0], part[1]
+
+
+def _mean_along(
+  image: UInt8[np.ndarray, "rows columns 4"],
+  way: Float[np.ndarray, "rows columns 2"],
+  taps: int,
+) -> UInt8[np.ndarray, "rows columns 4"]:
+  """Mean over each pixel's way, whose middle it is; by an odd number of taps."""
+  u, v = cv2.split(way)
+  x = np.arange(image.shape[1], dtype=np.float32)
+  y = np.arange(image.shape[0], dtype=np.float32)[:, None]
+  total = image.astype(np.float32)
+  for share in np.linspace(-0.5, 0.5, taps, dtype=np.float32):
+    if share:
+      moved = cv2.remap(
+        image,
+        x + share * u,
+        y + share * v,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+      )
+      cv2.accumulate(moved, total)
+  return cv2.convertScaleAbs(total, alpha=1 / taps)
 
 
 def sample(rng: Rng) -> Recording:

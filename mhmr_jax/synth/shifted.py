@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 
 from mhmr_jax.synth import appearance, camera, shifted_pictures
 from mhmr_jax.synth.recording import Codec, Recording
-from mhmr_jax.synth.sensor import Sensor
+from mhmr_jax.synth.sensor import Sensor, grain
 
 Rng = np.random.Generator
 
@@ -80,16 +80,16 @@ class PoorSensor(Sensor):
 
   pixels: float  # Of its own, for each of the frame's, along a side.
   mix: Float[np.ndarray, "3 3"]  # From the scene's colours to its own.
-  falloff: Float[np.ndarray, "size size"]
+  falloff: Float[np.ndarray, "size size 3"]
 
   def record(
-    self, time: int, image: Float[np.ndarray, "size size 3"]
+    self, time: int, image: UInt8[np.ndarray, "size size 3"]
   ) -> UInt8[np.ndarray, "size size 3"]:
     """The image that comes out of the camera at that frame."""
     size = len(image)
-    image = cv2.transform(image, self.mix) * self.falloff[..., None]
+    dim = cv2.multiply(cv2.transform(image, self.mix), self.falloff, dtype=cv2.CV_8U)
     side = round(size * self.pixels)
-    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(dim, (side, side), interpolation=cv2.INTER_AREA)
     return super().record(time, cv2.resize(small, (size, size)))
 
 
@@ -102,8 +102,7 @@ def sensor(rng: Rng, frames: int, size: int) -> PoorSensor:
   grey = np.full((3, 3), 1 / 3)
   kept = rng.uniform(0.45, 0.7)
   side = size + size // 2
-  fine = rng.standard_normal((side, side, 3), np.float32)
-  noise = np.asarray(cv2.GaussianBlur(fine, (0, 0), 1.2), np.float32)
+  noise = np.asarray(cv2.GaussianBlur(grain(rng, side, 1), (0, 0), 1.2), np.float32)
   noise *= np.float32(rng.uniform(1.8, 3.2) / noise.std())
   place = (np.arange(size) + 0.5) / size * 2 - 1
   radius = place**2 + (place**2)[:, None]
@@ -115,7 +114,7 @@ def sensor(rng: Rng, frames: int, size: int) -> PoorSensor:
     corner=rng.integers(0, size // 2 + 1, (frames, 2)),
     pixels=rng.uniform(0.55, 0.75),
     mix=(kept * np.eye(3) + (1 - kept) * grey).astype(np.float32),
-    falloff=(1 - rng.uniform(0.2, 0.35) * radius).astype(np.float32),
+    falloff=cv2.merge([1 - rng.uniform(0.2, 0.35) * radius] * 3).astype(np.float32),
   )
 
 

@@ -51,6 +51,20 @@ class Body:
     shape = (len(self.v_template), count)
     return sparse.csr_array((np.ones(3 * count, np.float32), (rows, columns)), shape)
 
+  @functools.cached_property
+  def _of_keypoints(self) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices that keypoints are made of, and the weights of those alone."""
+    regressor = self.keypoint_regressor.toarray()
+    vertices = np.flatnonzero(regressor.any(0))
+    return vertices, regressor[:, vertices]
+
+  def keypoints(
+    self, vertices: Float[np.ndarray, "time V 3"]
+  ) -> Float[np.ndarray, "time 17 3"]:
+    """COCO's points of posed vertices."""
+    chosen, weights = self._of_keypoints
+    return weights @ vertices[:, chosen]
+
   def rest_normals(
     self, vertices: Float[np.ndarray, "V 3"]
   ) -> Float[np.ndarray, "V 3"]:
@@ -134,8 +148,11 @@ def _blend(
   values: Float[np.ndarray, "V n"],
   transform: Float[np.ndarray, "time 24 3 n"],
 ) -> Float[np.ndarray, "time V 3"]:
-  """sum_j w_vj transform_j value_v, for all times in one matrix product."""
+  """sum_j w_vj transform_j value_v, for all times in one matrix product.
+
+  In memory, coordinates come before vertices: what follows works on one at a time.
+  """
   count, time = len(values), len(transform)
-  left = (weights[:, :, None] * values[:, None, :]).reshape(count, -1)
-  right = transform.transpose(1, 3, 0, 2).reshape(left.shape[1], -1)
-  return (left @ right).reshape(count, time, 3).transpose(1, 0, 2)
+  right = (weights[:, :, None] * values[:, None, :]).reshape(count, -1)
+  left = transform.transpose(0, 2, 1, 3).reshape(3 * time, -1)
+  return (left @ right.T).reshape(time, 3, count).transpose(0, 2, 1)

@@ -25,7 +25,7 @@ _FOCAL = 600.0  # Pixels.
 _R_WORLD_TO_CAMERA = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 # The joints are written in whole pixels, so half a pixel is theirs.
 _MAX_REPROJECTION = 1.0
-_HEADER = b"MATLAB 5.0 MAT-file"
+_HEADER, _HEADER_OF_HDF5 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3"
 # What one variable of a clip may hold; a frame of flow has 153,600 numbers.
 _MAX_NUMBERS = 1 << 20
 _INFO = ("joints2D", "joints3D", "pose", "shape", "zrot", "gender", "camLoc")
@@ -68,8 +68,17 @@ def read_info(path: str | pathlib.Path) -> Info:
   gender = _over_time(fields["gender"], (), path, "gender", frames, constant=True)
   (camLoc,) = _over_time(fields["camLoc"], (3,), path, "camLoc", 1)
   valid: np.ndarray = (joints_image != 0).any((1, 2))
+  valid &= np.isfinite(joints_image).all((1, 2))
   if not valid.any():
     raise InputError(f"{path} has only zeros for joints2D: leave its clip out")
+  over_time = dict(
+    pose=pose, joints3D=joints_world, joints2D=joints_image, shape=shape, zrot=zrot
+  )
+  for name, values in over_time.items():
+    # A frame that was not rendered was not written either, and may hold anything.
+    values[~valid] = np.where(np.isfinite(values[~valid]), values[~valid], 0)
+    _check_finite(values, path, name)
+  _check_finite(camLoc, path, "camLoc")
   first = valid.argmax()
   for name, values in (("shape", shape[valid]), ("gender", gender[valid])):
     if np.abs(values - values[0]).max() > 1e-4:
@@ -154,7 +163,12 @@ def read_arrays(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndar
   """
   try:
     with path.open("rb") as file:
-      if file.read(len(_HEADER)) != _HEADER:
+      header = file.read(len(_HEADER))
+      if header.startswith(_HEADER_OF_HDF5):
+        raise InputError(
+          f"{path} is a MATLAB 7.3 file: save it as SURREAL's own are, with -v7"
+        )
+      if header != _HEADER:
         raise InputError(f"{path} is not a MATLAB 5 file: it may be damaged")
       file.seek(0)
       # What the headers say is known before anything is allocated for it.
@@ -208,6 +222,9 @@ def _over_time(
     out = np.repeat(out, frames or 1, 0)
   if frames is not None and len(out) != frames:
     raise InputError(f"{path} has {len(out)} frames of {name}, not {frames}")
-  if not np.isfinite(out).all():
-    raise InputError(f"{path} has a {name} with values that are not finite")
   return out.astype(np.float64)
+
+
+def _check_finite(values: np.ndarray, path: pathlib.Path, name: str) -> None:
+  if not np.isfinite(values).all():
+    raise InputError(f"{path} has a {name} with values that are not finite")

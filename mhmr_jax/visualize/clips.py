@@ -3,7 +3,8 @@
 python -m mhmr_jax.visualize.clips --config=configs/flow_kp.py --out=DIR
 
 Works on every dataset that training reads, and makes or opens it as training would.
-Writes `sheet.jpg`, `clips.mp4`, `datasheet.json` and `datasheet.html`.
+Writes `sheet.jpg`, `clips.mp4`, `datasheet.json` and `datasheet.html`; and, where
+asked to compare `--variants`, `variants.jpg`.
 """
 
 import json
@@ -13,7 +14,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
+from jaxtyping import UInt8
+from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax import program
 from mhmr_jax.batch import Clip
@@ -37,6 +39,9 @@ _SPLIT = flags.DEFINE_string(
 _COUNT = flags.DEFINE_integer("count", 8, "Clips to show.", lower_bound=1)
 _MOST_READ = flags.DEFINE_integer(
   "most_read", 1000, "Clips to read for the datasheet, spread evenly.", lower_bound=1
+)
+_VARIANTS = flags.DEFINE_list(
+  "variants", [], "Kinds of synthetic clips of which the same clip is drawn, in rows."
 )
 
 _VIDEO_PANEL, _VIDEO_FRAMES = 192, 48
@@ -65,8 +70,25 @@ def main(argv: list[str]) -> None:
   }
   _write(out / "datasheet.json", (json.dumps(facts, indent=2) + "\n").encode())
   _write(out / "datasheet.html", datasheet_page.render(facts).encode())
-  for name in ("sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html"):
+  written = ["sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html"]
+  if _VARIANTS.value:
+    write_variants(out / "variants.jpg", config, _VARIANTS.value, _SPLIT.value)
+    written.append("variants.jpg")
+  for name in written:
     print(out / name)
+
+
+def write_variants(
+  path: pathlib.Path, config: ConfigDict, variants: list[str], split: str
+) -> None:
+  """Writes the middle clip of the split as each of the variants has it, in rows."""
+  shown = {}
+  for variant in variants:
+    own = config.copy_and_resolve_references()
+    own.data.variant = variant
+    source = sources.open_source(own, split, "synthetic_clips")
+    shown[variant] = source[len(source) // 2]
+  _write_picture(path, sheet.comparison_sheet(shown))
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -77,7 +99,10 @@ def spread(count: int, most: int) -> list[int]:
 
 def write_sheet(path: pathlib.Path, clips: list[Clip]) -> None:
   """Writes moments of the clips as one JPEG."""
-  picture = sheet.clip_sheet(clips, columns=min(2, len(clips)))
+  _write_picture(path, sheet.clip_sheet(clips, columns=min(2, len(clips))))
+
+
+def _write_picture(path: pathlib.Path, picture: UInt8[np.ndarray, "_ _ 3"]) -> None:
   options = [cv2.IMWRITE_JPEG_QUALITY, 90]
   _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
   _write(path, data.tobytes())

@@ -1,6 +1,6 @@
 """Contact sheets of stored clips: what the network is shown, and what it is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -35,6 +35,28 @@ def clip_sheet(
   rows = [blocks[i : i + columns] for i in range(0, len(blocks), columns)]
   heading = panels.grid([[caption_row(captions, size)] * columns], _GAP)
   return np.concatenate([heading, panels.grid(rows, _GAP)])
+
+
+def comparison_sheet(
+  clips: Mapping[str, Clip], times: int = 4, size: int = 160
+) -> UInt8[np.ndarray, "height width 3"]:
+  """An RGB picture with one row a clip: its name, moments of it, and their exact flow.
+
+  Args:
+    clips: by name; they store flow.
+    times: moments of each clip, spread over it.
+    size: pixels of a panel's side.
+  """
+  rows = []
+  for name, clip in clips.items():
+    view = ClipView(clip, size)
+    moments = view.moments()
+    chosen = np.linspace(0, len(moments) - 1, times).round().astype(int)
+    shown = view.panels([moments[i] for i in chosen])
+    parts = [row[part] for part in ("frame", "exact flow") for row in shown]
+    strip = panels.grid([parts], 2)
+    rows.append(np.concatenate([panels.text_bar(name, strip.shape[1], 24), strip]))
+  return np.concatenate(rows)
 
 
 def _block(

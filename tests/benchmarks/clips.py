@@ -104,7 +104,7 @@ class Subject:
 
     def record(mesh: render.Mesh, vertices: np.ndarray, K: np.ndarray, shape: Any):
       if mesh is maker._actor._mesh:
-        surfaces.append((vertices, K))
+        surfaces.append((np.ascontiguousarray(vertices), K))
       return rasterise(mesh, vertices, K, shape)
 
     with mock.patch.object(render.Mesh, "rasterise", record):

@@ -9,6 +9,7 @@ import pytest
 
 from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 from mhmr_jax.errors import InputError
+from tests.synth import surreal_files
 
 SMALL = dict(num_train=5, num_test=2, frames=4, size=64, seed=1, variant="full")
 
@@ -71,6 +72,22 @@ def test_one_process_makes_the_bytes_of_two(built, tmp_path):
 
 
 @pytest.mark.slow
+def test_one_process_makes_the_bytes_of_two_of_surreal_s_people(tmp_path):
+  for seed, clip in enumerate(("train/run0/01_01/01_01", "test/run0/02_01/02_01")):
+    scene = surreal_files.Scene(seed=seed)
+    surreal_files.write(tmp_path / "surreal", f"{clip}_c0001", scene)
+  files = []
+  for processes in (1, 2):
+    builder = _builder(
+      tmp_path / str(processes), surreal=str(tmp_path / "surreal"), processes=processes
+    )
+    builder.download_and_prepare()
+    files.append({file.name: file.read_bytes() for file in builder.data_path.iterdir()})
+  assert len(files[0]) == 1 + 1 + 2  # Shards of both splits, and two of TFDS's files.
+  assert files[0] == files[1]
+
+
+@pytest.mark.slow
 def test_splits_share_nothing(built):
   train, test = _clips(built, "train").values(), _clips(built, "test").values()
   for mine in train:
@@ -95,7 +112,7 @@ def test_a_killed_build_leaves_no_dataset_and_no_workers(tmp_path):
   assert workers
   assert list(tmp_path.rglob("incomplete.*"))
   assert not builder.data_path.exists()
-  for _ in range(100):
+  for _ in range(600):  # On a busy machine it takes a while.
     if not any(_is_running(worker) for worker in workers):
       break
     time.sleep(0.1)

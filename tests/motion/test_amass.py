@@ -41,6 +41,16 @@ def test_reads_the_body_s_joints_with_y_up(tmp_path, width, rate):
     np.testing.assert_allclose(now, np.stack([x, z, -y], -1), atol=1e-6)
 
 
+@pytest.mark.parametrize("rate", [[120.0], [[120]]])
+def test_a_rate_may_stand_in_brackets_and_the_gender_be_bytes(tmp_path, rate):
+  arrays = _arrays()
+  np.savez(tmp_path / "a.npz", **arrays)
+  arrays |= {"mocap_framerate": np.array(rate), "gender": np.array(b"male")}
+  np.savez(tmp_path / "b.npz", **arrays)
+  one, other = (amass.read(tmp_path / f"{name}.npz") for name in "ab")
+  np.testing.assert_array_equal(one.pose, other.pose)
+
+
 def test_somebody_upright_stays_upright(tmp_path):
   arrays = _arrays()
   arrays["poses"][:, :3] = [np.pi / 2, 0, 0]  # Stands in AMASS's world.

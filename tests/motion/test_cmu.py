@@ -239,6 +239,26 @@ def test_a_small_file_turns_the_joints_it_names(tmp_path):
   np.testing.assert_allclose(arm / np.linalg.norm(arm), [0, -1, 0], atol=1e-5)
 
 
+def test_tabs_blank_lines_and_other_units_of_angle_change_nothing(tmp_path):
+  frame = {"root": "0.45 4.5 0 0 90 0", "lfemur": "-90 0 0", "rhumerus": "0 0 90"}
+  asf, amc = _write_pair(tmp_path, [frame] * 5)
+  expected = cmu.read(asf, amc)
+  text = amc.read_text()
+  tabbed = text.replace(" ", "\t").replace("root", "\n  root")
+  amc.write_text(tabbed)
+  found = [cmu.read(asf, amc)]
+  radians = text.replace("90", "1.5707963267948966").replace(":DEGREES", ":RADIANS")
+  amc.write_text(radians)
+  found.append(cmu.read(asf, amc))
+  asf.write_text(asf.read_text().replace("angle deg", "angle rad"))
+  found.append(cmu.read(asf, amc))
+  amc.write_text(text)
+  found.append(cmu.read(asf, amc))
+  for motion in found:
+    np.testing.assert_allclose(motion.pose, expected.pose, atol=1e-6)
+    np.testing.assert_array_equal(motion.transl, expected.transl)
+
+
 def test_a_forearm_twisted_all_the_way_round_never_jumps(tmp_path):
   bones = {**_BONES, "lwrist": ("lradius", "1 0 0", "rx")}
   frames = [{"root": "0 0 0 0 0 0", "lwrist": str(3 * i)} for i in range(121)]

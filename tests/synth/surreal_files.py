@@ -153,7 +153,8 @@ def _render(
     image = background.copy()
     if fragments is not None:
       shade = 0.6 - 0.4 * normals[t, :, 2:]
-      colours = fragments.interpolate(tint[body.part] * shade)
+      tinted = (tint[body.part] * shade).astype(np.float32)
+      colours = fragments.interpolate(list(tinted.T))
       rgba = render.resolve(fragments, colours)
       part = image[fragments.window.slices]
       part *= 1 - rgba[..., 3:]
@@ -162,9 +163,9 @@ def _render(
       place = at.row + fragments.window.y0, at.column + fragments.window.x0
       segm[place] = body.part[at.nearest()] + 1
       # Cycles wrote the distance along the ray.
-      depth[place] = np.linalg.norm(at.interpolate(seen[t]), axis=-1)
+      depth[place] = np.linalg.norm(at.interpolate(list(seen[t].T)), axis=0)
       other = seen[t + 1] if scene.flow == "next" else seen[t - 1]
-      there = render.project(at.interpolate(other), K)
+      there = render.project(np.stack(at.interpolate(list(other.T)), -1), K)
       flow[place] = there - (np.stack(place[::-1], -1) + 0.5)
       if scene.flow == "blender":  # Towards the frame before, y up.
         flow[place] *= [1, -1]

@@ -104,6 +104,26 @@ def test_frames_without_joints_are_not_valid(clip):
     _read(clip)
 
 
+@pytest.mark.parametrize("unwritten", [0.0, np.nan])
+def test_frames_that_were_never_written_may_hold_anything(clip, unwritten):
+  expected = _read(clip)
+  found = scipy.io.loadmat(surreal_files.mat(clip.video, "info"))
+  changes = {n: found[n] for n in ("joints2D", "joints3D", "pose", "shape")}
+  for values in changes.values():
+    values[..., 2] = np.nan
+  changes["joints2D"][..., 2] = unwritten
+  changes["gender"] = found["gender"].copy()
+  changes["gender"][2] = 99
+  surreal_files.edit(clip.video, "info", **changes)
+  info = _read(clip)
+  kept = [t != 2 for t in range(FRAMES)]
+  assert info["valid"].tolist() == kept
+  for name in ("pose", "joints_camera", "joints_image"):
+    np.testing.assert_array_equal(info[name][kept], expected[name][kept])
+    assert np.isfinite(info[name]).all()
+  assert info["gender"] == expected["gender"]
+
+
 @pytest.mark.parametrize("axis", range(3))
 def test_a_wrong_camera_is_found_by_reprojection(clip, axis):
   camLoc = scipy.io.loadmat(surreal_files.mat(clip.video, "info"))["camLoc"]
@@ -148,10 +168,13 @@ def test_damaged_files_end_in_one_sentence(clip):
   rng = np.random.default_rng(0)
   with pytest.raises(InputError, match="No such file"):
     surreal.read_info(path.with_name("none_info.mat"))
-  for data in (b"", b"MATLAB 7.3 MAT-file", rng.bytes(5000)):
+  for data in (b"", b"MATLAB 4", rng.bytes(5000)):
     path.write_bytes(data)
     with pytest.raises(InputError, match="not a MATLAB 5 file"):
       surreal.read_info(path)
+  path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
+  with pytest.raises(InputError, match=r"MATLAB 7\.3 file: save it .* with -v7"):
+    surreal.read_info(path)
   for cut in (30, 128, 200, len(whole) // 2):
     path.write_bytes(whole[:cut])
     with pytest.raises(InputError, match=path.name):

@@ -127,7 +127,8 @@ def test_flow_is_the_motion_of_the_vertices_seen(tmp_path, body, flow, moving):
     fragments = mesh.rasterise(posed.vertices[t], K, (SIZE, SIZE))
     at = fragments.centres()
     row, column = at.row + fragments.window.y0, at.column + fragments.window.x0
-    following = render.project(at.interpolate(posed.vertices[t + 1]), K)
+    after = np.stack(at.interpolate(list(posed.vertices[t + 1].T)), -1)
+    following = render.project(after, K)
     expected = np.zeros((SIZE, SIZE, 2), np.float32)
     expected[row, column] = following - np.stack([column + 0.5, row + 0.5], -1)
     found = np.zeros_like(expected)

@@ -40,9 +40,8 @@ def _seen(body, mesh, yaw: float = 0.0, transl=(0.0, 0.0, 3.2), **turns):
   fragments = mesh.rasterise(vertices, K, (SIZE, SIZE))
   if fragments is not None:
     centres = fragments.centres()
-    depth[fragments.window.slices][centres.row, centres.column] = centres.interpolate(
-      vertices[:, 2:]
-    )[:, 0]
+    (seen,) = centres.interpolate([vertices[:, 2]])
+    depth[fragments.window.slices][centres.row, centres.column] = seen
     part[fragments.window.slices][centres.row, centres.column] = body.part[
       centres.nearest()
     ]

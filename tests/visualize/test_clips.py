@@ -22,17 +22,21 @@ def test_spread_is_even_and_within():
 def test_shows_the_clips_of_a_config(tmp_path):
   out = tmp_path / "out"
   flags = [*tiny.flags(tmp_path / "data"), f"--out={out}", "--count=2", "--most_read=3"]
+  flags += ["--variants=alone,plain"]
   status, output, errors = tiny.run("visualize.clips", *flags)
   assert status == 0, errors
-  assert output.splitlines()[-4:] == [
-    str(out / name)
-    for name in ("sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html")
-  ]
+  names = ("sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html", "variants.jpg")
+  assert output.splitlines()[-5:] == [str(out / name) for name in names]
   facts = json.loads((out / "datasheet.json").read_text())
   assert (facts["dataset"], facts["split"]) == ("synthetic_clips", "train")
   assert (facts["clips"], facts["clips_read"]) == (4, 3)
   assert facts["frames"] == 3 * 10
   assert cv2.imread(str(out / "sheet.jpg")).shape[1] == 2 * 7 * 64 + 4
+  compared = cv2.imread(str(out / "variants.jpg"))
+  assert compared.shape == (2 * (24 + 160), 8 * 160 + 7 * 2, 3)
+  # Four moments of one person, before a background that moves and one that does not.
+  first, second = (compared[24 + row : 184 + row, : 4 * 162] for row in (0, 184))
+  assert abs(first.astype(int) - second).mean() > 3
   video = cv2.VideoCapture(str(out / "clips.mp4"))
   count = 0
   while video.grab():
