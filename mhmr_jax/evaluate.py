@@ -250,7 +250,11 @@ def _names(paths: Sequence[epath.Path | pathlib.Path]) -> list[str]:
   return names
 
 
-def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray]:
+def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
+  """Of the training split; None where it would have to be made or found first."""
+  if not sources.training_is_here(config):
+    print("The training clips are not on this machine: no mean pose to compare with.")
+    return None
   training = sources.open_training(config)
   parts = training.sources if isinstance(training, sources.Mixture) else [training]
   return baselines.mean_pose(
@@ -312,7 +316,8 @@ def main(argv: list[str]) -> None:
     return
   print(f"{facts}, step {only['step']:,}")
   print(table(only))
-  print(f"PA-MPJPE is {only['ratio_to_mean_pose']:.3f} of the mean pose's.")
+  if only["ratio_to_mean_pose"] is not None:
+    print(f"PA-MPJPE is {only['ratio_to_mean_pose']:.3f} of the mean pose's.")
   write_report(runs[0], source, scorer, only, errors, predicted[0], out)
 
 

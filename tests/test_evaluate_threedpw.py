@@ -183,6 +183,10 @@ def test_runs_and_files_stand_in_one_table(release, tmp_path):
   assert list(rows) == ["one", "two", "others"]
   assert rows["one"]["pa_mpjpe_mm"] == rows["two"]["pa_mpjpe_mm"]
   assert rows["one"]["pve_mm"] > 0
+  # Clips that are not on the machine are not made for a baseline alone.
+  assert "no mean pose to compare with" in output
+  assert list(rows["one"]["baselines"]) == ["best_constant_pose"]
+  assert not (release.cache / "synthetic_clips").exists()
   assert rows["others"]["pve_mm"] is None
   assert rows["others"]["pa_mpjpe_mm"] < rows["one"]["pa_mpjpe_mm"]
   assert (out / "comparison.png").stat().st_size > 1000

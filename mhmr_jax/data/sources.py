@@ -253,10 +253,24 @@ def open_source(config: ConfigDict, split: str, name: str | None = None) -> Clip
   if name == "synthetic_clips":
     return _synthetic_clips(config, split)
   _check_there(config, _NEEDED[name])
-  return {"threedpw": _threedpw, "kinetics_pseudo_gt": _kinetics}[name](config, split)
+  builder = _BUILDERS[name](config)
+  records = _records(name, builder, split)
+  find = None
+  if name == "threedpw":
+    find = functools.partial(_frames_of, builder.frames_root())
+  return ClipSource(name, records, str(builder.data_path), find, split)
 
 
-def _threedpw(config: ConfigDict, split: str) -> ClipSource:
+def training_is_here(config: ConfigDict) -> bool:
+  """Whether what a config trains on can be opened without making it first."""
+  try:
+    check_paths(config)
+  except InputError:
+    return False
+  return all(_BUILDERS[name](config).data_path.exists() for name in shares(config))
+
+
+def _threedpw(config: ConfigDict) -> Any:
   from data_builders.threedpw import threedpw_dataset_builder as threedpw
 
   settings = threedpw.ThreedpwConfig(
@@ -265,17 +279,14 @@ def _threedpw(config: ConfigDict, split: str) -> ClipSource:
     female=config.body.female,
     frames=config.threedpw.frames,
   )
-  builder = threedpw.Builder(config=settings, data_dir=data_dir(config))
-  records = _records("threedpw", builder, split)
-  find = functools.partial(_frames_of, builder.frames_root())
-  return ClipSource("threedpw", records, str(builder.data_path), find, split)
+  return threedpw.Builder(config=settings, data_dir=data_dir(config))
 
 
 def _frames_of(root: pathlib.Path, record: Mapping[str, Any]) -> Sequence[Any]:
   return frame_files.open_frames(root, record["frames_place"], record["frame_index"])
 
 
-def _kinetics(config: ConfigDict, split: str) -> ClipSource:
+def _kinetics(config: ConfigDict) -> Any:
   from data_builders.kinetics_pseudo_gt import (
     kinetics_pseudo_gt_dataset_builder as kinetics,
   )
@@ -288,9 +299,7 @@ def _kinetics(config: ConfigDict, split: str) -> ClipSource:
     min_frames=config.data.window,
     test_fraction=config.data.test_fraction,
   )
-  builder = kinetics.Builder(config=settings, data_dir=data_dir(config))
-  records = _records("kinetics_pseudo_gt", builder, split)
-  return ClipSource("kinetics_pseudo_gt", records, str(builder.data_path), split=split)
+  return kinetics.Builder(config=settings, data_dir=data_dir(config))
 
 
 def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
@@ -307,12 +316,10 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
     raise _not_opened(str(builder.data_path), error) from error
 
 
-def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
-  # TFDS takes seconds to import, and only this function needs it.
+def _synthetic(config: ConfigDict) -> Any:
+  # TFDS takes seconds to import.
   from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 
-  if split not in ("train", "test"):
-    raise InputError(f"synthetic_clips has no split {split!r}: use train or test.")
   num_train, num_test = synthetic.split_counts(
     config.data.num_clips, config.data.test_fraction
   )
@@ -330,7 +337,20 @@ def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
     variant=config.data.variant,
     processes=config.data.processes or os.cpu_count() or 1,
   )
-  builder = synthetic.Builder(config=settings, data_dir=data_dir(config))
+  return synthetic.Builder(config=settings, data_dir=data_dir(config))
+
+
+_BUILDERS: dict[str, Callable[[ConfigDict], Any]] = {
+  "synthetic_clips": _synthetic,
+  "threedpw": _threedpw,
+  "kinetics_pseudo_gt": _kinetics,
+}
+
+
+def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
+  if split not in ("train", "test"):
+    raise InputError(f"synthetic_clips has no split {split!r}: use train or test.")
+  builder = _synthetic(config)
   if not builder.data_path.exists():
     logging.info("Making %d clips in %s", config.data.num_clips, builder.data_path)
     builder.download_and_prepare()

@@ -127,10 +127,8 @@ def _summary(results: Mapping[str, Any]) -> str:
     f"checkpoint of step {results['step']:,}."
   )
   ratio = results["ratio_to_mean_pose"]
-  headline = (
-    f"PA-MPJPE <b>{number(results['pa_mpjpe_mm'])} mm</b>, "
-    f"{ratio:.2f} of the mean pose's."
-  )
+  beside = "" if ratio is None else f", {ratio:.2f} of the mean pose's"
+  headline = f"PA-MPJPE <b>{number(results['pa_mpjpe_mm'])} mm</b>{beside}."
   return f'<p class="lead">{headline}</p><p>{facts}</p>'
 
 
