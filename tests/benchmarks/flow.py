@@ -19,7 +19,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import cv2
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 from mhmr_jax.flow import dis, learned, pairs
 from mhmr_jax.synth import clips
@@ -27,7 +27,7 @@ from mhmr_jax.synth import clips
 FRAMES, SIZE, SEED = 16, 128, 0
 VARIANTS = ("full", "shifted")
 
-_CLIPS = flags.DEFINE_integer("clips", 48, "Clips of each variant.")
+_CLIPS = flags.DEFINE_integer("clips", 32, "Clips of each variant.")
 _FLOWNETS = flags.DEFINE_string("flownets", None, "Its weights.")
 _RAFT = flags.DEFINE_string("raft", None, "Its weights.")
 
@@ -72,6 +72,7 @@ def held_out(variant: str) -> Iterator[tuple[pairs.Pair, np.ndarray]]:
 
 def main(argv: list[str]) -> None:
   del argv
+  logging.set_verbosity(logging.WARNING)  # Orbax says how it restores.
   cv2.setNumThreads(1)
   rows = estimators()
   seconds = dict.fromkeys(rows, 0.0)

@@ -93,9 +93,10 @@ def test_mirrored_clips_have_the_frame_before_mirrored():
 
 
 def test_weights_are_asked_for_before_anything_is_made(tmp_path):
-  config = tiny.config(tmp_path, flow__source="flownets")
-  with pytest.raises(InputError, match=r"config\.flow\.weights"):
-    input_step.make(config)
+  for cached in (False, True):
+    config = tiny.config(tmp_path, flow__source="raft", flow__cache=cached)
+    with pytest.raises(InputError, match=r"config\.flow\.weights"):
+      input_step.make(config)
 
 
 @pytest.mark.slow
