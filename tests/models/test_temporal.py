@@ -1,3 +1,8 @@
+import json
+import os
+import subprocess
+import sys
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -5,6 +10,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.models import temporal
+from tests import tiny
 
 BATCH, TIME, WIDTH, HIDDEN = 3, 7, 5, 6
 
@@ -116,3 +122,17 @@ def test_bfloat16_keeps_a_float32_state(inputs):
   rounded = module.apply(variables, inputs)
   assert rounded[1][0].dtype == jnp.float32
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-2), rounded, exact)
+
+
+def test_devices_exchange_the_gradients_once_and_no_activations():
+  environment = os.environ | {
+    "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+  }
+  command = [sys.executable, "-m", "tests.models.lstm_exchanges"]
+  output = subprocess.run(
+    command, cwd=tiny.ROOT, env=environment, text=True, capture_output=True, check=True
+  ).stdout
+  found, parameters = map(json.loads, output.splitlines()[-2:])
+  assert {kind for kind, _ in found} == {"all-reduce"}
+  assert sum(count for _, count in found) == parameters
