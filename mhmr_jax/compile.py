@@ -172,6 +172,15 @@ def _report(compiler: Compiler, step: str, batch_per_chip: int) -> dict[str, Any
   return report.summary(topology, cost, compiler.limit, clips, price)
 
 
+def _reports(compiler: Compiler, batch_per_chip: int) -> dict[str, dict[str, Any]]:
+  """Compiles and reports the steps that are asked for; their figures by step."""
+  return {
+    step: _report(compiler, step, batch_per_chip)
+    for step in measure.STEPS
+    if step in _STEPS.value
+  }
+
+
 def main(argv: list[str]) -> None:
   """Reads the flags, compiles and reports."""
   del argv
@@ -181,15 +190,17 @@ def main(argv: list[str]) -> None:
     raise InputError(f"--price={_PRICE.value}: give what a chip costs for an hour.")
   measure.check_installed(topology)
   compiler = Compiler(config, topology)
-  if _BATCH.value == "auto":
-    batch_per_chip = compiler.largest_batch()
-  else:
-    batch_per_chip = _batch_per_chip(config, topology)
-  found = {
-    step: _report(compiler, step, batch_per_chip)
-    for step in measure.STEPS
-    if step in _STEPS.value
-  }
+  auto = _BATCH.value == "auto"
+  batch_per_chip = (
+    compiler.largest_batch() if auto else _batch_per_chip(config, topology)
+  )
+  found = _reports(compiler, batch_per_chip)
+  # The low effort of the search knows the memory within some per cent only.
+  while (
+    auto and batch_per_chip > 1 and not all(each["fits"] for each in found.values())
+  ):
+    batch_per_chip -= 1
+    found = _reports(compiler, batch_per_chip)
   print()
   first = next(iter(found))
   result = {"topology": topology.name, "effort": _EFFORT.value, "step": first}
