@@ -86,17 +86,21 @@ def test_what_does_not_fit_says_what_it_would_take(message, expected):
   assert measure.wanted_bytes(message) == pytest.approx(expected)
 
 
-def test_the_train_step_is_measured_on_devices_that_are_here(tmp_path, monkeypatch):
+def test_a_step_is_measured_on_a_device_that_is_here(tmp_path, monkeypatch):
   # All but the topology, which needs a compiler for TPUs.
   monkeypatch.setattr(measure, "_devices", lambda topology, target: jax.devices()[:1])
   config = tiny.config(tmp_path)
-  topology = topologies.parse("v5e:2x2")
-  cost = measure.compile_step(config, topology, "train", "default", "")
-  turns = config.data.window
-  assert turns in cost.loops.values()
+  kept = tmp_path / "eval.hlo"
+  cost = measure.compile_step(
+    config, topologies.parse("v5e:2x2"), "eval", "default", text_file=str(kept)
+  )
+  (turns,) = cost.loops.values()
+  assert turns == config.data.window
   assert cost.flops > 0
-  assert cost.peak > cost.arguments > 4 * 3 * cost.parameters
+  assert cost.peak > cost.arguments > 4 * cost.parameters
+  assert cost.collectives == ()
   assert not cost.out_of_memory
+  assert kept.read_text().startswith("HloModule")
 
 
 @pytest.mark.slow
