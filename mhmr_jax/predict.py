@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 import jax
 import numpy as np
 from absl import flags
+from etils import epath
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
@@ -84,7 +85,7 @@ def find_people(
 
 
 def predict(
-  workdir: pathlib.Path,
+  workdir: epath.Path,
   video_path: pathlib.Path,
   *,
   keypoints: str | None = None,
@@ -212,9 +213,8 @@ def _write(
 def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
-  workdir, video_path, out = map(
-    program.path_of, (program.WORKDIR, keypoint_flags.VIDEO, program.OUT)
-  )
+  workdir = program.workdir()
+  video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
   with _folder(out):

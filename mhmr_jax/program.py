@@ -81,6 +81,11 @@ def path_of(flag: flags.FlagHolder) -> pathlib.Path:
   return pathlib.Path(str(require(flag))).expanduser().absolute()
 
 
+def workdir() -> epath.Path:
+  """The work directory that the flag names; InputError unless it was given."""
+  return any_path(str(require(WORKDIR)))
+
+
 def any_path(text: str) -> epath.Path:
   """A local path, or one in a bucket, such as gs://BUCKET/RUN."""
   path = epath.Path(text)

@@ -169,7 +169,7 @@ def from_flags(
 ) -> None:
   """Trains what a program's flags say."""
   config = program.config_of(config_flag)
-  workdir = program.any_path(str(program.require(program.WORKDIR)))
+  workdir = program.workdir()
   process_flags.connect()
   train(config, workdir)
   if processes.is_first():
