@@ -1,16 +1,23 @@
 """The default experiments shrunk to seconds: what the tests of the programs train."""
 
+import atexit
 import importlib
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 from ml_collections import ConfigDict
 
 ROOT = pathlib.Path(__file__).parents[1]
+
+# What a program compiled, for the next that runs the same step; only for these tests.
+_COMPILED = tempfile.mkdtemp(prefix="mhmr_jax_compiled_")
+atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
 
 OVERRIDES = {
   "train.steps": 12,
@@ -79,10 +86,12 @@ def start_module(
   *arguments: str,
   devices: int = 1,
   largest_file: int | None = None,
+  alone: bool = True,
 ) -> "subprocess.Popen[str]":
   """Starts `python -m MODULE` on so many virtual devices.
 
-  No file that it writes can grow beyond `largest_file` KiB.
+  No file that it writes can grow beyond `largest_file` KiB. `alone`: no other process
+  runs beside it, which might read what this one is still writing of a compiled step.
   """
   environment = os.environ | {
     "JAX_PLATFORMS": "cpu",
@@ -90,6 +99,12 @@ def start_module(
     "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
     "--xla_backend_optimization_level=0",
   }
+  if alone and largest_file is None:
+    environment |= {
+      "JAX_COMPILATION_CACHE_DIR": _COMPILED,
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
   command = [sys.executable, "-m", module, *arguments]
   if largest_file is not None:
     command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
@@ -118,6 +133,7 @@ def start_together(
       f"--num_processes={processes}",
       f"--process_id={index}",
       devices=devices,
+      alone=False,
     )
     for index in range(processes)
   ]
