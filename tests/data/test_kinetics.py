@@ -11,6 +11,7 @@ import pytest
 from mhmr_jax.body import joints, smpl
 from mhmr_jax.data import kinetics
 from mhmr_jax.errors import InputError
+from tests import quick
 from tests.body import python2
 from tests.data import miniature
 
@@ -87,13 +88,13 @@ def test_heights_are_the_unit_of_x_and_y(paths, person):
   ours = clip["keypoints_image"][known, joints.COCO_KEYPOINTS.index("left_wrist"), :2]
   np.testing.assert_allclose(ours - ours[0], expected - expected[0], atol=1e-3)
   # And the camera puts the body's own points there.
-  points = smpl.regressed_joints(
+  points = quick.jit(smpl.regressed_joints)(
     person.points,
     jnp.asarray(clip["pose"][known]),
     jnp.asarray(clip["betas"]),
     jnp.zeros(3),
   )
-  pelvis = smpl.joints(
+  pelvis = quick.jit(smpl.joints)(
     person.body,
     jnp.asarray(clip["pose"][known]),
     jnp.asarray(clip["betas"]),

@@ -11,6 +11,7 @@ import pytest
 from mhmr_jax.body import smpl
 from mhmr_jax.data import threedpw
 from mhmr_jax.errors import InputError
+from tests import quick
 from tests.body import python2
 from tests.data import miniature
 
@@ -38,13 +39,14 @@ def read(root, bodies):
 
 def test_vertices_are_the_worlds_moved_to_the_camera(written, bodies):
   root, data, people = written
+  forward = quick.jit(smpl.forward)
   tracks = read(root, bodies)
   assert [t.clip["sequence"] for t in tracks] == [f"{NAME}_0", f"{NAME}_1"]
   assert [t.clip["gender"] for t in tracks] == ["male", "female"]
   for track, person in zip(tracks, people, strict=True):
     clip = track.clip
     arrays = (jnp.asarray(clip[key]) for key in ("pose", "betas", "transl"))
-    vertices, joints = smpl.forward(bodies[clip["gender"]], *arrays)
+    vertices, joints = forward(bodies[clip["gender"]], *arrays)
     np.testing.assert_allclose(vertices, person.vertices_camera, atol=1e-4)
     np.testing.assert_allclose(joints, person.joints_camera, atol=1e-4)
     np.testing.assert_allclose(clip["joints_camera"], person.joints_camera, atol=1e-4)
