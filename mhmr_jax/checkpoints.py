@@ -115,9 +115,12 @@ class Checkpoints:
     return folder
 
   def close(self) -> None:
-    """Waits and releases the threads."""
-    self.wait()
-    self._checkpointer.close()
+    """Waits and releases the threads, also where the wait fails."""
+    with self._reported():
+      try:
+        self._checkpointer.wait()
+      finally:
+        self._checkpointer.close()
 
 
 def _checkpointables(state: TrainState, data: dict[str, int]) -> dict[str, Any]:
