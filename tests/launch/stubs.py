@@ -70,8 +70,10 @@ class Stubs:
   ) -> "subprocess.Popen[str]":
     """Starts a script of launch/, with these environment variables."""
     path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+    # Tests that a shell runs in the background would hand on that they ignore Ctrl-C.
+    heard = ["env", "--default-signal=INT"]
     return subprocess.Popen(
-      ["bash", str(LAUNCH / script), *arguments],
+      [*heard, "bash", str(LAUNCH / script), *arguments],
       cwd=tiny.ROOT,
       env=_plain_environment() | {"PATH": path} | variables,
       text=True,
