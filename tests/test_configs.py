@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mhmr_jax import checkpoints, train_step
+from mhmr_jax import checkpoints, sharding, steps, train_step
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.models import motion_hmr
@@ -25,42 +25,15 @@ NAMES = sorted(
 )
 
 
-def targets(config) -> dict[str, jax.ShapeDtypeStruct]:
-  batch_size, window = config.train.batch_size, config.data.window
-  shapes = {
-    "pose": (batch_size, window, 24, 3),
-    "betas": (batch_size, 10),
-    "joints_camera": (batch_size, window, 24, 3),
-    "joints_crop": (batch_size, window, 24, 2),
-    "visibility": (batch_size, window, 24),
-  }
-  flags = {"valid": (batch_size, window)}
-  if "target" in config:
-    flags["labelled"] = (batch_size,)
-  made = {key: jax.ShapeDtypeStruct(s, jnp.float32) for key, s in shapes.items()}
-  return made | {key: jax.ShapeDtypeStruct(s, bool) for key, s in flags.items()}
-
-
 @pytest.mark.parametrize("variant", ["", "paper"])
 @pytest.mark.parametrize("name", NAMES)
 def test_training_step_has_shapes(name, variant):
   config = importlib.import_module(f"configs.{name}").get_config(variant)
-  model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
   key = jax.random.key(0)
-  inputs = checkpoints.input_shapes(config)
-  init = functools.partial(
-    train_step.init_state, batch=inputs, model=model, optimizer=optimizer
-  )
-  state = jax.eval_shape(init, key)
-  step = functools.partial(
-    train_step.train_step,
-    model=model,
-    optimizer=optimizer,
-    loss_weights=config.loss.to_dict(),
-  )
-  batch = {**inputs, **targets(config)}
-  after, scalars = jax.eval_shape(step, state, batch, key, smpl.load())
+  state = jax.eval_shape(made.init, key)
+  batch = steps.batch_shapes(config)
+  after, scalars = jax.eval_shape(made.step, state, batch, key, smpl.load())
   assert jax.tree.structure(after) == jax.tree.structure(state)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
     lambda x: (x.shape, x.dtype), state
