@@ -12,6 +12,7 @@ inputs=(rgb flow kp flow_kp) # Of configs/; dann sees `shifted` clips in trainin
 seeds=(0)                    # Of the network and of the order of clips.
 steps=1500
 clips=2000
+test_fraction=0.1
 train_on=full
 test_on=(full shifted)
 
@@ -32,7 +33,8 @@ for name in "${inputs[@]}"; do
     echo "[train] $run"
     python -m mhmr_jax.train --config="configs/$name.py" --workdir="$run" \
       --config.seed="$seed" --config.train.steps=$steps --config.data.num_clips=$clips \
-      --config.data.variant=$train_on --config.data.dir="$out/data" "$@"
+      --config.data.test_fraction=$test_fraction --config.data.variant=$train_on \
+      --config.data.dir="$out/data" "$@"
     runs+=("$run")
   done
 done

@@ -1,5 +1,6 @@
 """The iterative regressor from a frame's feature to a SMPL body and a camera."""
 
+import itertools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -29,6 +30,35 @@ def mean_pose() -> Float[np.ndarray, "24 3"]:
   pose[SMPL_JOINTS.index("left_shoulder"), 2] = -_ARM_ANGLE
   pose[SMPL_JOINTS.index("right_shoulder"), 2] = _ARM_ANGLE
   return pose
+
+
+class RepeatedDense(nn.Module):
+  """A dense layer that is applied several times: its weights are cast once.
+
+  Cast at every use, as `nn.Dense` does, their gradients are first summed over the
+  devices, each on its own, and then over the uses.
+  """
+
+  inputs: int
+  features: int
+  use_bias: bool = True
+  dtype: DTypeLike = jnp.float32  # Of the product; parameters stay float32.
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+
+  def setup(self) -> None:
+    """Makes the parameters."""
+    kernel = self.param("kernel", self.kernel_init, (self.inputs, self.features))
+    self.kernel = kernel.astype(self.dtype)
+    if self.use_bias:
+      bias = self.param("bias", nn.initializers.zeros, (self.features,))
+      self.bias = bias.astype(self.dtype)
+
+  def __call__(
+    self, x: Float[Array, "*batch inputs"]
+  ) -> Float[Array, "*batch features"]:
+    """The product, and the bias."""
+    y = x.astype(self.dtype) @ self.kernel
+    return y + self.bias if self.use_bias else y
 
 
 class IterativeRegressor(nn.Module):
@@ -86,7 +116,8 @@ class IterativeRegressor(nn.Module):
     from_features = nn.Dense(
       self.hidden[0], dtype=self.dtype, kernel_init=first_init, name="from_features"
     )(features)
-    from_parameters = nn.Dense(
+    from_parameters = RepeatedDense(
+      mean.size,
       self.hidden[0],
       use_bias=False,
       dtype=self.dtype,
@@ -94,11 +125,12 @@ class IterativeRegressor(nn.Module):
       name="from_parameters",
     )
     deeper = [
-      nn.Dense(width, dtype=self.dtype, name=f"hidden{index + 2}")
-      for index, width in enumerate(self.hidden[1:])
+      RepeatedDense(*widths, dtype=self.dtype, name=f"hidden{index + 2}")
+      for index, widths in enumerate(itertools.pairwise(self.hidden))
     ]
     # Small, so that an untrained regressor stays near the mean parameters.
-    correction = nn.Dense(
+    correction = RepeatedDense(
+      self.hidden[-1],
       mean.size,
       kernel_init=nn.initializers.variance_scaling(0.01, "fan_avg", "uniform"),
       name="correction",
@@ -110,5 +142,5 @@ class IterativeRegressor(nn.Module):
       x = drop(nn.relu(from_features + from_parameters(parameters)))
       for layer in deeper:
         x = drop(nn.relu(layer(x)))
-      parameters = parameters + correction(x.astype(jnp.float32))
+      parameters = parameters + correction(x)
     return self._as_prediction(parameters)
