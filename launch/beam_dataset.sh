@@ -55,8 +55,8 @@ case $RUNNER in
 esac
 extras=beam
 case $BEAM_FOLDER in
-  gs://*) extras=beam_gcp ;;
-  s3://*) extras=beam_aws ;;
+  gs://*) extras=beam-gcp ;;
+  s3://*) extras=beam-aws ;;
 esac
 # shellcheck source=launch/environment.sh
 [ -n "${VIRTUAL_ENV:-}" ] || . launch/environment.sh .venv "$extras"

@@ -13,4 +13,4 @@ ruff check .
 ruff format --check .
 mypy
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
-python -m pytest "$@"
+python -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -4,7 +4,7 @@
 
 Ends with one line of JSON: the train step's figures, those of one chip, and under
 `eval` the eval step's; `--out=DIR` keeps the compiled programs' text. TPUs need the
-extra `tpu_aot`, GPUs `gpu_aot`.
+extra `tpu-aot`, GPUs `gpu-aot`.
 """
 
 import json

@@ -37,7 +37,7 @@ def test_bad_flags_are_one_sentence(tmp_path, arguments, sentence):
 
 @pytest.mark.parametrize(
   ("name", "module", "extra"),
-  [("v5e:2x2", "libtpu", "tpu_aot"), ("h100:1x1x8", "jax_plugins", "gpu_aot")],
+  [("v5e:2x2", "libtpu", "tpu-aot"), ("h100:1x1x8", "jax_plugins", "gpu-aot")],
 )
 def test_a_missing_compiler_says_what_to_install(monkeypatch, name, module, extra):
   monkeypatch.setitem(sys.modules, module, None)
@@ -106,7 +106,7 @@ def test_a_step_is_measured_on_a_device_that_is_here(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_tiny_step_compiles_for_a_slice(tmp_path):
   if importlib.util.find_spec("libtpu") is None:
-    pytest.skip("libtpu is not installed: pip install -e '.[tpu_aot]'")
+    pytest.skip("libtpu is not installed: pip install -e '.[tpu-aot]'")
   status, output, errors = run(
     tmp_path, "--topology=v5e:2x2", "--batch_per_chip=2", "--effort=low", "--price=1"
   )

@@ -114,7 +114,7 @@ class Topology:
   @property
   def extra(self) -> str:
     """The extra of setup.cfg that has the compiler."""
-    return "gpu_aot" if self.chip is None else "tpu_aot"
+    return "gpu-aot" if self.chip is None else "tpu-aot"
 
   @property
   def compiler(self) -> str:

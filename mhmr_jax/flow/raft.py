@@ -141,7 +141,9 @@ class FlowHead(nn.Module):
   ) -> Float[Array, "batch height width 2"]:
     """In pixels of the map."""
     x = nn.relu(_conv(128, form=self.form, name="conv1")(hidden))
-    return _conv(2, form=self.form, name="conv2")(x)
+    # An untrained network leaves the flow at zero, not at tens of pixels.
+    zeros = nn.initializers.zeros
+    return _conv(2, form=self.form, kernel_init=zeros, name="conv2")(x)
 
 
 class UpdateBlock(nn.Module):

@@ -20,7 +20,7 @@ def test_names_are_read(name, shape, chips):
   topology = topologies.parse(name)
   assert (topology.shape, topology.chips) == (shape, chips)
   assert (topology.chip is None) == name.startswith("h100")
-  assert topology.extra == ("gpu_aot" if name.startswith("h100") else "tpu_aot")
+  assert topology.extra == ("gpu-aot" if name.startswith("h100") else "tpu-aot")
 
 
 @pytest.mark.parametrize("name", ["v9:4x4", "4x4", "", "V5E:4x4"])

@@ -3,7 +3,7 @@
   XLA_FLAGS=--xla_force_host_platform_device_count=4 JAX_PLATFORMS=cpu \
     ALLOW_MULTIPLE_LIBTPU_LOAD=1 python -m tests.aot.goldens.make
 
-Needs the extra `tpu_aot`. Four devices; 5 turns of a loop, each with a product
+Needs the extra `tpu-aot`. Four devices; 5 turns of a loop, each with a product
 [4, 128] x [128, 256] and an all-reduce of [4, 256]; then an all-reduce of [256].
 """
 
