@@ -28,13 +28,28 @@ _HIDDEN = 96
 _CONTEXT = 64
 # Of the loss: an update counts so much of the one after it.
 _GAMMA = 0.8
+# As RAFT was published. Larger weights saturate the recurrent unit, which sees the
+# context without any normalisation, and it does not learn.
+_OF_ENCODERS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_OF_UPDATES = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def _conv(
-  features: int, kernel_size: int = 3, stride: int = 1, **kwargs: Any
+  features: int,
+  kernel_size: int = 3,
+  stride: int = 1,
+  kernel_init: nn.initializers.Initializer = _OF_UPDATES,
+  **kwargs: Any,
 ) -> Conv2D:
-  padding = kernel_size // 2
-  return Conv2D(features, kernel_size, stride, padding, use_bias=True, **kwargs)
+  return Conv2D(
+    features,
+    kernel_size,
+    stride,
+    padding=kernel_size // 2,
+    use_bias=True,
+    kernel_init=kernel_init,
+    **kwargs,
+  )
 
 
 def _instance_norm(
@@ -57,7 +72,7 @@ class Bottleneck(nn.Module):
     self, x: Float[Array, "batch height width in"]
   ) -> Float[Array, "batch height_out width_out out"]:
     """Adds the unit's correction to its input, or to the input's projection."""
-    conv = functools.partial(_conv, form=self.form)
+    conv = functools.partial(_conv, kernel_init=_OF_ENCODERS, form=self.form)
     norm = _instance_norm if self.normalise else lambda x: x
     narrow = self.features // 4
     y = nn.relu(norm(conv(narrow, 1, name="convnormrelu1")(x)))
@@ -80,14 +95,15 @@ class Encoder(nn.Module):
     self, x: Float[Array, "batch height width 3"]
   ) -> Float[Array, "batch height_out width_out features"]:
     """Encodes images in [-1, 1]."""
-    x = _conv(32, 7, 2, form=self.form, name="convnormrelu")(x)
+    conv = functools.partial(_conv, kernel_init=_OF_ENCODERS, form=self.form)
+    x = conv(32, 7, 2, name="convnormrelu")(x)
     x = nn.relu(_instance_norm(x) if self.normalise else x)
     for stage, (features, stride) in enumerate([(32, 1), (64, 2), (96, 2)], 1):
       for index in range(2):
         name = f"layer{stage}_{index}"
         step = stride if index == 0 else 1
         x = Bottleneck(features, step, self.normalise, self.form, name=name)(x)
-    return _conv(self.features, 1, form=self.form, name="conv")(x)
+    return conv(self.features, 1, name="conv")(x)
 
 
 class MotionEncoder(nn.Module):
@@ -141,9 +157,7 @@ class FlowHead(nn.Module):
   ) -> Float[Array, "batch height width 2"]:
     """In pixels of the map."""
     x = nn.relu(_conv(128, form=self.form, name="conv1")(hidden))
-    # An untrained network leaves the flow at zero, not at tens of pixels.
-    zeros = nn.initializers.zeros
-    return _conv(2, form=self.form, kernel_init=zeros, name="conv2")(x)
+    return _conv(2, form=self.form, name="conv2")(x)
 
 
 class UpdateBlock(nn.Module):

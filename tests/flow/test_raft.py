@@ -52,6 +52,21 @@ def test_files_give_the_same_variables(reference, tmp_path, suffix):
   )
 
 
+def test_weights_begin_as_large_as_torchvision_s(reference):
+  tensors = _tensors(reference)
+  # The reference's flow head was made to do more.
+  tensors["update_block.flow_head.conv2.weight"] /= 20
+  theirs = raft.from_torchvision(tensors, "memory")
+  image = jnp.zeros((1, 8, 8, 3))
+  ours = jax.jit(raft.RaftSmall(updates=1).init)(jax.random.key(0), image, image)
+
+  def compare(own, their):
+    if own.ndim == 4:
+      np.testing.assert_allclose(own.std(), their.std(), rtol=0.15)
+
+  jax.tree.map(compare, ours, theirs)
+
+
 def test_weights_of_another_network_are_refused(reference):
   tensors = _tensors(reference)
   name = "update_block.flow_head.conv2.weight"
