@@ -44,13 +44,22 @@ def read(clip: Clip, frame: int) -> Pair:
   return Pair(first, second, flow, valid)
 
 
-def crop(pair: Pair, box: np.ndarray, size: int) -> Pair:
-  """Resamples a window of both frames; the flow in pixels of the crop."""
+def crop(pair: Pair, box: np.ndarray, size: int, shift: np.ndarray) -> Pair:
+  """Resamples a window of both frames; the flow in pixels of the crop.
+
+  Args:
+    pair: of whole frames.
+    box: the first frame's window [x0, y0, x1, y1], px.
+    size: of the crop, px.
+    shift: [x, y] from the first frame's window to the second's, in their sides.
+  """
   known = transforms.crop_image(pair.valid.astype(np.float32), box, size)
+  other = box + np.tile(shift * (box[2] - box[0]), 2).astype(np.float32)
+  flow = transforms.crop_flow(pair.flow, box, size) - shift * size
   return Pair(
     first=transforms.crop_image(pair.first, box, size),
-    second=transforms.crop_image(pair.second, box, size),
-    flow=transforms.crop_flow(pair.flow, box, size),
+    second=transforms.crop_image(pair.second, other, size),
+    flow=flow.astype(np.float32),
     valid=known > 0.999,
   )
 
@@ -58,9 +67,10 @@ def crop(pair: Pair, box: np.ndarray, size: int) -> Pair:
 class TrainingPair(grain.transforms.RandomMap):
   """A stored clip to one random window of two of its frames."""
 
-  def __init__(self, size: int, scales: tuple[float, float]):
+  def __init__(self, size: int, scales: tuple[float, float], shift: float):
     self._size = size
     self._scales = scales
+    self._shift = shift
 
   def random_map(self, element: Any, rng: np.random.Generator) -> HostBatch:
     """Cuts and mirrors; `rng` depends on seed and position alone."""
@@ -71,7 +81,9 @@ class TrainingPair(grain.transforms.RandomMap):
     outside = _OUTSIDE * side
     low = rng.uniform(-outside, np.maximum(frame - side + outside, -outside))
     box = np.concatenate([low, low + side]).astype(np.float32)
-    cut = crop(pair, box, self._size)
+    # Mostly far less than the most, as people's motion is.
+    shift = self._shift * rng.random() ** 2 * rng.uniform(-1, 1, 2)
+    cut = crop(pair, box, self._size, shift)
     flow = cut.flow
     axes = tuple(int(axis) for axis in np.flatnonzero(rng.random(2) < 0.5))
     # Axis 0 holds rows, whose direction is the flow's second component.
@@ -88,6 +100,7 @@ def training_dataset(
   """The endless, shuffled stream of pairs."""
   if isinstance(source, Mixture):
     raise InputError("config.data.mixture is set: flow trains on one dataset alone.")
-  example = TrainingPair(config.data.size, tuple(config.data.scales))
+  data = config.data
+  example = TrainingPair(data.size, tuple(data.scales), data.shift)
   clips = grain.MapDataset.source(source).seed(config.seed).shuffle().repeat()
   return clips.random_map(example)

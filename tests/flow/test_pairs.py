@@ -48,7 +48,7 @@ def _clip():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_flow_leads_from_the_first_crop_to_the_second(seed):
-  example = pairs.TrainingPair(64, (0.5, 0.9))
+  example = pairs.TrainingPair(64, (0.5, 0.9), 0.1)
   batch = example.random_map(_clip(), np.random.default_rng(seed))
   assert batch["first"].shape == (64, 64, 3)
   assert batch["flow"].dtype == np.float32
@@ -63,13 +63,13 @@ def test_flow_leads_from_the_first_crop_to_the_second(seed):
 def test_pixels_without_flow_and_outside_are_not_valid():
   pair = pairs.read(_clip(), 1)
   box = np.array([-32.0, 0.0, 96.0, 128.0], np.float32)
-  cut = pairs.crop(pair, box, 64)
+  cut = pairs.crop(pair, box, 64, np.zeros(2))
   assert not cut.valid[:, : (32 + 20) // 2].any()
   assert cut.valid[8:-8, 27:].all()
 
 
 def test_mirrors_all_four_ways():
-  example = pairs.TrainingPair(64, (0.99, 1.0))
+  example = pairs.TrainingPair(64, (0.99, 1.0), 0.0)
   centres = {
     tuple(np.sign(example.random_map(_clip(), rng)["flow"][32, 32]))
     for rng in map(np.random.default_rng, range(30))
