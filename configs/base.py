@@ -62,7 +62,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   )
   # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
   # Or "exact", of clips that store it; or "flownets" or "raft", whose weights are a
-  # work directory of mhmr_jax.flow.train or a file of torchvision's raft_small.
+  # work directory of mhmr_jax.train_flow or a file of torchvision's raft_small.
   # With cache it is estimated once, of whole stored frames, and kept with the clips.
   config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
   # A file of `keypoints.fit_noise`, for noise like a detector's; empty: the defaults.

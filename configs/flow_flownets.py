@@ -1,6 +1,6 @@
 """FlowNetS on exact flow; a quarter of the width, for two CPU cores.
 
-python -m mhmr_jax.flow.train --config=configs/flow_flownets.py --workdir=DIR
+python -m mhmr_jax.train_flow --config=configs/flow_flownets.py --workdir=DIR
 """
 
 from ml_collections import ConfigDict

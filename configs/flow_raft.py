@@ -1,6 +1,6 @@
 """RAFT's small network on exact flow.
 
-python -m mhmr_jax.flow.train --config=configs/flow_raft.py --workdir=DIR
+python -m mhmr_jax.train_flow --config=configs/flow_raft.py --workdir=DIR
 """
 
 from ml_collections import ConfigDict

@@ -5,7 +5,6 @@ hands to TensorFlow, which this project does without: it fails after the last ex
 """
 
 import contextlib
-import fcntl
 import itertools
 import pathlib
 import shutil
@@ -18,6 +17,7 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import example_serializer
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import locks
 
 EXAMPLES_PER_SHARD = 64
 FILE_FORMAT = "array_record"  # The only one of TFDS's that needs no TensorFlow.
@@ -87,7 +87,7 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
       InputError: when the folder cannot be written.
     """
     was_there = self.data_path.exists()
-    with alone(pathlib.Path(self.data_path).parent) as is_alone:
+    with locks.exclusive(pathlib.Path(self.data_path).parent) as is_alone:
       if self.data_path.exists() and not was_there:
         self.info.set_file_format(FILE_FORMAT, override=True)
         self.info.read_from_directory(self.data_path)
@@ -139,35 +139,6 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
       num_bytes=sum((folder / name).stat().st_size for name in names),
       filename_template=self._get_filename_template(split_name=split),
     )
-
-
-@contextlib.contextmanager
-def alone(folder: pathlib.Path) -> Iterator[bool]:
-  """Holds a folder against other processes; False where files cannot be locked.
-
-  The system lets go of it when the process ends, however it does.
-  """
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / ".lock").open("wb")
-  except OSError as error:
-    raise InputError(
-      f"{folder} cannot be written ({error.strerror}): name another folder for "
-      "generated data."
-    ) from error
-  with file:
-    yield _lock(file.fileno(), folder)
-
-
-def _lock(descriptor: int, folder: pathlib.Path) -> bool:
-  try:
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError:
-    logging.info("Another process makes %s: waiting until it is done.", folder)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-  except OSError:  # Some network file systems have no locks.
-    return False
-  return True
 
 
 def _remove_leftovers(data_path: pathlib.Path) -> None:

@@ -15,10 +15,10 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax import program
 from mhmr_jax.aot import measure, report, topologies
 from mhmr_jax.aot.topologies import Topology
 from mhmr_jax.errors import InputError
+from mhmr_jax.runtime import program
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to compile.")
 _TOPOLOGY = flags.DEFINE_string(

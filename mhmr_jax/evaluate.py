@@ -27,25 +27,16 @@ from ml_collections import ConfigDict, config_flags
 from tqdm import tqdm
 
 from configs import flow_kp
-from mhmr_jax import (
-  baselines,
-  checkpoints,
-  predictions_file,
-  process_flags,
-  processes,
-  program,
-  results,
-  sequences,
-  sharding,
-  summary,
-)
 from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.scores import Errors, Scorer
-from mhmr_jax.sequences import SequencePrediction
-from mhmr_jax.train_step import Variables
-from mhmr_jax.truth import Predicted, Truth
+from mhmr_jax.evaluation import baselines, predictions_file, results, summary
+from mhmr_jax.evaluation.scores import Errors, Scorer
+from mhmr_jax.evaluation.truth import Predicted, Truth
+from mhmr_jax.inference import sequences, trained
+from mhmr_jax.inference.sequences import SequencePrediction
+from mhmr_jax.models.motion_hmr import Variables
+from mhmr_jax.runtime import process_flags, processes, program, sharding
 from mhmr_jax.visualize import breakdown, comparison, gallery, report
 
 _DATASET = flags.DEFINE_string(
@@ -64,7 +55,7 @@ _PREDICTIONS = flags.DEFINE_list(
   "predictions", [], "Files of predictions to score beside the workdirs, or alone."
 )
 _CONFIG = config_flags.DEFINE_config_dict(
-  "config", sources.local_paths(), **program.OF_ONE_PROGRAM
+  "config", sources.local_paths(), **program.REDEFINED_FLAG
 )
 
 Results = dict[str, Any]
@@ -81,7 +72,7 @@ class Run(NamedTuple):
   @classmethod
   def open(cls, workdir: epath.Path) -> "Run":
     """Its latest checkpoint, with this machine's paths; InputError if it has none."""
-    config, variables, step = checkpoints.restore_for_inference(workdir)
+    config, variables, step = trained.restore(workdir)
     config = sources.with_local_paths(config, _CONFIG.value)
     return cls(workdir, config, variables, step)
 

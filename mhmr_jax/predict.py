@@ -19,13 +19,16 @@ from etils import epath
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
-from mhmr_jax import checkpoints, placement, program, streaming, video
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.inference import placement, streaming, trained
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
-from mhmr_jax.placement import Motion
-from mhmr_jax.stage_times import StageTimes
+from mhmr_jax.runtime import program
+from mhmr_jax.runtime.stage_times import StageTimes
+from mhmr_jax.schema import Motion
 from mhmr_jax.visualize import overlay
 
 _PERSON = flags.DEFINE_integer(
@@ -99,7 +102,7 @@ def predict(
   """Runs the whole program; the folder `out` gets both files or none."""
   times = StageTimes()
   with times.running("loading"):
-    config, variables, step = checkpoints.restore_for_inference(workdir)
+    config, variables, step = trained.restore(workdir)
     config.flow.cache = False  # A video is seen once.
     spec = pipeline.InputSpec.from_config(config)
     body = smpl.load(config.body.path or None)
@@ -132,7 +135,7 @@ def predict(
     for part in times.over("network", streaming.run(chunks, batches, *made)):
       parts.append(part)
       progress.update(len(part.frames))
-  intrinsics = placement.pinhole(info.width, info.height, focal)
+  intrinsics = pinhole.centred_intrinsics(info.width, info.height, focal)
   spans = streaming.segments(track.frame_index, info.fps)
   with times.running("placement"):
     motion = placement.place(body, streaming.join(parts), spans, intrinsics)
@@ -202,7 +205,7 @@ def _write(
   partial = out / ".prediction.partial.npz"
   try:
     np.savez_compressed(partial, **motion._asdict())
-    with overlay.VideoWriter(out / "overlay.mp4", fps) as writer:
+    with video.VideoWriter(out / "overlay.mp4", fps) as writer:
       for frame in frames:
         writer.write(frame)
     partial.replace(out / "prediction.npz")

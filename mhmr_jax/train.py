@@ -10,11 +10,11 @@ says how they find each other, and what happens when one of them stops.
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax import checkpoints, processes, program, sharding, steps, training_loop
 from mhmr_jax.body import smpl
-from mhmr_jax.data import pipeline, sources
-from mhmr_jax.flow import input_step
-from mhmr_jax.train_step import TrainState
+from mhmr_jax.data import device_flow, pipeline, sources
+from mhmr_jax.runtime import processes, program, sharding
+from mhmr_jax.training import checkpoints, loop, steps
+from mhmr_jax.training.train_step import TrainState
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to run.")
 
@@ -32,7 +32,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   mesh = sharding.make_mesh(fsdp=config.mesh.fsdp)
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   body = smpl.load(config.body.path or None)
-  with_flow = input_step.make(config, mesh)
+  with_flow = device_flow.make(config, mesh)
   step = steps.make_train_step(config, mesh)
   checkpoints.prepare_workdir(workdir, config)
 
@@ -44,7 +44,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
 
   # ---- Loop, from the latest checkpoint or from the start.
   body = sharding.replicate(body, mesh)
-  return training_loop.run(
+  return loop.run(
     config,
     workdir,
     mesh,
@@ -60,7 +60,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
 def main(argv: list[str]) -> None:
   """Reads the flags and trains."""
   del argv
-  training_loop.from_flags(_CONFIG, train)
+  loop.from_flags(_CONFIG, train)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mhmr_jax import checkpoints, sharding, steps, train_step
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import steps, train_step
 from tests import tiny
 from tests.data.test_pipeline import make_source
 
-# Of another program: tests/flow/test_train.py has their steps.
+# Of another program: tests/test_train_flow.py has their steps.
 FLOW_NETWORKS = ("flow_base", "flow_flownets", "flow_raft")
 NAMES = sorted(
   path.stem
@@ -82,7 +83,7 @@ def test_two_steps_change_the_whole_network(name, tmp_path):
   model = motion_hmr.from_config(config.model, config.data.size)
   optimizer = train_step.make_optimizer(config)
   key, body = jax.random.key(0), smpl.load()
-  inputs = checkpoints.input_shapes(config)
+  inputs = motion_hmr.input_shapes(config)
   init = functools.partial(
     train_step.init_state, batch=inputs, model=model, optimizer=optimizer
   )

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from mhmr_jax import checkpoints, evaluate, train_step
+from mhmr_jax import evaluate
 from mhmr_jax.errors import InputError
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.training import checkpoints, train_step
 from tests import tiny
 
 MEASURES = {
@@ -26,7 +27,7 @@ def _make_workdir(workdir, data_dir):
   model = motion_hmr.from_config(config.model, config.data.size)
   optimizer = train_step.make_optimizer(config)
   state = train_step.init_state(
-    jax.random.key(0), checkpoints.input_shapes(config), model, optimizer
+    jax.random.key(0), motion_hmr.input_shapes(config), model, optimizer
   )
   checkpoints.prepare_workdir(workdir, config)
   saved = checkpoints.Checkpoints(workdir)

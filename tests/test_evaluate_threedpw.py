@@ -8,9 +8,9 @@ import pytest
 from mhmr_jax.body import joints, smpl
 from tests import tiny
 from tests.body.test_regressor_files import SWAPPED_LEGS, made_up
-from tests.data import miniature
+from tests.data_builders import miniature
+from tests.evaluation.test_scores import _aligned
 from tests.test_evaluate import _make_workdir
-from tests.test_scores import _aligned
 
 ROWS = {
   "spin": [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10],

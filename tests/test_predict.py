@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from mhmr_jax import checkpoints, placement, predict, train_step, video
+from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
+from mhmr_jax.files.video import VideoWriter
 from mhmr_jax.keypoints import detectors, formats
 from mhmr_jax.models import motion_hmr
-from mhmr_jax.visualize.overlay import VideoWriter
+from mhmr_jax.schema import Motion
+from mhmr_jax.training import checkpoints, train_step
 from tests import tiny
 
 _FRAMES = 20
@@ -31,7 +34,7 @@ def workdir(tmp_path_factory):
   optimizer = train_step.make_optimizer(config)
   init = jax.jit(train_step.init_state, static_argnums=(2, 3))
   inputs = jax.tree.map(
-    lambda leaf: np.zeros(leaf.shape, leaf.dtype), checkpoints.input_shapes(config)
+    lambda leaf: np.zeros(leaf.shape, leaf.dtype), motion_hmr.input_shapes(config)
   )
   state = init(jax.random.key(0), inputs, model, optimizer)
   checkpoints.prepare_workdir(folder, config)
@@ -243,7 +246,7 @@ def test_bad_flag_is_one_sentence_and_leaves_nothing(
 
 def test_failure_while_drawing_leaves_the_results_before(tmp_path):
   (tmp_path / "prediction.npz").write_bytes(b"before")
-  motion = placement.Motion(*[np.zeros(1)] * len(placement.Motion._fields))
+  motion = Motion(*[np.zeros(1)] * len(Motion._fields))
 
   def broken():
     yield np.zeros((48, 64, 3), np.uint8)

@@ -13,9 +13,9 @@ from absl import logging
 from tqdm import tqdm
 
 from data_builders import filmed, sharded
-from mhmr_jax.batch import Clip
-from mhmr_jax.data import kinetics
+from data_builders.kinetics_pseudo_gt import kinetics_reader
 from mhmr_jax.errors import InputError
+from mhmr_jax.schema import Clip
 
 _SHOWN = 10
 
@@ -76,15 +76,15 @@ class Builder(sharded.ShardedBuilder):
   ) -> dict[str, Iterator[tuple[str, Clip]]]:
     del dl_manager
     config = self.builder_config
-    person = kinetics.Person.load(config.body, config.regressor)
-    labels = kinetics.find_labels(pathlib.Path(config.labels))
-    videos = kinetics.find_videos(pathlib.Path(config.videos))
+    person = kinetics_reader.LabelBody.load(config.body, config.regressor)
+    labels = kinetics_reader.find_labels(pathlib.Path(config.labels))
+    videos = kinetics_reader.find_videos(pathlib.Path(config.videos))
     if not labels:
       raise InputError(
         f"{config.labels} has no file named <id>_<start>_<end>.pkl: name the folder "
         "that Temporal-3D-Pose-Kinetics was unpacked in."
       )
-    with_video: dict[str, list[kinetics.ClipName]] = {"train": [], "test": []}
+    with_video: dict[str, list[kinetics_reader.ClipName]] = {"train": [], "test": []}
     left_out = {}
     for name in labels:
       if name in videos:
@@ -104,7 +104,7 @@ class Builder(sharded.ShardedBuilder):
       if names
     }
 
-  def _split_of(self, name: kinetics.ClipName) -> str:
+  def _split_of(self, name: kinetics_reader.ClipName) -> str:
     """By the video, so that no two parts of one are in different splits."""
     digest = hashlib.sha256(name.video.encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
@@ -113,10 +113,10 @@ class Builder(sharded.ShardedBuilder):
   def _generate_examples(
     self,
     split: str,
-    names: list[kinetics.ClipName],
-    labels: dict[kinetics.ClipName, pathlib.Path],
-    videos: dict[kinetics.ClipName, pathlib.Path],
-    person: kinetics.Person,
+    names: list[kinetics_reader.ClipName],
+    labels: dict[kinetics_reader.ClipName, pathlib.Path],
+    videos: dict[kinetics_reader.ClipName, pathlib.Path],
+    person: kinetics_reader.LabelBody,
   ) -> Iterator[tuple[str, Clip]]:
     config = self.builder_config
     read = functools.partial(
@@ -143,7 +143,7 @@ class Builder(sharded.ShardedBuilder):
         "take them away."
       )
 
-  def _report(self, left_out: dict[kinetics.ClipName, str], count: int) -> None:
+  def _report(self, left_out: dict[kinetics_reader.ClipName, str], count: int) -> None:
     """Counts and names the clips left out: some in the log, all beside the data."""
     if not left_out:
       return
@@ -158,13 +158,13 @@ class Builder(sharded.ShardedBuilder):
 
 
 def _read_or_say_why(
-  name: kinetics.ClipName,
-  labels: dict[kinetics.ClipName, pathlib.Path],
-  videos: dict[kinetics.ClipName, pathlib.Path],
+  name: kinetics_reader.ClipName,
+  labels: dict[kinetics_reader.ClipName, pathlib.Path],
+  videos: dict[kinetics_reader.ClipName, pathlib.Path],
   **options: Any,
 ) -> Clip | str:
   """A clip, or the reason why there is none."""
   try:
-    return kinetics.read_clip(name, labels[name], videos[name], **options)
+    return kinetics_reader.read_clip(name, labels[name], videos[name], **options)
   except InputError as error:
     return str(error)

@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
-from mhmr_jax import program
 from mhmr_jax.errors import InputError
+from mhmr_jax.runtime import program
 
 _NUM_CLIPS = flags.DEFINE_integer("num_clips", 1600, "Clips of both splits together.")
 _TEST_FRACTION = flags.DEFINE_float(

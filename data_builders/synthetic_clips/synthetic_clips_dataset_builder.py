@@ -12,8 +12,8 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data_builders import sharded
-from mhmr_jax.batch import Clip
 from mhmr_jax.errors import InputError
+from mhmr_jax.schema import Clip
 from mhmr_jax.synth import clips, variants
 
 

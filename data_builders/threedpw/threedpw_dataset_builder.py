@@ -12,10 +12,11 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from data_builders import filmed, sharded
+from data_builders.cutout import Cutout
+from data_builders.threedpw import threedpw_reader
 from mhmr_jax.body import smpl
-from mhmr_jax.data import frame_files, threedpw
-from mhmr_jax.data.cutout import Cutout
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import frame_files
 
 FRAMES = ("stored", "referenced")
 
@@ -88,9 +89,9 @@ class Builder(sharded.ShardedBuilder):
     bodies = {"male": smpl.load(config.male), "female": smpl.load(config.female)}
     # All of them are looked at before anything is written.
     splits = {
-      split: threedpw.read_split(source, split, bodies)
-      for split in threedpw.SPLITS
-      if threedpw.sequence_files(source, split)
+      split: threedpw_reader.read_split(source, split, bodies)
+      for split in threedpw_reader.SPLITS
+      if threedpw_reader.sequence_files(source, split)
     }
     if not splits:
       raise InputError(
@@ -102,13 +103,13 @@ class Builder(sharded.ShardedBuilder):
     }
 
   def _generate_examples(
-    self, split: str, tracks: list[threedpw.Track]
+    self, split: str, tracks: list[threedpw_reader.PersonClip]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
     for track in tqdm(tracks, f"{split} tracks", unit="track"):
       stored = self.builder_config.frames == "stored"
       yield track.clip["sequence"], self._store(track) if stored else self._refer(track)
 
-  def _store(self, track: threedpw.Track) -> dict[str, Any]:
+  def _store(self, track: threedpw_reader.PersonClip) -> dict[str, Any]:
     clip = track.clip
     cutout = Cutout.around(clip["box"], track.image_size, self.builder_config.person)
     place = f"frames/{clip['sequence']}{frame_files.SUFFIX}"
@@ -123,13 +124,13 @@ class Builder(sharded.ShardedBuilder):
       "intrinsics": cutout.intrinsics(clip["intrinsics"]),
     }
 
-  def _refer(self, track: threedpw.Track) -> dict[str, Any]:
+  def _refer(self, track: threedpw_reader.PersonClip) -> dict[str, Any]:
     check = functools.partial(_read_image, self._folder(track), track.image_size, None)
     for _ in filmed.in_order(check, track.clip["frame_index"]):
       pass
     return {**track.clip, "frames_place": track.folder}
 
-  def _folder(self, track: threedpw.Track) -> pathlib.Path:
+  def _folder(self, track: threedpw_reader.PersonClip) -> pathlib.Path:
     return pathlib.Path(self.builder_config.source) / track.folder
 
 
@@ -138,5 +139,5 @@ def _read_image(
 ) -> bytes:
   """The person cut out of one image; without a cutout only a check of the image."""
   path = folder / frame_files.image_name(int(number))
-  image = threedpw.decode(path.read_bytes(), path, size)
+  image = threedpw_reader.decode(path.read_bytes(), path, size)
   return b"" if cutout is None else cutout.jpeg(image)

@@ -21,12 +21,14 @@ import numpy as np
 from jax.experimental import topologies as jax_topologies
 from ml_collections import ConfigDict
 
-from mhmr_jax import sharding, steps
 from mhmr_jax.aot import exchanges, hlo, work
 from mhmr_jax.aot.topologies import Topology
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.inference import eval_step
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import steps
 
 # The compiler's effort: low takes a fraction of the time, knows the memory within some
 # per cent, and leaves exchanges where the default would move, merge or shrink them.
@@ -226,9 +228,7 @@ def _lower(config: ConfigDict, devices: list[Any], step: str) -> tuple[Any, int]
   read = {name: batch[name] for name in (*config.model.inputs, "valid")}
   model = motion_hmr.from_config(config.model, config.data.size)
   carry = jax.eval_shape(lambda: model.initial_carry(config.train.batch_size))
-  return steps.make_eval_step(config, mesh).lower(
-    state.variables, read, carry
-  ), parameters
+  return eval_step.make(config, mesh).lower(state.variables, read, carry), parameters
 
 
 def wanted_bytes(message: str) -> float:

@@ -14,8 +14,9 @@ from absl import logging
 from jaxtyping import Float
 from scipy import sparse
 
-from mhmr_jax.body import joints, model_files, smpl
+from mhmr_jax.body import joints, smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import npz, pickles
 
 KINDS = {"h36m": joints.H36M_JOINTS, "cocoplus": joints.COCOPLUS_JOINTS}
 # The keys that files with several arrays have them under.
@@ -69,13 +70,13 @@ def _load(path: pathlib.Path, kind: str) -> Any:
   if not path.is_file():
     raise InputError(f"There is no joint regressor at {path}: name its file.")
   if path.suffix == ".npy":
-    return model_files.read_npy(path)
+    return npz.read_npy(path)
   if path.suffix not in (".npz", ".pkl"):
     raise InputError(f"{path} is neither .npy, .npz nor .pkl: name a regressor's file.")
   if path.suffix == ".npz":
-    values = model_files.read_npz(path)
+    values = npz.read_npz(path)
   else:
-    loaded = model_files.restricted_load(path)
+    loaded = pickles.restricted_load(path)
     values = loaded if isinstance(loaded, dict) else {_KEYS[kind]: loaded}
   value = values.get(_KEYS[kind])
   if value is None and len(values) == 1:

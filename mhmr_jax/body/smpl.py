@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.body import model_files
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import pickles
 from mhmr_jax.geometry import rotations as rot
 
 FREE_BODY = pathlib.Path(__file__).parent / "free_body.npz"
@@ -60,7 +61,7 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
   """
   path = FREE_BODY if path is None else pathlib.Path(path)
   data = model_files.read_model(path)
-  read = functools.partial(model_files.read_array, data, path)
+  read = functools.partial(pickles.read_array, data, path)
   v_template = read("v_template", (None, 3))
   num_vertices = len(v_template)
   shapedirs = read("shapedirs", (num_vertices, 3, None))[..., :10]

@@ -13,15 +13,16 @@ import grain.experimental
 import numpy as np
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import INPUT_CHANNELS, Clip, HostBatch
+from mhmr_jax.data import flow_cache, transforms
 from mhmr_jax.data import target as target_domain
-from mhmr_jax.data import transforms
 from mhmr_jax.data.sources import ClipSource, Mixture
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import cache, images
+from mhmr_jax.files import flow_images, jpeg
+from mhmr_jax.geometry import windows
 from mhmr_jax.keypoints import noise_file
 from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
-from mhmr_jax.sharding import HostRows
+from mhmr_jax.runtime.sharding import HostRows
+from mhmr_jax.schema import INPUT_CHANNELS, Clip, HostBatch
 
 # Where flow can come from: the host computes or reads it, or a network on the device
 # estimates it.
@@ -67,7 +68,7 @@ class InputSpec:
       flow_source=config.flow.source,
       flow_preset=config.flow.preset,
       noise=noise_file.from_config(config),
-      flow_cached=cache.is_on(config),
+      flow_cached=flow_cache.is_on(config),
     )
 
   @property
@@ -117,9 +118,9 @@ def clip_example(
   wants_dis = "flow" in inputs and dis_preset is not None
   frames, previous = [], None
   if colour or wants_dis:
-    frames = [transforms.decode_frame(frame, colour) for frame in clip["frames"][span]]
+    frames = [jpeg.decode(frame, colour) for frame in clip["frames"][span]]
     if span.start > 0 and "flow" in spec.inputs:
-      previous = transforms.decode_frame(clip["frames"][span.start - 1], colour)
+      previous = jpeg.decode(clip["frames"][span.start - 1], colour)
   batch = transforms.model_inputs(
     frames,
     keypoints[span],
@@ -144,16 +145,9 @@ def _stored_flow(
 ) -> np.ndarray:
   if field == "flow" and field not in clip:
     raise InputError("config.flow.source is 'exact', but the clips store no flow.")
-  flows = [images.decode_png(data) for data in clip[field][span]]
-  crops = [transforms.crop_flow(flow, box, size) for flow in flows]
+  flows = [flow_images.decode_png(data) for data in clip[field][span]]
+  crops = [windows.crop_flow(flow, box, size) for flow in flows]
   return np.stack(crops).astype(np.float16)
-
-
-def whole_image(width: float, height: float) -> np.ndarray:
-  """The square window around a whole image: for clips without any keypoint."""
-  side = max(width, height)
-  centre = np.array([width, height]) / 2
-  return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
 
 
 def _window(
@@ -161,12 +155,12 @@ def _window(
 ) -> np.ndarray:
   """The window of the frames `span`, from all keypoints of the clip."""
   boxes = clip["box"][span] if "box" in clip else None
-  box = transforms.clip_window(keypoints[span], spec.window_scale, boxes)
-  return whole_image(*map(float, _image_size(clip))) if box is None else box
+  box = windows.clip_window(keypoints[span], spec.window_scale, boxes)
+  return windows.whole_image(*map(float, _image_size(clip))) if box is None else box
 
 
 def _image_size(clip: Clip) -> tuple[int, int]:
-  height, width = transforms.decode_frame(clip["frames"][0], colour=False).shape
+  height, width = jpeg.decode(clip["frames"][0], colour=False).shape
   return width, height
 
 
@@ -193,7 +187,7 @@ class TrainingExample(grain.transforms.RandomMap):
     span = slice(start, start + spec.window)
     keypoints = spec.noisy_keypoints(clip, rng)
     box = _window(clip, keypoints, span, spec)
-    box = transforms.jitter_window(box, rng, self._scale, self._shift)
+    box = windows.jitter_window(box, rng, self._scale, self._shift)
     batch = clip_example(clip, keypoints, box, span, spec)
     # A window's first flow is zero, as on the first frame of a video.
     if "flow" in batch:
@@ -224,7 +218,7 @@ def training_dataset(
   example = TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
 
   def shuffled(clips: ClipSource, seed: int = config.seed) -> grain.MapDataset:
-    opened = cache.opened(clips, config)
+    opened = flow_cache.opened(clips, config)
     return grain.MapDataset.source(opened).seed(seed).shuffle().repeat()
 
   if isinstance(source, ClipSource):
@@ -330,14 +324,14 @@ def evaluation_groups(
   of sequences. A sequence's keypoint noise depends on its index alone.
   """
   spec = InputSpec.from_config(config)
-  clips = cache.opened(source, config)
+  clips = flow_cache.opened(source, config)
   indices = np.arange(len(source))[shard::shards]
   for begin in range(0, len(indices), lanes):
     yield _chunks(clips, indices[begin : begin + lanes], lanes, spec)
 
 
 def _chunks(
-  source: ClipSource | cache.ClipsWithFlow,
+  source: ClipSource | flow_cache.ClipsWithFlow,
   indices: np.ndarray,
   lanes: int,
   spec: InputSpec,

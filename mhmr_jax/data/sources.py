@@ -10,9 +10,9 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import Clip
-from mhmr_jax.data import frame_files
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import frame_files
+from mhmr_jax.schema import Clip
 
 # TFDS warns of every configuration that is not built in, and each worker process
 # that Grain starts would say so again.

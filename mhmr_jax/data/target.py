@@ -3,7 +3,7 @@
 import grain
 import numpy as np
 
-from mhmr_jax.batch import INPUT_CHANNELS, HostBatch
+from mhmr_jax.schema import INPUT_CHANNELS, HostBatch
 
 _KEPT = (*INPUT_CHANNELS, "rgb_before", "valid")
 

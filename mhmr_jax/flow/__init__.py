@@ -1,1 +1,1 @@
-"""Optical flow of real frames, and its storage."""
+"""Estimators of optical flow: DIS, FlowNetS and RAFT."""

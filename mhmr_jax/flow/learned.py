@@ -1,6 +1,6 @@
 """Networks that estimate flow on the device: which there are, their weights, their use.
 
-Weights come from a work directory that `mhmr_jax.flow.train` made or, of RAFT, from a
+Weights come from a work directory that `mhmr_jax.train_flow` made or, of RAFT, from a
 file of torchvision's `raft_small`.
 """
 
@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
-from mhmr_jax import checkpoints
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import flownets, raft, weight_files
+from mhmr_jax.files import tensor_files, workdirs
+from mhmr_jax.flow import flownets, raft
 from mhmr_jax.flow.network import FlowNetwork
 
 Variables = dict[str, Any]
@@ -26,7 +26,7 @@ KINDS: dict[str, type[FlowNetwork]] = {
 }
 
 
-class Estimator(NamedTuple):
+class TrainedNetwork(NamedTuple):
   """A network and its weights."""
 
   model: FlowNetwork
@@ -54,7 +54,7 @@ def init_variables(model: FlowNetwork, key: Any) -> Variables:
   return dict(model.init(key, example, example))
 
 
-def load(kind: str, weights: str) -> Estimator:
+def load(kind: str, weights: str) -> TrainedNetwork:
   """Reads a trained network.
 
   Args:
@@ -68,14 +68,14 @@ def load(kind: str, weights: str) -> Estimator:
   if not weights:
     raise InputError(
       f"config.flow.source is {kind!r}, which needs weights: set config.flow.weights "
-      "to a work directory of mhmr_jax.flow.train"
+      "to a work directory of mhmr_jax.train_flow"
       + (" or to torchvision's raft_small file." if kind == "raft" else ".")
     )
   path = pathlib.Path(weights).expanduser()
   if kind == "raft" and not path.is_dir():
-    variables = raft.from_torchvision(weight_files.read(path), path)
-    return Estimator(raft.RaftSmall(), variables)
-  config = checkpoints.load_config(path)
+    variables = raft.from_torchvision(tensor_files.read(path), path)
+    return TrainedNetwork(raft.RaftSmall(), variables)
+  config = workdirs.load_config(path)
   stored = config.get("model", ConfigDict()).get("kind")
   if stored != kind:
     raise InputError(
@@ -85,8 +85,8 @@ def load(kind: str, weights: str) -> Estimator:
   model = from_config(config.model)
   shapes = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
   wanted = {"params": shapes["params"], "batch_stats": {}}
-  variables, _ = checkpoints.restore_variables(path, wanted)
-  return Estimator(model, {"params": variables["params"]})
+  variables, _ = workdirs.restore_variables(path, wanted)
+  return TrainedNetwork(model, {"params": variables["params"]})
 
 
 def normalised(

@@ -1,1 +1,1 @@
-"""Rotations, cameras and Procrustes alignment, in JAX."""
+"""Rotations, cameras, windows and crops, Procrustes alignment and error metrics."""

@@ -7,9 +7,10 @@ and `person` [N, P] (who each is: the number that `predict --person` takes; -1 f
 nobody). It needs no JAX, so it can run in an environment of the detector's own.
 """
 
-from mhmr_jax import program, video
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
+from mhmr_jax.runtime import program
 
 
 def main(argv: list[str]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from tqdm import tqdm
 
-from mhmr_jax import video
+from mhmr_jax.files import video
 from mhmr_jax.keypoints import detection_cache, detectors, tracking
 from mhmr_jax.keypoints.formats import Detections
 

@@ -11,10 +11,10 @@ import dataclasses
 
 from absl import flags
 
-from mhmr_jax import program
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import formats, keypoint_flags, noise_file, noise_fit, tracking
 from mhmr_jax.keypoints.noise import KeypointNoise
+from mhmr_jax.runtime import program
 
 _FPS = flags.DEFINE_float("fps", 30.0, "Frames a second of the video.", lower_bound=1.0)
 

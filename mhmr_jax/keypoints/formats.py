@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from mhmr_jax.body import model_files
 from mhmr_jax.body.joints import COCO_KEYPOINTS
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import npz
 
 # One array a frame: [people, 17, 3] x, y px and score in (0, 1]; zeros are missing.
 Detections = list[Float[np.ndarray, "_ 17 3"]]
@@ -300,7 +300,7 @@ def _flags_to_scores(numbers: Any) -> Any:
 
 
 def _read_npz(path: pathlib.Path) -> dict[int, Float[np.ndarray, "people 17 3"]]:
-  arrays = model_files.read_npz(path, ("keypoints", "frame_index"))
+  arrays = npz.read_npz(path, ("keypoints", "frame_index"))
   keypoints = arrays.get("keypoints")
   expected = f"`keypoints` [N, P, {len(COCO_KEYPOINTS)}, 3] or [N, 17, 3]"
   if keypoints is None:

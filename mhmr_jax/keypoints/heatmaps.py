@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from mhmr_jax.batch import Array
+from mhmr_jax.schema import Array
 
 
 def draw(

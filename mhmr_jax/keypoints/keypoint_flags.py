@@ -4,8 +4,8 @@ import pathlib
 
 from absl import flags
 
-from mhmr_jax import program
 from mhmr_jax.keypoints import detectors, formats
+from mhmr_jax.runtime import program
 
 KEYPOINTS = flags.DEFINE_string(
   "keypoints", None, "The people's 2D keypoints in the video: a file or a folder."

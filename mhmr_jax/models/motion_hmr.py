@@ -1,18 +1,23 @@
 """Motion HMR: the channels that are asked for, encoder, LSTM, regressor."""
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
-import ml_collections
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+from ml_collections import ConfigDict
 
-from mhmr_jax.batch import INPUT_CHANNELS, Batch, Prediction
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models.domain_adversarial import DomainClassifier
 from mhmr_jax.models.encoder import FrameEncoder
 from mhmr_jax.models.regressor import IterativeRegressor
 from mhmr_jax.models.temporal import Carry, ResidualLSTM, initial_carry
+from mhmr_jax.schema import INPUT_CHANNELS, Batch, Prediction
+
+# What `MotionHMR.apply` takes: "params" and "batch_stats".
+Variables = dict[str, Any]
 
 
 class MotionHMR(nn.Module):
@@ -80,7 +85,7 @@ class MotionHMR(nn.Module):
     return prediction, carry
 
 
-def from_config(config: ml_collections.ConfigDict, size: int) -> MotionHMR:
+def from_config(config: ConfigDict, size: int) -> MotionHMR:
   """Builds the model that `config.model` describes for crops of `size` pixels."""
   dtype = jnp.dtype(config.dtype)
   temporal = None
@@ -99,3 +104,35 @@ def from_config(config: ml_collections.ConfigDict, size: int) -> MotionHMR:
     heatmap_sigma=config.heatmap_sigma,
     flow_unit=config.flow_unit,
   )
+
+
+def input_shapes(config: ConfigDict) -> Batch:
+  """Shapes of the network's inputs for one batch of the config."""
+  lead = (config.train.batch_size, config.data.window)
+  size = config.data.size
+  shapes = {
+    "rgb": ((size, size, 3), "uint8"),
+    "flow": ((size, size, 2), "float16"),
+    "keypoints": ((17, 3), "float32"),
+  }
+  return cast(
+    Batch,
+    {
+      name: jax.ShapeDtypeStruct(lead + shapes[name][0], shapes[name][1])
+      for name in config.model.inputs
+    },
+  )
+
+
+def init_variables(model: MotionHMR, key: PRNGKeyArray, batch: Batch) -> Variables:
+  """The model's variables for batches shaped as `batch`."""
+  # One clip of two frames is enough to know every parameter's shape.
+  example = {
+    name: jnp.zeros(
+      (1, *leaf.shape[1:]) if name == "betas" else (1, 2, *leaf.shape[2:])
+    )
+    for name, leaf in cast(dict[str, Array], batch).items()
+  }
+  first = jnp.zeros((), jnp.int32)
+  variables = dict(model.init(key, cast(Batch, example), step=first))
+  return {"batch_stats": {}} | variables

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from mhmr_jax.batch import Prediction
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import camera
+from mhmr_jax.schema import Prediction
 
 
 def prediction_joints(

@@ -9,9 +9,9 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mhmr_jax.batch import Prediction
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import rotations
+from mhmr_jax.schema import Prediction
 
 NUM_BETAS = 10
 # Numbers that a rotation takes.

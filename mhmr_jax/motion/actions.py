@@ -11,10 +11,10 @@ from jaxtyping import Float
 from mhmr_jax.motion import anatomy, poses, stances
 from mhmr_jax.motion.anatomy import Array
 from mhmr_jax.motion.gaits import gait
+from mhmr_jax.motion.pieces import Piece, catmull_rom, minimum_jerk
 from mhmr_jax.motion.poses import Generator, KeyPose
-from mhmr_jax.motion.track import Track, flow, glide
 
-Action = Callable[[Generator, int, float], Track]
+Action = Callable[[Generator, int, float], Piece]
 
 _TRUNK = [anatomy.PITCH, anatomy.ROLL, 3, 4, 5, *range(9, 18)]
 _NECK = [6, 7, 8, *range(18, 24)]
@@ -53,7 +53,7 @@ def _string(
   dt: float,
   knots: Array,
   keys: Float[Array, "knots angles"],
-) -> Track:
+) -> Piece:
   """Goes from key to key; trunk, head and arms arrive at slightly different times."""
   time = np.arange(frames) * dt
   angles = np.zeros((frames, anatomy.NUM_ANGLES))
@@ -63,11 +63,11 @@ def _string(
     moved = knots + rng.normal(0, 0.12) * pace
     values = keys[:, group]
     if flowing:
-      angles[:, group] = flow(time, moved, values)
+      angles[:, group] = catmull_rom(time, moved, values)
     else:
-      angles[:, group] = glide(time, moved, values, rng.uniform(0, 0.35))
+      angles[:, group] = minimum_jerk(time, moved, values, rng.uniform(0, 0.35))
   angles[:, anatomy.YAW] = rng.normal(0, 0.35) * time
-  return Track(angles, np.zeros(frames))
+  return Piece(angles, np.zeros(frames))
 
 
 def _pick(rng: Generator, names: Sequence[str]) -> str:
@@ -81,7 +81,7 @@ def _pace(rng: Generator) -> float:
 def strung(names: Sequence[str]) -> Action:
   """Key poses of these stances, one after the other."""
 
-  def action(rng: Generator, frames: int, dt: float) -> Track:
+  def action(rng: Generator, frames: int, dt: float) -> Piece:
     knots = _knots(rng, frames * dt, _pace(rng))
     stay = rng.random() < 0.5  # Mostly the same stance, or a new one each time.
     name = _pick(rng, names)
@@ -99,7 +99,7 @@ def strung(names: Sequence[str]) -> Action:
 def repeated(names: Sequence[str], mirrored: float) -> Action:
   """To and fro between two key poses, or (part `mirrored`) a pose and its mirror."""
 
-  def action(rng: Generator, frames: int, dt: float) -> Track:
+  def action(rng: Generator, frames: int, dt: float) -> Piece:
     name = _pick(rng, names)
     keys = [stances.sample(rng, name), stances.sample(rng, name)]
     if rng.random() < mirrored:
@@ -115,7 +115,7 @@ def repeated(names: Sequence[str], mirrored: float) -> Action:
       sharp = rng.uniform(0, 1)  # How long it rests at the ends.
       wave = wave + sharp * (wave * wave * (3 - 2 * wave) - wave)
       angles[:, group] = first[group] + wave[:, None] * (second - first)[group]
-    return Track(angles, np.zeros(frames))
+    return Piece(angles, np.zeros(frames))
 
   return action
 
@@ -123,7 +123,7 @@ def repeated(names: Sequence[str], mirrored: float) -> Action:
 def planted(mood: str) -> Action:
   """Both feet stay where they are: legs by inverse kinematics under a moving trunk."""
 
-  def action(rng: Generator, frames: int, dt: float) -> Track:
+  def action(rng: Generator, frames: int, dt: float) -> Piece:
     pace = _pace(rng) * (0.5 if mood == "box" else 1.0)
     knots = _knots(rng, frames * dt, pace)
     keys = [_trunk_pose(rng, mood) for _ in knots]
@@ -139,7 +139,7 @@ def planted(mood: str) -> Action:
       knots = _unhurried(rng, knots, solved)
     track = _string(rng, frames, dt, knots, solved)
     time = np.arange(frames) * dt
-    place = glide(time, knots, places, rng.uniform(0, 0.4))
+    place = minimum_jerk(time, knots, places, rng.uniform(0, 0.4))
     track.angles[:, anatomy.YAW] = place[:, 3]
     _plant(rng, track.angles, place[:, :3], wide=mood in ("box", "reach"))
     return track
@@ -232,7 +232,7 @@ def _plant(
   side[..., 14] = np.clip(ankle[..., 2], -0.45, 0.45)
 
 
-def jump(rng: Generator, frames: int, dt: float) -> Track:
+def jump(rng: Generator, frames: int, dt: float) -> Piece:
   """Crouches, leaves the ground, lands; once or again and again."""
   height = rng.uniform(0.05, 0.45)
   air = 2 * np.sqrt(2 * height / 9.81)
@@ -258,12 +258,12 @@ def jump(rng: Generator, frames: int, dt: float) -> Track:
     flying = (part > 0) & (part < 1)
     lift = np.where(flying, 4 * height * part * (1 - part), lift)
     start += whole
-  angles = flow(time, np.concatenate(times), np.concatenate(values))
+  angles = catmull_rom(time, np.concatenate(times), np.concatenate(values))
   angles[:, anatomy.YAW] = rng.normal(0, 0.5) * time
-  return Track(angles, lift)
+  return Piece(angles, lift)
 
 
-def stroll(rng: Generator, frames: int, dt: float) -> Track:
+def stroll(rng: Generator, frames: int, dt: float) -> Piece:
   """A gait while the arms, the head and the trunk do something of their own."""
   track = gait(rng, frames, dt)
   names = (
@@ -295,7 +295,7 @@ def stroll(rng: Generator, frames: int, dt: float) -> Track:
   return track
 
 
-def step_turn(rng: Generator, frames: int, dt: float) -> Track:
+def step_turn(rng: Generator, frames: int, dt: float) -> Piece:
   """Turns round on the spot."""
   track = gait(rng, frames, dt)
   rate = rng.choice([-1, 1]) * rng.uniform(0.8, 3.5)

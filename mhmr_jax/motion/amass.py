@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body import model_files
 from mhmr_jax.errors import InputError
-from mhmr_jax.motion.motion import Motion, resample
+from mhmr_jax.files import npz
+from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 
 _BODY_JOINTS = 22  # SMPL-H's and SMPL-X's first joints are SMPL's; hands follow.
 _RATES = ("mocap_framerate", "mocap_frame_rate")
@@ -17,7 +17,7 @@ _SLOWEST, _FASTEST = 1, 10_000  # Frames a second: others are not a recording's.
 _Y_UP = Rotation.from_rotvec([-np.pi / 2, 0, 0])
 
 
-def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
+def read(path: str | pathlib.Path, fps: float = 30.0) -> PoseSequence:
   """Reads one motion; the joints of SMPL's hands are set to zero.
 
   `transl` is AMASS's `trans` turned upright: the pelvis path up to a constant, the
@@ -26,7 +26,7 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
   Raises:
     InputError: the file is missing, not AMASS's, or holds pickled objects.
   """
-  arrays = model_files.read_npz(pathlib.Path(path), ("poses", "trans", *_RATES))
+  arrays = npz.read_npz(pathlib.Path(path), ("poses", "trans", *_RATES))
   poses = _numbers(path, arrays, "poses", 2)
   trans = _numbers(path, arrays, "trans", 2)
   rate = next((name for name in _RATES if name in arrays), _RATES[0])
@@ -45,7 +45,7 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> Motion:
   pose[:, :_BODY_JOINTS] = body.reshape(-1, _BODY_JOINTS, 3)
   pose[:, 0] = (_Y_UP * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
   transl = _Y_UP.apply(trans)
-  motion = Motion(pose.astype(np.float32), transl.astype(np.float32), source_fps)
+  motion = PoseSequence(pose.astype(np.float32), transl.astype(np.float32), source_fps)
   return resample(motion, fps)
 
 

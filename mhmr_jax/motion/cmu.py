@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion import acclaim
-from mhmr_jax.motion.motion import Motion, resample
+from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 from mhmr_jax.motion.skeleton import rest_joints
 
 # The files don't say their rate; this is what CMU recorded at.
@@ -77,7 +77,7 @@ _SOURCES = _sources()
 
 def read(
   asf_path: str | pathlib.Path, amc_path: str | pathlib.Path, fps: float = 30.0
-) -> Motion:
+) -> PoseSequence:
   """Reads one motion, recorded at 120 frames a second, as SMPL poses.
 
   The hands' joints keep their rest pose. `transl` is the root's path in metres.
@@ -94,7 +94,7 @@ def read(
   local = acclaim.local_rotations(skeleton, angles)
   pose = _retarget(skeleton, acclaim.global_rotations(skeleton, local))
   transl = acclaim.root_path(skeleton, angles).astype(np.float32)
-  return resample(Motion(pose, transl, CMU_FPS / kept), fps)
+  return resample(PoseSequence(pose, transl, CMU_FPS / kept), fps)
 
 
 def _check_bones(path: str | pathlib.Path, skeleton: acclaim.Skeleton) -> None:

@@ -9,8 +9,8 @@ from scipy.interpolate import CubicSpline
 
 from mhmr_jax.motion import anatomy
 from mhmr_jax.motion.anatomy import Array
+from mhmr_jax.motion.pieces import Piece
 from mhmr_jax.motion.poses import Generator, leg_rotation, set_hips
-from mhmr_jax.motion.track import Track
 
 # Angles (degrees) over a cycle (per cent, from one heel strike to the next of the same
 # foot), roughly as gait laboratories publish them; hips from the upright,
@@ -110,7 +110,7 @@ def _read(
   return curves[:, side, index] * (1 - part) + following * part
 
 
-def gait(rng: Generator, frames: int, dt: float) -> Track:
+def gait(rng: Generator, frames: int, dt: float) -> Piece:
   """Walks, runs, marches, sneaks, limps; ahead, backward, sideways or in a curve."""
   effort = float(np.clip(rng.gamma(2.2, 0.22), 0, 1.6))  # 0 strolls, 1 runs.
   running = float(np.clip((effort - 0.55) * 4, 0, 1))
@@ -137,7 +137,7 @@ def gait(rng: Generator, frames: int, dt: float) -> Track:
   side[..., anatomy.KNEE] = knee
   side[..., 13], side[..., anatomy.TOES] = ankle, toes
   _swing_arms(rng, angles, phase, effort)
-  return Track(angles, _flight(beat, running, rate, rng))
+  return Piece(angles, _flight(beat, running, rate, rng))
 
 
 def _move_trunk(

@@ -11,7 +11,7 @@ from absl import logging
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion import amass, cmu, procedural
-from mhmr_jax.motion.motion import Motion
+from mhmr_jax.motion.pose_sequence import PoseSequence
 
 FPS = 30.0
 SPLITS = ("train", "test")
@@ -28,7 +28,7 @@ class MotionSource(abc.ABC):
     """What the split 'train' or 'test' draws from."""
 
   @abc.abstractmethod
-  def sample(self, rng: np.random.Generator, split: str, frames: int) -> Motion:
+  def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
     """Draws `frames` frames at 30 fps; the same for the same generator's state.
 
     Raises:
@@ -60,7 +60,7 @@ class _Procedural(MotionSource):
     _check_split(name)
     return [f"procedural/{name}"]
 
-  def sample(self, rng: np.random.Generator, split: str, frames: int) -> Motion:
+  def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
     _check_split(split)
     seed = 2 * int(rng.integers(2**61)) + SPLITS.index(split)
     return procedural.generate(seed, frames, FPS)
@@ -76,7 +76,7 @@ class _File:
   size: int
   part: tuple[float, float] = (0.0, 1.0)
 
-  def read(self) -> Motion:
+  def read(self) -> PoseSequence:
     if self.skeleton is None:
       return amass.read(self.path, FPS)
     return cmu.read(self.skeleton, self.path, FPS)
@@ -95,7 +95,7 @@ class _Files(MotionSource):
     self._folder = folder
     self._splits = _divide(files)
     self._lengths: dict[pathlib.Path, int] = {}
-    self._cache: collections.OrderedDict[pathlib.Path, Motion]
+    self._cache: collections.OrderedDict[pathlib.Path, PoseSequence]
     self._cache = collections.OrderedDict()
 
   def split(self, name: str) -> list[str]:
@@ -106,7 +106,7 @@ class _Files(MotionSource):
       for file in self._splits[name]
     ]
 
-  def sample(self, rng: np.random.Generator, split: str, frames: int) -> Motion:
+  def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
     _check_split(split)
     files = self._splits[split]
     # A draw without replacement, in which a file's chance is its size; what this
@@ -134,7 +134,7 @@ class _Files(MotionSource):
         logging.warning("Skipped a motion file (%d so far): %s", skipped, error)
     return self._lengths[file.path]
 
-  def _read(self, file: _File) -> Motion:
+  def _read(self, file: _File) -> PoseSequence:
     if file.path in self._cache:
       self._cache.move_to_end(file.path)
     else:

@@ -9,9 +9,9 @@ from jaxtyping import Float
 
 from mhmr_jax.motion import actions, anatomy
 from mhmr_jax.motion.anatomy import Array
-from mhmr_jax.motion.motion import Motion
+from mhmr_jax.motion.pieces import Piece, join, pelvis_path
+from mhmr_jax.motion.pose_sequence import PoseSequence
 from mhmr_jax.motion.poses import Generator
-from mhmr_jax.motion.track import Track, join, pelvis_path
 
 _NAMES = tuple(actions.ACTIONS)
 _WEIGHTS = np.array([weight for _, weight in actions.ACTIONS.values()])
@@ -19,7 +19,7 @@ _HANGING = 0.03  # Clips that hang from their hands all along.
 _HABIT, _RESTLESS = np.radians(3.0), np.radians(1.6)
 
 
-def generate(seed: int, frames: int, fps: float = 30.0) -> Motion:
+def generate(seed: int, frames: int, fps: float = 30.0) -> PoseSequence:
   """Makes a clip: the same for the same seed, frames and rate."""
   rng = np.random.default_rng(seed)
   hanging = rng.random() < _HANGING
@@ -30,16 +30,16 @@ def generate(seed: int, frames: int, fps: float = 30.0) -> Motion:
   points, world = anatomy.forward_kinematics(local)
   transl = pelvis_path(points, world, track.lift, 1 / fps, by_hands=hanging)
   pose = anatomy.rotation_vector(local)
-  return Motion(pose.astype(np.float32), transl.astype(np.float32), fps)
+  return PoseSequence(pose.astype(np.float32), transl.astype(np.float32), fps)
 
 
-def _hang(rng: Generator, frames: int, dt: float) -> Track:
+def _hang(rng: Generator, frames: int, dt: float) -> Piece:
   return actions.strung(("hang", "hang", "climb"))(rng, frames, dt)
 
 
-def _act(rng: Generator, frames: int, fps: float) -> Track:
+def _act(rng: Generator, frames: int, fps: float) -> Piece:
   overlap = max(2, round(rng.uniform(0.25, 0.6) * fps))
-  tracks: list[Track] = []
+  tracks: list[Piece] = []
   made = 0
   while made < frames:
     length = round(rng.uniform(1.2, 5.0) * fps) + overlap

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax.synth import render
+from mhmr_jax.geometry import pinhole
 
 Rng = np.random.Generator
 
@@ -186,7 +186,7 @@ def _is_good(path: CameraPath, points_world: np.ndarray, size: int) -> bool:
   points = path.to_camera(points_world)
   if points[..., 2].min() < _MIN_DEPTH:
     return False
-  pixels = render.project(points, path.intrinsics)
+  pixels = pinhole.project(points, path.intrinsics)
   inside = ((pixels > 0) & (pixels < size)).all(-1).mean(1)
   axis = path.R_wc[:, 2]
   turn = np.arccos(np.clip(axis @ axis[len(axis) // 2], -1, 1)).max()

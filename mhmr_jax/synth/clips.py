@@ -20,10 +20,10 @@ import cv2
 import numpy as np
 from absl import logging
 
-from mhmr_jax.batch import Clip
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import images
+from mhmr_jax.files import flow_images
 from mhmr_jax.motion import library
+from mhmr_jax.schema import Clip
 from mhmr_jax.synth import (
   backgrounds,
   composite,
@@ -32,11 +32,11 @@ from mhmr_jax.synth import (
   occluders,
   people,
   skinning,
-  surreal_people,
   variants,
 )
 from mhmr_jax.synth.appearance import Style
 from mhmr_jax.synth.recording import Recording
+from mhmr_jax.synth.surreal import surreal_people
 from mhmr_jax.synth.wardrobe import Wardrobe
 
 SPLITS = ("train", "test")
@@ -166,7 +166,7 @@ class ClipMaker:
 
   def _distractors(
     self, rng: np.random.Generator, split: str, person: people.Person, style: Style
-  ) -> Sequence[composite.Track]:
+  ) -> Sequence[composite.DrawnFrames]:
     if not self._variant.distractors:
       return []
     return distractors.film(
@@ -175,7 +175,7 @@ class ClipMaker:
 
   def _occluders(
     self, rng: np.random.Generator, split: str, person: people.Person
-  ) -> tuple[Sequence[composite.Track], tuple[str, ...]]:
+  ) -> tuple[Sequence[composite.DrawnFrames], tuple[str, ...]]:
     if not self._variant.occluders:
       return [], ()
     size = self._spec.size
@@ -186,7 +186,7 @@ class ClipMaker:
     return [piece.film(size) for piece in pieces], media.skipped
 
 
-def _encode(person: people.Person, pictures: list[composite.Picture]) -> Clip:
+def _encode(person: people.Person, pictures: list[composite.RecordedFrame]) -> Clip:
   frames = len(pictures)
   return Clip(
     frames=[
@@ -197,7 +197,9 @@ def _encode(person: people.Person, pictures: list[composite.Picture]) -> Clip:
       _file(".png", picture.mask.view(np.uint8) * 255, _PNG_OPTIONS)
       for picture in pictures
     ],
-    flow=[images.encode_png(picture.flow, picture.flow_valid) for picture in pictures],
+    flow=[
+      flow_images.encode_png(picture.flow, picture.flow_valid) for picture in pictures
+    ],
     pose=person.pose,
     betas=person.betas,
     transl=person.transl,

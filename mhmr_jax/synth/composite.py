@@ -13,10 +13,10 @@ from mhmr_jax.synth.recording import Recording
 from mhmr_jax.synth.sensor import Sensor
 
 # What one person or thing covers, frame by frame; None where it is outside.
-Track = Sequence[Drawn | None]
+DrawnFrames = Sequence[Drawn | None]
 
 
-class Picture(NamedTuple):
+class RecordedFrame(NamedTuple):
   """One frame of a clip, as its camera recorded it."""
 
   image: UInt8[np.ndarray, "size size 3"]
@@ -31,9 +31,9 @@ class Scene(NamedTuple):
   """All that a clip shows, from the farthest to the nearest."""
 
   background: Background
-  behind: Sequence[Track]
-  person: Track
-  front: Sequence[Track]
+  behind: Sequence[DrawnFrames]
+  person: DrawnFrames
+  front: Sequence[DrawnFrames]
 
   def draw(
     self, time: int
@@ -74,7 +74,9 @@ def _lay(
   cv2.add(cv2.multiply(part, keep), cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), part)
 
 
-def composite(scene: Scene, sensor: Sensor, recording: Recording) -> list[Picture]:
+def composite(
+  scene: Scene, sensor: Sensor, recording: Recording
+) -> list[RecordedFrame]:
   """Draws all frames of a scene and records them."""
   frames = len(scene.person)
   shape = scene.background.frames.shape[1:3]
@@ -89,4 +91,6 @@ def composite(scene: Scene, sensor: Sensor, recording: Recording) -> list[Pictur
     images.append(sensor.record(time, recording.blur(image, flow)))
   if recording.codec is not None:
     images = recording.codec.run(images)
-  return [Picture(image, *label) for image, label in zip(images, labels, strict=True)]
+  return [
+    RecordedFrame(image, *label) for image, label in zip(images, labels, strict=True)
+  ]

@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.motion.library import MotionSource
-from mhmr_jax.motion.motion import Motion
+from mhmr_jax.motion.pose_sequence import PoseSequence
 from mhmr_jax.synth import appearance, camera, people, skinning
 
 Rng = np.random.Generator
@@ -111,13 +111,13 @@ def _to_world(
 
 
 def _place(
-  motion: Motion,
+  motion: PoseSequence,
   turn: Rotation,
   person: people.Person,
   column: float,
   depth: float,
   ground: float,
-) -> Motion:
+) -> PoseSequence:
   """The motion, turned about the vertical and moved to its place in the world.
 
   Args:
@@ -142,7 +142,7 @@ def _place(
   where += ahead * max(0.0, _CLEARANCE - float(gap.min()))
   pose = np.array(motion.pose, np.float32)
   pose[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
-  return Motion(pose, where.astype(np.float32), motion.fps)
+  return PoseSequence(pose, where.astype(np.float32), motion.fps)
 
 
 def _level(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:

@@ -6,15 +6,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from mhmr_jax.synth import (
-  appearance,
-  backgrounds,
-  camera,
-  recording,
-  sensor,
-  shifted,
-  shifted_pictures,
-)
+from mhmr_jax.synth import appearance, backgrounds, camera, recording, sensor
+from mhmr_jax.synth.shifted import components, shifted_pictures
 
 Rng = np.random.Generator
 
@@ -55,11 +48,11 @@ USUAL = Domain(
   recording=recording.sample,
 )
 SHIFTED = Domain(
-  shape=shifted.shape,
-  style=shifted.STYLE,
+  shape=components.shape,
+  style=components.STYLE,
   scenes=shifted_pictures.Scenes(),
-  shot=shifted.shot,
-  sensor=shifted.sensor,
-  recording=shifted.recording,
+  shot=components.shot,
+  sensor=components.sensor,
+  recording=components.recording,
   seed=(1,),
 )

@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax.motion.motion import Motion
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.motion.pose_sequence import PoseSequence
 from mhmr_jax.synth import (
   appearance,
   camera,
@@ -59,7 +60,7 @@ class Person:
   @property
   def joints_image(self) -> Float[np.ndarray, "time 24 2"]:
     """The joints in pixels."""
-    return render.project(self.joints_camera, self.camera.intrinsics)
+    return pinhole.project(self.joints_camera, self.camera.intrinsics)
 
   def behind(self, tracks: Sequence[Sequence[planes.Drawn | None]]) -> "Person":
     """The same person, without the visibility of what things in front cover."""
@@ -101,7 +102,7 @@ class Actor:
 
   def film(
     self,
-    motion: Motion,
+    motion: PoseSequence,
     size: int,
     *,
     shape: Rng,
@@ -151,7 +152,12 @@ class Actor:
     return person
 
   def extra(
-    self, rng: Rng, motion: Motion, person: Person, size: int, style: appearance.Style
+    self,
+    rng: Rng,
+    motion: PoseSequence,
+    person: Person,
+    size: int,
+    style: appearance.Style,
   ) -> list[Layer | None]:
     """Another person, of whom nothing needs to be known, before the same camera."""
     betas = self._domain.shape(rng)
@@ -212,7 +218,7 @@ class Actor:
     """Fills in keypoints and visibility from the depth buffers."""
     K = person.camera.intrinsics
     joint_pixels = person.joints_image
-    person.keypoints_image[..., :2] = render.project(keypoints, K)
+    person.keypoints_image[..., :2] = pinhole.project(keypoints, K)
     for t, layer in enumerate(person.layers):
       depth = np.full((size, size), np.inf, np.float32)
       part = np.zeros((size, size), np.uint8)

@@ -101,14 +101,6 @@ class Fragments(NamedTuple):
     return out.reshape(height, width, -1)
 
 
-def project(
-  points: Float[np.ndarray, "*batch 3"], intrinsics: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, "*batch 2"]:
-  """Camera-frame points in metres to pixels."""
-  focal = intrinsics[[0, 1], [0, 1]]
-  return points[..., :2] / points[..., 2:] * focal + intrinsics[:2, 2]
-
-
 class Mesh:
   """The triangles of a closed surface, counter-clockwise as seen from outside."""
 

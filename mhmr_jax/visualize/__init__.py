@@ -1,1 +1,1 @@
-"""Pictures for people: overlays, contact sheets, the report page."""
+"""Overlays, charts, reports and sheets."""

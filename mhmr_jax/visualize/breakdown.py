@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from mhmr_jax.scores import Errors
+from mhmr_jax.evaluation.scores import Errors
 from mhmr_jax.visualize import charts
 
 _SERIES = {"pa_mpjpe_mm": "PA-MPJPE", "mpjpe_mm": "MPJPE"}

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from mhmr_jax.batch import Clip
 from mhmr_jax.body import joints as body_joints
-from mhmr_jax.data import transforms
-from mhmr_jax.flow import dis, images
+from mhmr_jax.files import flow_images, jpeg
+from mhmr_jax.flow import dis
 from mhmr_jax.keypoints import heatmaps
-from mhmr_jax.visualize import overlay
+from mhmr_jax.schema import Clip
+from mhmr_jax.visualize import flow_colours, overlay
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 
@@ -50,7 +50,7 @@ def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:
 
 def frame_shape(clip: Clip) -> tuple[int, int]:
   """Height and width of the frames."""
-  height, width = transforms.decode_frame(clip["frames"][0], colour=False).shape
+  height, width = jpeg.decode(clip["frames"][0], colour=False).shape
   return int(height), int(width)
 
 
@@ -89,14 +89,14 @@ class ClipView:
     ]
     for row, shown in zip(rows, flows, strict=True):
       for name, flow in shown.items():
-        row[name] = self._square(images.colour(flow, max(speeds)))
+        row[name] = self._square(flow_colours.colour(flow, max(speeds)))
     return rows
 
   def flows(self, time: int) -> dict[str, Float[np.ndarray, "height width 2"]]:
     """By caption, from the frame before, in pixels of the panel."""
     flows = {"DIS flow": self._estimate(self._frame(time - 1), self._frame(time))}
     if "flow" in self._clip:
-      flow = images.decode_png(self._clip["flow"][time])
+      flow = flow_images.decode_png(self._clip["flow"][time])
       flows["exact flow"] = self._scaled(flow) * np.float32(self._scale)
     return flows
 
@@ -115,7 +115,7 @@ class ClipView:
       shown["keypoints"] = overlay.draw_skeleton(frame, keypoints)
       shown["heatmaps"] = heatmap_image(keypoints, self._size)
     if "mask" in clip:
-      mask = transforms.decode_frame(clip["mask"][time], colour=True)
+      mask = jpeg.decode(clip["mask"][time], colour=True)
       shown["mask"] = self._scaled(mask)
     if self._joints is not None:
       pixels = self._joints[time] * self._scale
@@ -132,7 +132,7 @@ class ClipView:
 
   def _frame(self, time: int) -> Image:
     frame = self._clip["frames"][time]
-    return self._scaled(transforms.decode_frame(frame, colour=True))
+    return self._scaled(jpeg.decode(frame, colour=True))
 
   def _scaled(self, image: np.ndarray) -> np.ndarray:
     if self._scale == 1:

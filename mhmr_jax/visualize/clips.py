@@ -17,24 +17,25 @@ from absl import flags, logging
 from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax import program
-from mhmr_jax.batch import Clip
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.visualize import datasheet, datasheet_page, overlay, panels, sheet
+from mhmr_jax.files import video
+from mhmr_jax.runtime import program
+from mhmr_jax.schema import Clip
+from mhmr_jax.visualize import datasheet, datasheet_page, panels, sheet
 from mhmr_jax.visualize.clip_view import CAPTIONS, ClipView, caption_row
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment whose data it is.", **program.OF_ONE_PROGRAM
+  "config", None, "Experiment whose data it is.", **program.REDEFINED_FLAG
 )
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
   f"One of {', '.join(sources.NAMES)}; the config's own by default.",
-  **program.OF_ONE_PROGRAM,
+  **program.REDEFINED_FLAG,
 )
 _SPLIT = flags.DEFINE_string(
-  "split", "train", "Split of the dataset.", **program.OF_ONE_PROGRAM
+  "split", "train", "Split of the dataset.", **program.REDEFINED_FLAG
 )
 _COUNT = flags.DEFINE_integer("count", 8, "Clips to show.", lower_bound=1)
 _MOST_READ = flags.DEFINE_integer(
@@ -115,7 +116,7 @@ def write_video(path: pathlib.Path, clips: list[Clip]) -> None:
   captions = [caption for caption in CAPTIONS if caption in held]
   heading = caption_row(captions, _VIDEO_PANEL)
   blank = np.full((_VIDEO_PANEL, _VIDEO_PANEL, 3), 255, np.uint8)
-  with overlay.VideoWriter(path, float(clips[0].get("fps", 30.0))) as writer:
+  with video.VideoWriter(path, float(clips[0].get("fps", 30.0))) as writer:
     for clip, view in zip(clips, views, strict=True):
       name = panels.text_bar(str(clip.get("sequence", "")), heading.shape[1])
       moments = view.moments()

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax.batch import Clip
 from mhmr_jax.body import joints as body_joints
+from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import clip_view
 
 _EDGES = {

@@ -12,15 +12,15 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import Batch, Clip
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
-from mhmr_jax.data import pipeline, sources, transforms
-from mhmr_jax.flow import cache, images, input_step
-from mhmr_jax.geometry import rotations
+from mhmr_jax.data import device_flow, flow_cache, pipeline, sources
+from mhmr_jax.files import jpeg, video
+from mhmr_jax.geometry import rotations, windows
+from mhmr_jax.inference.sequences import SequencePrediction
 from mhmr_jax.keypoints import heatmaps
-from mhmr_jax.sequences import SequencePrediction
-from mhmr_jax.visualize import overlay, panels
+from mhmr_jax.schema import Batch, Clip
+from mhmr_jax.visualize import flow_colours, overlay, panels
 from mhmr_jax.visualize.report import Picture, Pictures
 
 Image = UInt8[np.ndarray, "_ _ 3"]
@@ -62,7 +62,7 @@ class Gallery:
     if not chosen:
       return
     fps = float(self.source[chosen[0]]["fps"])
-    with overlay.VideoWriter(path, fps) as writer:
+    with video.VideoWriter(path, fps) as writer:
       for index in chosen:
         clip = self.source[index]
         for frame in range(min(len(clip["frames"]), most_frames)):
@@ -96,8 +96,8 @@ class Gallery:
     """Square pictures of one frame in the window that the network saw."""
     said = self.predictions[index]
     box = said.box[frame]
-    image = transforms.decode_frame(clip["frames"][frame], colour=True)
-    crop = transforms.crop_image(image, box, size)
+    image = jpeg.decode(clip["frames"][frame], colour=True)
+    crop = windows.crop_image(image, box, size)
     body = self.bodies.neutral
     # Without its own body's file a label is drawn by the one that there is.
     label_body = self.bodies.of(clip.get("gender", "neutral")) or body
@@ -145,7 +145,7 @@ class Gallery:
 
   def _inputs(self, index: int, columns: int = 6, size: int = 144) -> Picture:
     """The frames around the middle as the network sees them, a row a cue."""
-    clip = cache.opened(self.source, self.config)[index]
+    clip = flow_cache.opened(self.source, self.config)[index]
     said = self.predictions[index]
     spec = pipeline.InputSpec.from_config(self.config)
     start = len(clip["frames"]) // 2 // spec.window * spec.window
@@ -162,7 +162,7 @@ class Gallery:
       names = ["the frames (not given to it)"]
     if "flow" in seen:
       flow = seen["flow"].astype(np.float32)
-      rows.append(images.colour(flow))
+      rows.append(flow_colours.colour(flow))
       names.append("flow (hue: direction, saturation: speed)")
     if said.keypoints is not None:
       heat = self._heatmaps(said.keypoints[span])
@@ -179,7 +179,7 @@ class Gallery:
 
   @functools.cached_property
   def _with_flow(self) -> Callable[[Batch], Batch]:
-    return input_step.make(self.config)
+    return device_flow.make(self.config)
 
   def _heatmaps(self, keypoints: Float[np.ndarray, "time 17 3"]) -> np.ndarray:
     size = self.config.data.size

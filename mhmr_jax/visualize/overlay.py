@@ -1,16 +1,10 @@
 """Meshes and skeletons drawn over frames, and the video files they go to."""
 
-import os
-import pathlib
-from types import TracebackType
-
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from mhmr_jax import video
 from mhmr_jax.body.joints import COCO_BONES, COCO_KEYPOINTS
-from mhmr_jax.errors import InputError
 
 Colour = tuple[int, int, int]
 
@@ -168,77 +162,3 @@ def draw_skeleton(
     centre = tuple(fixed[point])
     cv2.circle(out, centre, radius, colour(point), cv2.FILLED, cv2.LINE_AA, shift)
   return out
-
-
-class VideoWriter:
-  """Writes RGB frames to an .mp4 file that appears when it is whole.
-
-  H.264 where this build of OpenCV has an encoder (its wheels have none), else MPEG-4
-  part 2. An odd last row or column is lost: the codecs have none.
-
-    with VideoWriter(path, fps) as writer:
-      writer.write(frame)
-  """
-
-  def __init__(self, path: str | os.PathLike[str], fps: float):
-    self._path = pathlib.Path(path)
-    self._partial = self._path.with_name(f".{self._path.stem}.partial.mp4")
-    self._fps = fps
-    self._writer: cv2.VideoWriter | None = None
-    self._shape: tuple[int, ...] = ()
-    self._frames = 0
-
-  def __enter__(self) -> "VideoWriter":
-    return self
-
-  def write(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Appends a frame; all have the first one's size."""
-    if self._writer is None:
-      self._shape = frame.shape
-      self._writer = self._open()
-    if frame.shape != self._shape:
-      raise ValueError(f"the frame is {frame.shape}, the video's are {self._shape}")
-    self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
-    self._frames += 1
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    if self._writer is not None:
-      self._writer.release()
-    try:
-      if kind is None:
-        self._check()
-        self._partial.replace(self._path)
-    finally:
-      self._partial.unlink(missing_ok=True)
-
-  def _open(self) -> cv2.VideoWriter:
-    size = (self._shape[1], self._shape[0])
-    with video.quiet():
-      for codec in ("avc1", "mp4v"):
-        fourcc = cv2.VideoWriter.fourcc(*codec)
-        writer = cv2.VideoWriter(str(self._partial), fourcc, self._fps, size)
-        if writer.isOpened():
-          return writer
-    raise self._failure("no encoder of this OpenCV accepts it")
-
-  def _check(self) -> None:
-    """OpenCV reports no error of the writes, of a full disk least of all."""
-    if not self._frames:
-      raise self._failure("it has no frames")
-    try:
-      written = video.probe(self._partial).num_frames
-    except InputError:
-      written = 0
-    if written != self._frames:
-      raise self._failure(f"{written} of {self._frames} frames could be read back")
-
-  def _failure(self, reason: str) -> InputError:
-    return InputError(
-      f"The video {self._path} could not be written ({reason}): is the folder "
-      "writable, and is there room?"
-    )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from mhmr_jax.batch import Clip
+from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import panels
 from mhmr_jax.visualize.clip_view import CAPTIONS, ClipView, caption_row, frame_shape
 

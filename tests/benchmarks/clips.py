@@ -28,16 +28,9 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import cv2
 import numpy as np
 
-from mhmr_jax.data import transforms
-from mhmr_jax.flow import images
-from mhmr_jax.synth import (
-  backgrounds,
-  clips,
-  composite,
-  distractors,
-  people,
-  render,
-)
+from mhmr_jax.files import flow_images, jpeg
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.synth import backgrounds, clips, composite, distractors, people, render
 
 SIZE, FRAMES, CLIPS, ROUNDS = 224, 32, 16, 3
 JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
@@ -110,9 +103,7 @@ class Subject:
     with mock.patch.object(render.Mesh, "rasterise", record):
       clip, _ = maker.make("train", index)
     self.faces = np.ascontiguousarray(maker._actor._body.faces, np.int32)
-    self.frames = [
-      transforms.decode_frame(data, colour=True) for data in clip["frames"]
-    ]
+    self.frames = [jpeg.decode(data, colour=True) for data in clip["frames"]]
     self.surfaces = [vertices for vertices, _ in surfaces]
     self.intrinsics = surfaces[0][1]
     self.masks = [cv2.imdecode(np.frombuffer(m, np.uint8), 0) for m in clip["mask"]]
@@ -147,7 +138,7 @@ class Subject:
 
   def floor(self, stages: Stages) -> None:
     """The least work for the clip's frames and flow."""
-    pixels = [render.project(surface, self.intrinsics) for surface in self.surfaces]
+    pixels = [pinhole.project(surface, self.intrinsics) for surface in self.surfaces]
     for time_, surface in enumerate(self.surfaces):
       with stages.running("rasterise"):
         self.draw(surface, self.colours)
@@ -160,7 +151,7 @@ class Subject:
       with stages.running("JPEG"):
         cv2.imencode(".jpg", self.frames[time_], JPEG)
       with stages.running("flow as PNG"):
-        images.encode_png(flow)
+        flow_images.encode_png(flow)
 
 
 def table(title: str, rounds: list[dict[str, float]]) -> dict[str, float]:

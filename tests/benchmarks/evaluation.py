@@ -26,22 +26,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs import flow_kp
-from mhmr_jax import (
-  baselines,
-  protocols,
-  results,
-  scores,
-  sharding,
-  summary,
-  train_step,
-)
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data import pipeline
 from mhmr_jax.data.sources import ClipSource
+from mhmr_jax.evaluation import baselines, protocols, results, scores, summary
+from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.geometry import rotations
+from mhmr_jax.inference import eval_step
 from mhmr_jax.models import motion_hmr
-from mhmr_jax.truth import Predicted, Truth
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import train_step
 from mhmr_jax.visualize.report import number
 
 FRAMES = 35_000
@@ -124,7 +119,7 @@ def time_loading(clips: list[dict[str, Any]], scale: float) -> dict[str, Seconds
 
   model = motion_hmr.from_config(config.model, config.data.size)
   first = {key: chunks[0].batch[key] for key in (*config.model.inputs, "valid")}
-  step = jax.jit(functools.partial(train_step.eval_step, model=model))
+  step = jax.jit(functools.partial(eval_step.run_chunk, model=model))
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), first)
   optimizer = train_step.make_optimizer(config)
   state = train_step.init_state(jax.random.key(0), shapes, model, optimizer)

@@ -21,7 +21,8 @@ import jax
 import numpy as np
 from absl import app, flags, logging
 
-from mhmr_jax.flow import dis, learned, pairs
+from mhmr_jax.data import flow_pairs
+from mhmr_jax.flow import dis, learned
 from mhmr_jax.synth import clips
 
 FRAMES, SIZE, SEED = 16, 128, 0
@@ -58,15 +59,15 @@ def estimators() -> dict[str, Estimate]:
   return rows
 
 
-def held_out(variant: str) -> Iterator[tuple[pairs.Pair, np.ndarray]]:
+def held_out(variant: str) -> Iterator[tuple[flow_pairs.Pair, np.ndarray]]:
   """The pairs of a clip, stacked, and the person's pixels in the first frames."""
   spec = clips.ClipSpec(seed=SEED, frames=FRAMES, size=SIZE, variant=variant)
   maker = clips.ClipMaker(spec)
   for index in range(_CLIPS.value):
     clip, _ = maker.make("test", index)
-    read = [pairs.read(clip, frame) for frame in range(1, FRAMES)]
+    read = [flow_pairs.read(clip, frame) for frame in range(1, FRAMES)]
     masks = [cv2.imdecode(np.frombuffer(m, np.uint8), 0) for m in clip["mask"][:-1]]
-    stacked = pairs.Pair(*(np.stack(field) for field in zip(*read, strict=True)))
+    stacked = flow_pairs.Pair(*(np.stack(field) for field in zip(*read, strict=True)))
     yield stacked, np.stack(masks) > 0
 
 

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from mhmr_jax.batch import Clip
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import images
-from mhmr_jax.sharding import HostRows
+from mhmr_jax.files import flow_images
+from mhmr_jax.runtime.sharding import HostRows
+from mhmr_jax.schema import Clip
 from tests import tiny
 
 LENGTH = 10
@@ -33,7 +33,7 @@ def make_clip(index: int, length: int = LENGTH) -> Clip:
     keypoints_image=keypoints,
     visibility=np.ones((length, 24), np.float32),
     intrinsics=np.array([[90, 0, 32], [0, 90, 32], [0, 0, 1]], np.float32),
-    flow=[images.encode_png(flow) for _ in range(length)],
+    flow=[flow_images.encode_png(flow) for _ in range(length)],
     valid=np.ones(length, bool),
     fps=30.0,
     sequence=f"clip{index}",
@@ -135,7 +135,7 @@ def test_exact_flow_follows_the_crop(config):
   config.flow.source = "exact"
   config.data.jitter_scale = config.data.jitter_shift = 0.0
   clip = make_clip(0)
-  clip["flow"] = [images.encode_png(np.full((64, 64, 2), 3, np.float32))] * LENGTH
+  clip["flow"] = [flow_images.encode_png(np.full((64, 64, 2), 3, np.float32))] * LENGTH
   spec = pipeline.InputSpec.from_config(config)
   box = np.array([16, 16, 48, 48], np.float32)
   batch = pipeline.clip_example(clip, clip["keypoints_image"], box, slice(2, 6), spec)

@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 
 from configs import flow_kp_kinetics
-from mhmr_jax import checkpoints, metrics, sequences, sharding, train, train_step
+from mhmr_jax import train
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import metrics
+from mhmr_jax.inference import sequences
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import train_step
 from tests import tiny
-from tests.data import miniature
+from tests.data_builders import miniature
 
 NAME = "kinetics_pseudo_gt"
 
@@ -157,7 +161,7 @@ def test_trains_mixed_with_synthetic_clips(paths, data_dir):
   optimizer = train_step.make_optimizer(config)
   init = functools.partial(
     train_step.init_state,
-    batch=checkpoints.input_shapes(config),
+    batch=motion_hmr.input_shapes(config),
     model=model,
     optimizer=optimizer,
   )

@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from data_builders.threedpw import threedpw_dataset_builder as threedpw
-from mhmr_jax import checkpoints, metrics, sequences, sharding, train_step
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import metrics
+from mhmr_jax.inference import sequences
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import train_step
 from tests import tiny
-from tests.data import miniature
+from tests.data_builders import miniature
 
 LENGTHS = {"downtown_talk_00_0": 13, "downtown_talk_00_1": 13, "flat_alone_01_0": 6}
 
@@ -176,9 +179,9 @@ def test_records_that_name_other_folders_are_refused(config):
 
 def _untrained(config):
   model = motion_hmr.from_config(config.model, config.data.size)
-  shapes = checkpoints.input_shapes(config)
+  shapes = motion_hmr.input_shapes(config)
   key = jax.random.key(0)
-  return model, jax.jit(lambda k: train_step.init_variables(model, k, shapes))(key)
+  return model, jax.jit(lambda k: motion_hmr.init_variables(model, k, shapes))(key)
 
 
 @pytest.mark.slow

@@ -12,9 +12,9 @@ import pytest
 
 from mhmr_jax.body import joints, smpl
 from tests import tiny
-from tests.body import python2
 from tests.body.test_regressor_files import made_up
-from tests.data import miniature
+from tests.data_builders import miniature
+from tests.files import python2
 from tests.test_evaluate import _make_workdir
 
 README = tiny.ROOT / "data_builders" / "threedpw" / "README.md"

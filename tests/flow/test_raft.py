@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import raft, weight_files
+from mhmr_jax.files import tensor_files
+from mhmr_jax.flow import raft
 from tests.flow import torchvision_raft
 
 torch = pytest.importorskip("torch")
@@ -44,7 +45,7 @@ def test_files_give_the_same_variables(reference, tmp_path, suffix):
   else:
     safetensors = pytest.importorskip("safetensors.numpy")
     safetensors.save_file(_tensors(reference), path)
-  from_file = raft.from_torchvision(weight_files.read(path), path)
+  from_file = raft.from_torchvision(tensor_files.read(path), path)
   jax.tree.map(
     np.testing.assert_array_equal,
     from_file,

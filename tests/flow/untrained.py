@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from configs import flow_flownets
-from mhmr_jax import checkpoints, train_step
-from mhmr_jax.flow import learned, train
+from mhmr_jax.flow import learned
+from mhmr_jax.training import checkpoints, flow_step, train_step
 
 
 def flownets(workdir: pathlib.Path, seed: int = 0) -> pathlib.Path:
@@ -19,7 +19,7 @@ def flownets(workdir: pathlib.Path, seed: int = 0) -> pathlib.Path:
     "model": learned.from_config(config.model),
     "optimizer": train_step.make_optimizer(config),
   }
-  init = functools.partial(train.init_state, **parts)
+  init = functools.partial(flow_step.init_state, **parts)
   shapes = jax.eval_shape(init, jax.random.key(0))
   rng = np.random.default_rng(seed)
   state = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)

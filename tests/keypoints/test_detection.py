@@ -12,8 +12,9 @@ import pytest
 from absl import flags as flags_lib
 from absl.testing import flagsaver
 
-from mhmr_jax import video
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
+from mhmr_jax.files.video import VideoWriter
 from mhmr_jax.keypoints import (
   detect,
   detection,
@@ -22,7 +23,6 @@ from mhmr_jax.keypoints import (
   formats,
   tracking,
 )
-from mhmr_jax.visualize.overlay import VideoWriter
 from tests import tiny
 
 _FRAMES = 12

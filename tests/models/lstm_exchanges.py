@@ -8,9 +8,9 @@ import json
 import jax
 import jax.numpy as jnp
 
-from mhmr_jax import sharding
 from mhmr_jax.aot import exchanges, hlo
 from mhmr_jax.models import temporal
+from mhmr_jax.runtime import sharding
 
 BATCH, TIME, FEATURES = 8, 5, 16
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from mhmr_jax.batch import INPUT_CHANNELS, Batch
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.schema import INPUT_CHANNELS, Batch
 from tests import quick
 
 SIZE, TIME = 16, 4

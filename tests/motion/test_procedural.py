@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body.joints import SMPL_FLIP, SMPL_JOINTS
-from mhmr_jax.motion import actions, anatomy, poses, procedural, stances, track
+from mhmr_jax.motion import actions, anatomy, pieces, poses, procedural, stances
 
 _SEEDS = range(60)
 
@@ -84,7 +84,7 @@ def test_what_touches_the_ground_does_not_slide_under_a_walker():
     walk = actions.gait(np.random.default_rng(seed), 60, 1 / 30)
     local = anatomy.local_rotations(walk.angles)
     points, world = anatomy.forward_kinematics(local)
-    path = track.pelvis_path(points, world, walk.lift, 1 / 30)
+    path = pieces.pelvis_path(points, world, walk.lift, 1 / 30)
     toes = points[:, [10, 11]] + path[:, None]
     low = (toes[1:, :, 1] < 0.035) & (toes[:-1, :, 1] < 0.035)
     step = np.linalg.norm(np.diff(toes[..., ::2], axis=0), axis=-1) * 30
@@ -97,7 +97,7 @@ def test_what_touches_the_ground_does_not_slide_under_a_walker():
 def test_planted_feet_stay():
   squat = actions.planted("squat")(np.random.default_rng(1), 60, 1 / 30)
   points, world = anatomy.forward_kinematics(anatomy.local_rotations(squat.angles))
-  path = track.pelvis_path(points, world, squat.lift, 1 / 30)
+  path = pieces.pelvis_path(points, world, squat.lift, 1 / 30)
   ankles = points[:, [7, 8]] + path[:, None]
   assert np.ptp(path[:, 1]) > 0.1
   assert np.ptp(ankles, axis=0).max() < 0.05

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.io
 from scipy.spatial.transform import Rotation
 
+from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import render, skinning
 
 # World to camera; its determinant is -1.
@@ -72,7 +73,7 @@ def write(split: pathlib.Path, clip: str, scene: Scene = Scene()) -> Truth:
     "pose": pose[1:-1].reshape(-1, 72).T,
     "joints3D": joints[1:-1].transpose(2, 1, 0).astype(np.float32),
     "joints2D": np.round(
-      render.project((joints[1:-1] - camLoc) @ MIRRORED.T, K)
+      pinhole.project((joints[1:-1] - camLoc) @ MIRRORED.T, K)
     ).transpose(2, 1, 0).astype(np.float32),
     "shape": np.repeat(betas[:, None], scene.frames, 1),
     "zrot": np.full((scene.frames, 1), scene.zrot, np.float32),
@@ -165,7 +166,7 @@ def _render(
       # Cycles wrote the distance along the ray.
       depth[place] = np.linalg.norm(at.interpolate(list(seen[t].T)), axis=0)
       other = seen[t + 1] if scene.flow == "next" else seen[t - 1]
-      there = render.project(np.stack(at.interpolate(list(other.T)), -1), K)
+      there = pinhole.project(np.stack(at.interpolate(list(other.T)), -1), K)
       flow[place] = there - (np.stack(place[::-1], -1) + 0.5)
       if scene.flow == "blender":  # Towards the frame before, y up.
         flow[place] *= [1, -1]

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mhmr_jax.synth import camera, render
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.synth import camera
 
 FRAMES, SIZE, FPS = 30, 128, 30.0
 
@@ -34,7 +35,7 @@ def test_most_of_the_person_is_seen_at_the_size_asked_for(speed):
   for seed in range(60):
     path = _sample(seed, points)
     in_camera = path.to_camera(points)
-    pixels = render.project(in_camera, path.intrinsics)
+    pixels = pinhole.project(in_camera, path.intrinsics)
     heights.append(np.ptp(pixels[FRAMES // 2, :, 1]) / SIZE)
     inside.append(((pixels > 0) & (pixels < SIZE)).all(-1).mean())
     depth.append(in_camera[..., 2].min())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.body import smpl
-from mhmr_jax.flow import images
+from mhmr_jax.files import flow_images
 from mhmr_jax.flow.dis import DisFlow
 from mhmr_jax.synth import clips
 
@@ -34,7 +34,7 @@ def test_a_clip_has_every_field_in_its_shape(made):
       assert len(clip[name]) == SPEC.frames
     assert _image(clip["frames"][0]).shape == (128, 128, 3)
     assert set(np.unique(_image(clip["mask"][0]))) <= {0, 255}
-    assert images.decode_png(clip["flow"][0]).shape == (128, 128, 2)
+    assert flow_images.decode_png(clip["flow"][0]).shape == (128, 128, 2)
     for name, shape in {
       "pose": (8, 24, 3),
       "betas": (10,),
@@ -68,10 +68,10 @@ def test_the_first_flow_is_zero_and_dis_agrees_with_the_others(made):
   estimate = DisFlow("medium")
   on_person, on_background = [], []
   for clip in made:
-    assert not images.decode_png(clip["flow"][0]).any()
+    assert not flow_images.decode_png(clip["flow"][0]).any()
     frames = [np.ascontiguousarray(_image(f)[..., ::-1]) for f in clip["frames"]]
     for t in range(1, SPEC.frames):
-      exact = images.decode_png(clip["flow"][t])
+      exact = flow_images.decode_png(clip["flow"][t])
       error = np.linalg.norm(estimate(frames[t - 1], frames[t]) - exact, axis=-1)
       grey = cv2.cvtColor(frames[t - 1], cv2.COLOR_RGB2GRAY).astype(np.float32)
       textured = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1)) > 60
@@ -90,7 +90,7 @@ def test_the_flow_carries_the_mask_along(made):
       before, mask = _image(clip["mask"][t - 1]) > 0, _image(clip["mask"][t])
       # Points on the outline may end up a pixel beside those whose centre is seen.
       mask = cv2.dilate(mask, np.ones((3, 3))) > 0
-      flow = images.decode_png(clip["flow"][t])
+      flow = flow_images.decode_png(clip["flow"][t])
       row, column = np.nonzero(before)
       x, y = (np.stack([column, row]) + 0.5 + flow[row, column].T).astype(int)
       inside = (x >= 0) & (x < 128) & (y >= 0) & (y < 128)

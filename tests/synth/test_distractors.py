@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from mhmr_jax.geometry import pinhole
 from mhmr_jax.motion import library
 from mhmr_jax.synth import appearance, distractors, people, render, skinning
 
@@ -119,6 +120,6 @@ def test_they_stand_on_the_persons_ground(person):
   )
   in_camera = person.camera.to_camera(placed.transl[:, None])[:, 0]
   middle = FRAMES // 2
-  pixel = render.project(in_camera[middle], person.camera.intrinsics)
+  pixel = pinhole.project(in_camera[middle], person.camera.intrinsics)
   assert abs(pixel[0] - 40) < 12
   assert (in_camera[:, 2] > person.joints_camera[:, 0, 2] + 0.69).all()

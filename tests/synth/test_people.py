@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mhmr_jax.motion.motion import Motion
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.motion.pose_sequence import PoseSequence
 from mhmr_jax.synth import people, render, skinning
 
 SIZE, FRAMES = 128, 6
@@ -17,7 +18,7 @@ def actor(body):
   return people.Actor(body)
 
 
-def _motion() -> Motion:
+def _motion() -> PoseSequence:
   """A person who strides, turns and swings both arms."""
   steps = np.arange(FRAMES)[:, None] / 30
   pose = np.zeros((FRAMES, 24, 3), np.float32)
@@ -26,7 +27,7 @@ def _motion() -> Motion:
   pose[:, 16] = [0, 0, -0.9] + steps * [2, 0, 0]
   pose[:, 17] = [0, 0, 0.9] - steps * [2, 0, 0]
   transl = [0, 0.95, 0] + steps * [0.3, 0, 1.2]
-  return Motion(pose, transl.astype(np.float32), 30.0)
+  return PoseSequence(pose, transl.astype(np.float32), 30.0)
 
 
 def _film(actor, seed: int) -> people.Person:
@@ -42,7 +43,7 @@ def test_labels_pose_the_body_where_it_is_seen(body, actor, seed):
   posed = body.pose(person.pose, person.betas, person.transl)
   np.testing.assert_allclose(posed.joints, person.joints_camera, atol=1e-4)
   keypoints = np.stack([body.keypoint_regressor @ v for v in posed.vertices])
-  pixels = render.project(keypoints, person.camera.intrinsics)
+  pixels = pinhole.project(keypoints, person.camera.intrinsics)
   np.testing.assert_allclose(pixels, person.keypoints_image[..., :2], atol=0.02)
 
 
@@ -54,7 +55,7 @@ def test_joints_that_are_seen_lie_on_the_mask(actor, seed):
     assert layer is not None
     mask = np.zeros((SIZE, SIZE), bool)
     mask[layer.window.slices] = np.isfinite(layer.buffer.depth)
-    pixels = render.project(person.joints_camera[t], person.camera.intrinsics)
+    pixels = pinhole.project(person.joints_camera[t], person.camera.intrinsics)
     seen = person.visibility[t] > 0
     assert seen.sum() >= 8
     column, row = pixels[seen].astype(int).T
@@ -71,8 +72,8 @@ def test_flow_is_the_motion_of_the_vertices_seen(body, actor):
   worst, typical = [], []
   for t in range(FRAMES - 1):
     layer = person.layers[t]
-    pixels = render.project(posed.vertices[t], K)
-    following = render.project(posed.vertices[t + 1], K)
+    pixels = pinhole.project(posed.vertices[t], K)
+    following = pinhole.project(posed.vertices[t + 1], K)
     # The vertices that a pixel's centre sees, near enough to that centre.
     centres = mesh.rasterise(posed.vertices[t], K, (SIZE, SIZE)).centres()
     vertex = np.unique(centres.nearest())

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import render
 from tests.synth.spheres import sphere
 
@@ -33,7 +34,7 @@ def test_pixels_see_the_right_point_at_their_centre(fragments_of_sphere):
   x = fragments.window.x0 + fragments.column + 0.5
   y = fragments.window.y0 + fragments.row + 0.5
   points = np.stack(fragments.interpolate(list(vertices.T)), -1)
-  pixels = render.project(points, K)
+  pixels = pinhole.project(points, K)
   np.testing.assert_allclose(pixels, np.stack([x, y], -1), atol=1e-3)
   np.testing.assert_allclose(fragments.barycentric.sum(1), 1, atol=1e-5)
   # But for the rim, where the triangles' edges are farther off than the sphere.
@@ -76,7 +77,7 @@ def test_edges_take_their_colour_from_the_triangles_beside(fragments_of_sphere):
   x = fragments.window.x0 + fragments.column[beside] + 0.5
   y = fragments.window.y0 + fragments.row[beside] + 0.5
   points = np.stack(fragments.interpolate(list(vertices.T)), -1)
-  pixels = render.project(points[beside], K)
+  pixels = pinhole.project(points[beside], K)
   # The centre of a pixel beside, and a triangle's size.
   assert np.linalg.norm(pixels - np.stack([x, y], -1), axis=1).max() < 2.5
 

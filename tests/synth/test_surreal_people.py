@@ -6,7 +6,9 @@ import pytest
 import scipy.io
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.synth import render, skinning, surreal, surreal_footage, surreal_people
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.synth import render, skinning
+from mhmr_jax.synth.surreal import annotation, footage_files, surreal_people
 from tests.synth import surreal_files
 
 SIZE, FRAMES, LENGTH = 160, 6, 8
@@ -49,7 +51,7 @@ def test_labels_pose_the_body_where_it_is_seen(source, body, split, seed):
   posed = body.pose(person.pose, person.betas, person.transl)
   np.testing.assert_allclose(posed.joints, person.joints_camera, atol=1e-4)
   keypoints = np.stack([body.keypoint_regressor @ v for v in posed.vertices])
-  pixels = render.project(keypoints[:, :5], person.camera.intrinsics)
+  pixels = pinhole.project(keypoints[:, :5], person.camera.intrinsics)
   np.testing.assert_allclose(pixels, person.keypoints_image[:, :5, :2], atol=0.05)
   # What is cut out is what the labels would render.
   mesh = render.Mesh(body.faces)
@@ -68,7 +70,7 @@ def test_labels_pose_the_body_where_it_is_seen(source, body, split, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_what_is_seen_lies_on_the_mask(source, seed):
   person = _film(source, "train", seed).person
-  joints = render.project(person.joints_camera, person.camera.intrinsics)
+  joints = pinhole.project(person.joints_camera, person.camera.intrinsics)
   for name, pixels, seen in (
     ("joints", joints, person.visibility > 0),
     ("keypoints", person.keypoints_image[..., :2], person.keypoints_image[..., 2] > 0),
@@ -90,7 +92,7 @@ def test_a_hidden_joint_is_not_seen(folder, body, tmp_path):
   before = _film(source, "train", 0, LENGTH, moving_camera=False).person
   video = next((tmp_path / "surreal/train").rglob("*.mp4"))
   path = surreal_files.mat(video, "info")
-  info = surreal.read_info(path)
+  info = annotation.read_info(path)
   knee = 5
   depth = scipy.io.loadmat(surreal_files.mat(video, "depth"))
   part = scipy.io.loadmat(surreal_files.mat(video, "segm"))
@@ -128,7 +130,7 @@ def test_flow_is_the_motion_of_the_vertices_seen(tmp_path, body, flow, moving):
     at = fragments.centres()
     row, column = at.row + fragments.window.y0, at.column + fragments.window.x0
     after = np.stack(at.interpolate(list(posed.vertices[t + 1].T)), -1)
-    following = render.project(after, K)
+    following = pinhole.project(after, K)
     expected = np.zeros((SIZE, SIZE, 2), np.float32)
     expected[row, column] = following - np.stack([column + 0.5, row + 0.5], -1)
     found = np.zeros_like(expected)
@@ -147,15 +149,15 @@ def test_flow_that_is_another_bodys_is_refused(tmp_path):
   maps = scipy.io.loadmat(surreal_files.mat(truth.video, "gtflow"))
   maps = {k: v[..., ::-1] * -2 for k, v in maps.items() if k.startswith("gtflow")}
   surreal_files.save(truth.video, "gtflow", maps)
-  info = surreal.read_info(surreal_files.mat(truth.video, "info"))
+  info = annotation.read_info(surreal_files.mat(truth.video, "info"))
   with pytest.raises(InputError, match=r"_gtflow\.mat has a flow .* px from how"):
-    surreal_footage.read(truth.video, info, 0, LENGTH)
+    footage_files.read(truth.video, info, 0, LENGTH)
 
 
 def test_a_still_camera_keeps_surreals_labels(source, folder):
   take = _film(source, "train", 0, moving_camera=False)
   video = folder / take.clip
-  info = surreal.read_info(surreal_files.mat(video, "info"))
+  info = annotation.read_info(surreal_files.mat(video, "info"))
   window = slice(take.first, take.first + FRAMES)
   np.testing.assert_allclose(
     take.person.joints_camera, info["joints_camera"][window], atol=1e-5
@@ -170,7 +172,7 @@ def test_nobody_is_seen_to_end_within_the_frame(source, seed):
   """Where SURREAL's border cuts the person, so must the frame's."""
   person = _film(source, "test", seed).person
   K = person.camera.intrinsics.astype(float)
-  K0 = surreal.intrinsics().astype(float)
+  K0 = annotation.intrinsics().astype(float)
   column = np.stack([np.zeros(240), np.arange(240) + 0.5, np.ones(240)])
   cut = 0
   for t, layer in enumerate(person.layers):

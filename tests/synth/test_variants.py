@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body.joints import COCO_FROM_SMPL
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import images
+from mhmr_jax.files import flow_images
 from mhmr_jax.flow.dis import DisFlow
 from mhmr_jax.keypoints.noise import SHIFTED as SHIFTED_NOISE
 from mhmr_jax.keypoints.noise import KeypointNoise
@@ -38,7 +38,7 @@ def _decoded(clip) -> dict:
     **clip,
     "frames": np.stack([_image(f) for f in clip["frames"]]).astype(float),
     "mask": np.stack([_image(f) for f in clip["mask"]]) > 0,
-    "flow": np.stack([images.decode_png(f) for f in clip["flow"]]),
+    "flow": np.stack([flow_images.decode_png(f) for f in clip["flow"]]),
   }
 
 

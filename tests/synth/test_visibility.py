@@ -3,6 +3,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body.joints import COCO_KEYPOINTS, SMPL_JOINTS
+from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import render, skinning, visibility
 
 SIZE = 160
@@ -49,8 +50,8 @@ def _seen(body, mesh, yaw: float = 0.0, transl=(0.0, 0.0, 3.2), **turns):
   rule = visibility.of_joints(body)
   keypoints = body.keypoint_regressor @ vertices
   of_keypoints = visibility.of_keypoints(rule)
-  seen = rule.seen(joints, render.project(joints, K), buffer)
-  keypoints_seen = of_keypoints.seen(keypoints, render.project(keypoints, K), buffer)
+  seen = rule.seen(joints, pinhole.project(joints, K), buffer)
+  keypoints_seen = of_keypoints.seen(keypoints, pinhole.project(keypoints, K), buffer)
   return (
     {SMPL_JOINTS[i] for i in np.flatnonzero(seen)},
     {COCO_KEYPOINTS[i] for i in np.flatnonzero(keypoints_seen)},

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.body import joints as body_joints
-from mhmr_jax.flow import images
+from mhmr_jax.files import flow_images
 from mhmr_jax.synth import clips
 from mhmr_jax.visualize import clip_view
 
@@ -42,7 +42,7 @@ def test_wide_frames_are_scaled_into_the_square_with_all_that_is_drawn_on_them()
   keypoints[:, 0] = [60.5, 20.5, 1]
   clip = {
     "frames": _jpegs(40, 80),
-    "flow": [images.encode_png(flow)] * 3,
+    "flow": [flow_images.encode_png(flow)] * 3,
     "keypoints_image": keypoints,
   }
   view = clip_view.ClipView(clip, 32)

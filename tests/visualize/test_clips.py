@@ -9,7 +9,7 @@ from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
 from mhmr_jax.visualize import clips, datasheet, datasheet_page
 from tests import tiny
-from tests.data import miniature
+from tests.data_builders import miniature
 
 
 def test_spread_is_even_and_within():

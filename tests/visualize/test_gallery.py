@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data.sources import ClipSource
-from mhmr_jax.sequences import SequencePrediction
+from mhmr_jax.inference.sequences import SequencePrediction
 from mhmr_jax.visualize import gallery
 from tests import tiny
 

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mhmr_jax import video
 from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
 from mhmr_jax.visualize import overlay
 
 _GREY = np.full((120, 160, 3), 60, np.uint8)
@@ -101,7 +101,7 @@ def _frames(count, height=48, width=64):
 @pytest.mark.parametrize("fps", [30.0, 24000 / 1001])
 def test_video_has_every_frame(tmp_path, fps):
   path = tmp_path / "video.mp4"
-  with overlay.VideoWriter(path, fps) as writer:
+  with video.VideoWriter(path, fps) as writer:
     for frame in _frames(10):
       frame[..., 0] = 200
       writer.write(frame)
@@ -125,7 +125,7 @@ def test_video_of_odd_size_loses_a_row_and_a_column(tmp_path):
 
 
 def _write(path, frames, fps=30.0):
-  with overlay.VideoWriter(path, fps) as writer:
+  with video.VideoWriter(path, fps) as writer:
     for frame in frames:
       writer.write(frame)
 

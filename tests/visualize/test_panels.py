@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mhmr_jax.data import transforms
+from mhmr_jax.geometry import windows
 from mhmr_jax.visualize import panels
 
 
@@ -36,7 +36,7 @@ def test_crop_intrinsics_agree_with_the_crop():
   intrinsics = np.array([[300, 0, 160], [0, 310, 120], [0, 0, 1]], np.float32)
   box = np.array([-20.0, 30, 130, 180], np.float32)
   points = np.array([[0.1, 0.2, 3.0], [-0.4, 0.3, 2.0]], np.float32)
-  expected = transforms.to_crop_pixels(_project(points, intrinsics), box, 96)
+  expected = windows.to_crop_pixels(_project(points, intrinsics), box, 96)
   cropped = panels.crop_intrinsics(intrinsics, box, 96)
   np.testing.assert_allclose(_project(points, cropped), expected, atol=1e-3)
 

@@ -6,9 +6,9 @@ import itertools
 import numpy as np
 import pytest
 
-from mhmr_jax import video
 from mhmr_jax.body.joints import COCO_FLIP, COCO_KEYPOINTS
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
 from mhmr_jax.keypoints import detection, detectors, tracking
 from mhmr_jax.keypoints.detectors import mediapipe_pose
 

@@ -1,0 +1,288 @@
+"""Reads Temporal-3D-Pose-Kinetics: SMPL fitted to the people of Kinetics videos.
+
+Arnab, Doersch & Zisserman, "Exploiting temporal context for 3D human pose estimation
+in the wild" (CVPR 2019). At most one person a frame; frames that the fit gave up have
+no label.
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int
+
+from data_builders.cutout import Cutout
+from mhmr_jax.body import label_joints, smpl
+from mhmr_jax.body.joints import COCO_KEYPOINTS, COCOPLUS_JOINTS
+from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
+from mhmr_jax.files.pickles import read_array, restricted_load
+from mhmr_jax.geometry import windows
+from mhmr_jax.schema import Clip
+
+NUM_KEYPOINTS = len(COCOPLUS_JOINTS)
+# Where COCO-17's points are among the labels' 19.
+COCO_FROM_19 = tuple(COCOPLUS_JOINTS.index(name) for name in COCO_KEYPOINTS)
+_VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
+_TRAINING_FPS = 30.0
+# How far labels and the body's own projection may differ, in sizes of the person: with
+# the regressor that the labels were made with, and with the body's keypoints.
+_TOLERANCE = {True: 0.1, False: 0.3}
+
+
+class ClipName(NamedTuple):
+  """A part of a YouTube video; files write its seconds with zeros before or without."""
+
+  video: str
+  start: int
+  end: int
+
+  @classmethod
+  def of(cls, path: pathlib.Path) -> "ClipName | None":
+    """From `<id>_<start>_<end>`; None for other names."""
+    match = re.fullmatch(r"(.+)_(\d{1,9})_(\d{1,9})", path.stem)
+    return None if match is None else cls(match[1], int(match[2]), int(match[3]))
+
+  def __str__(self) -> str:
+    return f"{self.video}_{self.start}_{self.end}"
+
+
+class Labels(NamedTuple):
+  """What a pickle says of the frames that it labels; the camera frame as ours."""
+
+  time: Float[np.ndarray, "labels"]  # Seconds from the clip's start.
+  pose: Float[np.ndarray, "labels 24 3"]
+  betas: Float[np.ndarray, "10"]  # The median: the person has one shape.
+  camera: Float[np.ndarray, "labels 3"]  # [s, tx, ty], s (xy + t) image heights.
+  keypoints: Float[np.ndarray, "labels 19 2"]  # Image heights, both x and y.
+
+
+def find(
+  folder: pathlib.Path, suffixes: tuple[str, ...]
+) -> dict[ClipName, pathlib.Path]:
+  """The clips' files in a folder, at any depth (classes have folders of their own)."""
+  found: dict[ClipName, pathlib.Path] = {}
+  for parent, folders, names in os.walk(folder):
+    folders.sort()
+    for name in sorted(names):
+      path = pathlib.Path(parent) / name
+      clip = ClipName.of(path)
+      if clip is not None and path.suffix.lower() in suffixes:
+        found.setdefault(clip, path)
+  return found
+
+
+def find_labels(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:
+  """The pickles of a folder."""
+  return find(folder, (".pkl",))
+
+
+def find_videos(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:
+  """The videos of a folder."""
+  return find(folder, _VIDEO_SUFFIXES)
+
+
+def read_labels(path: pathlib.Path) -> Labels:
+  """Reads one pickle; InputError if it is damaged, hostile or of another form."""
+  data = restricted_load(path)
+  if not isinstance(data, dict):
+    raise InputError(f"{path} does not hold a dict: it is not one of the labels")
+  time = read_array(data, path, "time", (None,))
+  count = len(time)
+  # Its README says `cameras`, its own program reads `camera`.
+  camera = "camera" if "camera" in data else "cameras"
+  if not count or (time < 0).any():
+    raise InputError(f"time of {path} is empty or negative")
+  return Labels(
+    time=time,
+    pose=read_array(data, path, "smpl_pose", (count, 72)).reshape(count, 24, 3),
+    betas=np.median(read_array(data, path, "smpl_shape", (count, 10)), axis=0),
+    camera=read_array(data, path, camera, (count, 3)),
+    keypoints=read_array(data, path, "2d_keypoints", (count, NUM_KEYPOINTS, 2)),
+  )
+
+
+def read_regressor(
+  path: pathlib.Path, body: smpl.SmplModel
+) -> Float[np.ndarray, "17 V"]:
+  """The labels' own joint regressor, its rows in COCO-17's order."""
+  vertices = len(body.v_template)
+  value = {"the regressor": restricted_load(path)}
+  regressor = read_array(value, path, "the regressor", (vertices, NUM_KEYPOINTS))
+  return regressor.T[list(COCO_FROM_19)]
+
+
+class LabelBody(NamedTuple):
+  """What turns labels into joints and keypoints.
+
+  Attributes:
+    body: the neutral one, that the labels are for.
+    points: the body restricted to the vertices of its keypoints.
+    exact: whether the keypoints are by the labels' own regressor.
+  """
+
+  body: smpl.SmplModel
+  points: smpl.SmplModel
+  exact: bool
+
+  @classmethod
+  def load(cls, body_path: str, regressor_path: str) -> "LabelBody":
+    """Reads both files; an empty regressor path: the body's own keypoints."""
+    body = smpl.load(body_path)
+    regressor = np.asarray(body.keypoint_regressor)
+    if regressor_path:
+      regressor = read_regressor(pathlib.Path(regressor_path), body)
+    return cls(body, smpl.restrict(body, regressor), bool(regressor_path))
+
+
+def read_clip(
+  name: ClipName,
+  label_path: pathlib.Path,
+  video_path: pathlib.Path,
+  person: LabelBody,
+  min_frames: int,
+  size: int,
+) -> Clip:
+  """One clip, its frames cut out round the person.
+
+  Args:
+    name: of the clip.
+    label_path: its pickle.
+    video_path: its video.
+    person: the body that the labels are for.
+    min_frames: shorter clips are refused.
+    size: of the person in pixels, that is kept at least where the video has it.
+
+  Raises:
+    InputError: either file is unreadable, or they do not belong together.
+  """
+  labels = read_labels(label_path)
+  _check_projection(labels, person, label_path)
+  times = video.frame_times(video_path)
+  number = _nearest(times, labels.time)
+  # Labels later than the video's end belong to another video.
+  inside = labels.time <= times[-1] + _spacing(times)
+  if not inside.any():
+    raise InputError(f"{video_path} ends before the first label of {label_path}")
+  grid, slot, chosen = _grid(number[inside], times)
+  if len(grid) < min_frames:
+    raise InputError(f"{name} has {len(grid)} frames, fewer than {min_frames}")
+  chosen = np.flatnonzero(inside)[chosen]
+  frames = _frames(video_path, grid)
+  image_size = next(frames).shape[1::-1]
+  clip = _labelled(labels, person, slot, chosen, len(grid), image_size)
+  boxes = windows.tight_boxes(clip["keypoints_image"])
+  cutout = Cutout.around(boxes, image_size, size)
+  clip["frames"] = [cutout.jpeg(frame) for frame in _frames(video_path, grid)]
+  if len(clip["frames"]) < len(grid):
+    raise InputError(f"{video_path} is damaged: not all its frames can be decoded")
+  clip["keypoints_image"] = cutout.keypoints(clip["keypoints_image"])
+  clip["camera_image"] = cutout.camera(clip["camera_image"])
+  clip["frame_index"] = grid.astype(np.int32)
+  clip["fps"] = float((len(grid) - 1) / (times[grid[-1]] - times[grid[0]]))
+  clip["sequence"] = str(name)
+  return clip
+
+
+def _spacing(times: Float[np.ndarray, "frames"]) -> float:
+  return float(np.median(np.diff(times))) if len(times) > 1 else 1 / _TRAINING_FPS
+
+
+def _nearest(
+  times: Float[np.ndarray, "frames"], wanted: Float[np.ndarray, "labels"]
+) -> Int[np.ndarray, "labels"]:
+  """The frame nearest in time to each label."""
+  after = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
+  after = np.minimum(after, len(times) - 1)
+  before = np.maximum(after - 1, 0)
+  return np.where(wanted - times[before] <= times[after] - wanted, before, after)
+
+
+def _grid(
+  number: Int[np.ndarray, "labels"], times: Float[np.ndarray, "frames"]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Evenly spaced frames from the first label to the last, at most 30 a second.
+
+  Returns:
+    The frames; for each label that falls on one of them, which one; and which labels
+    these are.
+  """
+  gaps = np.diff(np.unique(number))
+  step = max(1, round(1 / (_TRAINING_FPS * _spacing(times))))
+  if len(gaps):
+    step = max(step, int(np.median(gaps)))
+  grid = np.arange(number.min(), number.max() + 1, step)
+  slot = (number - grid[0]) // step
+  on_grid = np.flatnonzero(number == grid[slot])
+  # Two labels of one frame: the first.
+  slots, first = np.unique(slot[on_grid], return_index=True)
+  return grid, slots, on_grid[first]
+
+
+def _frames(
+  path: pathlib.Path, grid: Int[np.ndarray, "frames"]
+) -> Iterator[np.ndarray]:
+  """The BGR frames of these numbers."""
+  wanted = set(grid.tolist())
+  for number, frame in enumerate(video.read_frames(path)):
+    if number in wanted:
+      yield cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+    if number == grid[-1]:
+      return
+
+
+def _labelled(
+  labels: Labels,
+  person: LabelBody,
+  slot: Int[np.ndarray, "labelled"],
+  chosen: Int[np.ndarray, "labelled"],
+  frames: int,
+  image_size: tuple[int, int],
+) -> Clip:
+  """The labels of the frames that have some; zeros elsewhere. Whole image's pixels."""
+  width, height = image_size
+  pose = labels.pose[chosen].astype(np.float32)
+  betas = labels.betas.astype(np.float32)
+  joints = label_joints.joints(person.body, pose, betas)
+  camera = labels.camera[chosen]
+  # The labels' camera is of SMPL's own frame, ours of joints relative to the pelvis.
+  shifted = camera[:, 1:] + joints[:, 0, :2]
+  points = labels.keypoints[chosen][:, list(COCO_FROM_19)] * height
+  seen = ((points >= 0) & (points < [width, height])).all(-1, keepdims=True)
+
+  def spread(values: np.ndarray) -> np.ndarray:
+    rows = np.zeros((frames, *values.shape[1:]), np.float32)
+    rows[slot] = values
+    return rows
+
+  valid = np.zeros(frames, bool)
+  valid[slot] = True
+  return Clip(
+    pose=spread(pose),
+    betas=betas,
+    joints_camera=spread(joints - joints[:, :1]),
+    keypoints_image=spread(np.append(points, seen, axis=-1)),
+    keypoints_detected=False,
+    camera_image=spread(np.append(camera[:, :1] * height, shifted, axis=-1)),
+    valid=valid,
+    gender="neutral",
+  )
+
+
+def _check_projection(labels: Labels, person: LabelBody, path: pathlib.Path) -> None:
+  """InputError unless pose, shape and camera give the labels' own 2D keypoints."""
+  points = label_joints.regressed(person.points, labels.pose, labels.betas)
+  camera = labels.camera[:, None]
+  projected = camera[..., :1] * (points[..., :2] + camera[..., 1:])
+  expected = labels.keypoints[:, list(COCO_FROM_19)]
+  size = max(float(np.ptp(expected, axis=1).max(-1).mean()), 1e-6)
+  gap = float(np.median(np.linalg.norm(projected - expected, axis=-1))) / size
+  if not gap < _TOLERANCE[person.exact]:
+    raise InputError(
+      f"2d_keypoints of {path} lie {gap:.2f} of the person's size from where its pose, "
+      "shape and cameras put them"
+    )

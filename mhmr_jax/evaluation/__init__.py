@@ -1,0 +1,1 @@
+"""Protocols, truth, scores, baselines and intervals; other methods' predictions."""

@@ -1,0 +1,211 @@
+"""Reads anyone's predictions, so that other methods stand in the same table.
+
+An .npz of one row a person and frame, in any order:
+
+- `sequence` [N], text: the dataset's name of the clip; and for 3DPW, where `person`
+  [N] is given, the name of the sequence's file, `person` counting as its pickle does.
+- `frame_index` [N]: as the dataset counts; of 3DPW the number in the image's name.
+- One of:
+  `pose` [N, 24, 3] or [N, 72] and `betas` [N, 10]: SMPL's, the neutral body's;
+  `joints` [N, K, 3]: the protocol's joints in its order, or all rows of its regressor;
+  the root, where it is not among them (spin's), as `root` [N, 3];
+  `vertices` [N, V, 3] of SMPL's mesh, with or without `joints`.
+
+Metres, in the camera's frame (x right, y down, z forward); the translation is free.
+"""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+from absl import logging
+from jaxtyping import Float, Int
+
+from mhmr_jax.body import posed_frames, regressor_files
+from mhmr_jax.errors import InputError
+from mhmr_jax.evaluation.protocols import Protocol
+from mhmr_jax.evaluation.scores import Scorer
+from mhmr_jax.evaluation.truth import Predicted
+from mhmr_jax.files import npz
+
+_LAYOUTS = ("pose", "joints", "vertices")
+_KEYS = ("sequence", "person", "frame_index", "betas", "root", *_LAYOUTS)
+_MAX_BYTES = 4 << 30  # Of one array; the vertices of 3DPW's test frames take 2.9 GB.
+_SHOWN = 4
+
+
+def read(path: pathlib.Path, scorer: Scorer) -> Predicted:
+  """The predictions for the frames of the scorer's clips.
+
+  What is missing, and what belongs to no clip, is said in a sentence each.
+
+  Raises:
+    InputError: the file is missing, damaged or hostile, is not in the layout above,
+      or says two things of one frame.
+  """
+  if not path.is_file():
+    raise InputError(f"There is no file of predictions at {path}.")
+  data = npz.read_npz(path, _KEYS, _MAX_BYTES)
+  rows = _rows(data, scorer, path)
+  arrays = _arrays(data, scorer, path)
+  present = rows >= 0
+  _say_what_is_missing(scorer, present, path)
+  first = np.where(present, rows, 0)
+  found = {name: values[first] for name, values in arrays.items()}
+  return Predicted(found, present)
+
+
+def _rows(
+  data: Mapping[str, np.ndarray], scorer: Scorer, path: pathlib.Path
+) -> Int[np.ndarray, "frames"]:
+  """The file's row of each frame of the truth; -1 where it has none."""
+  truth = scorer.truth
+  names = _column(data, "sequence", "US", path).astype(str)
+  frame_index = _column(data, "frame_index", "iu", path)
+  if "person" in data:
+    person = _column(data, "person", "iu", path)
+    _check_length(person, "person", len(names), path)
+    names = np.char.add(np.char.add(names, "_"), person.astype(str))
+  _check_length(frame_index, "frame_index", len(names), path)
+  of_clip: dict[str, np.ndarray] = {}
+  unique, inverse = np.unique(names, return_inverse=True)
+  order = np.argsort(inverse, kind="stable")
+  groups = np.split(order, np.cumsum(np.bincount(inverse, minlength=len(unique)))[:-1])
+  for name, group in zip(unique.tolist(), groups, strict=True):
+    of_clip[name] = group[np.argsort(frame_index[group], kind="stable")]
+  unknown = [name for name in of_clip if name not in truth.names]
+  if unknown:
+    logging.warning(
+      "%s has predictions for %s, which the dataset has no clip of: they are left out.",
+      path, _some(unknown),
+    )  # fmt: skip
+  found = []
+  borders = np.cumsum(truth.lengths)[:-1]
+  for name, wanted in zip(
+    truth.names, np.split(truth.frame_index, borders), strict=True
+  ):
+    rows = of_clip.get(name, np.zeros(0, np.int64))
+    have = frame_index[rows]
+    if (np.diff(have.astype(np.int64)) == 0).any():
+      raise InputError(
+        f"{path} has more than one row for a frame of {name}: keep one of them."
+      )
+    place = np.searchsorted(have, wanted)
+    inside = np.minimum(place, max(len(have) - 1, 0))
+    match = have[inside] == wanted if len(have) else np.zeros(len(wanted), bool)
+    found.append(np.where(match, rows[inside], -1) if len(have) else match - 1)
+  return np.concatenate(found).astype(np.int64)
+
+
+def _arrays(
+  data: Mapping[str, np.ndarray], scorer: Scorer, path: pathlib.Path
+) -> dict[str, np.ndarray]:
+  """What `Predicted` holds, still in the file's order."""
+  count = len(data["sequence"])
+  given = [key for key in _LAYOUTS if key in data]
+  if not given or ("pose" in given and len(given) > 1):
+    raise InputError(
+      f"{path} has {' and '.join(given) or 'neither of them'}: give pose and betas, or "
+      "joints, or vertices."
+    )
+  if given == ["pose"]:
+    pose = _floats(data, "pose", path).reshape(len(data["pose"]), -1)
+    betas = _floats(data, "betas", path)
+    _check_shape(pose, "pose", (count, 72), path)
+    _check_shape(betas, "betas", (count, 10), path)
+    return {"rotations": posed_frames.matrices(pose.reshape(-1, 24, 3)), "betas": betas}
+  arrays = {}
+  if "vertices" in data:
+    arrays["vertices"] = _floats(data, "vertices", path)
+    shape = (count, len(scorer.bodies.neutral.v_template), 3)
+    _check_shape(arrays["vertices"], "vertices", shape, path)
+  if "joints" in data:
+    arrays["points"] = _points(data, scorer.protocol, count, path)
+  return arrays
+
+
+def _points(
+  data: Mapping[str, np.ndarray], protocol: Protocol, count: int, path: pathlib.Path
+) -> Float[np.ndarray, "rows n 3"]:
+  """The protocol's joints and last its root."""
+  joints = _floats(data, "joints", path)
+  all_rows = len(regressor_files.KINDS.get(protocol.regressor, protocol.joints))
+  wanted = len(protocol.rows)
+  if joints.shape == (count, all_rows, 3):
+    root = joints[:, list(protocol.root_rows)].mean(1, keepdims=True)
+    return np.concatenate([joints[:, list(protocol.rows)], root], axis=1)
+  if joints.shape != (count, wanted, 3):
+    either = f" or {all_rows}" if all_rows != wanted else ""
+    raise InputError(
+      f"joints of {path} is of shape {joints.shape}: protocol {protocol.name} has "
+      f"{wanted}{either} joints, for each of the {count} rows of sequence."
+    )
+  if "root" in data:
+    root = _floats(data, "root", path)
+    _check_shape(root, "root", (count, 3), path)
+    return np.concatenate([joints, root[:, None]], axis=1)
+  if not set(protocol.root_rows) <= set(protocol.rows):
+    raise InputError(
+      f"{path} has the {wanted} joints of protocol {protocol.name} without its root, "
+      f"the {protocol.root}: add root [N, 3], or give all {all_rows} rows as joints."
+    )
+  places = [protocol.rows.index(row) for row in protocol.root_rows]
+  return np.concatenate([joints, joints[:, places].mean(1, keepdims=True)], axis=1)
+
+
+def _say_what_is_missing(
+  scorer: Scorer, present: np.ndarray, path: pathlib.Path
+) -> None:
+  missing = scorer.counted & ~present
+  if not missing.any():
+    return
+  borders = np.cumsum(scorer.truth.lengths)[:-1]
+  counts = [int(part.sum()) for part in np.split(missing, borders)]
+  names = [
+    f"{name} ({count:,})"
+    for name, count in zip(scorer.truth.names, counts, strict=True)
+    if count
+  ]
+  logging.warning(
+    "%s lacks %s of the %s frames that count, which its figures leave out: %s.",
+    path, f"{missing.sum():,}", f"{scorer.counted.sum():,}", _some(names),
+  )  # fmt: skip
+
+
+def _some(names: list[str]) -> str:
+  more = len(names) - _SHOWN
+  return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _column(
+  data: Mapping[str, np.ndarray], key: str, kinds: str, path: pathlib.Path
+) -> np.ndarray:
+  if key not in data:
+    raise InputError(f"{path} has no {key}: the README says how predictions are laid.")
+  values = data[key]
+  if values.ndim != 1 or values.dtype.kind not in kinds:
+    what = "text" if "U" in kinds else "whole numbers"
+    raise InputError(
+      f"{key} of {path} is {values.dtype} of shape {values.shape}, not {what} [N]."
+    )
+  return values
+
+
+def _floats(data: Mapping[str, np.ndarray], key: str, path: pathlib.Path) -> np.ndarray:
+  if key not in data:
+    raise InputError(f"{path} has no {key}: the README says how predictions are laid.")
+  if data[key].dtype.kind not in "fiu":
+    raise InputError(f"{key} of {path} is {data[key].dtype}, not numbers.")
+  return data[key].astype(np.float32, copy=False)
+
+
+def _check_shape(
+  values: np.ndarray, key: str, shape: tuple[int, ...], path: pathlib.Path
+) -> None:
+  if values.shape != shape:
+    raise InputError(f"{key} of {path} is of shape {values.shape}, not {shape}.")
+
+
+def _check_length(values: np.ndarray, key: str, count: int, path: pathlib.Path) -> None:
+  if len(values) != count:
+    raise InputError(f"{key} of {path} has {len(values)} rows, sequence has {count}.")

@@ -1,0 +1,1 @@
+"""What comes from outside and goes out, safely: video, arrays, pickles, runs."""

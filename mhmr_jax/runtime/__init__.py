@@ -1,0 +1,1 @@
+"""How a program starts, runs on several processes, and ends."""

@@ -1,0 +1,1 @@
+"""The shifted domain, for testing transfer: nothing is drawn as in the usual one."""

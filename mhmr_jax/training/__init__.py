@@ -1,0 +1,1 @@
+"""The training step and its loss, the loop, checkpoints and metrics."""

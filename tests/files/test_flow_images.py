@@ -1,0 +1,56 @@
+import cv2
+import numpy as np
+import pytest
+
+from mhmr_jax.files import flow_images
+from mhmr_jax.visualize import flow_colours
+
+
+def test_png_round_trip_is_within_half_a_step():
+  flow = np.random.default_rng(0).normal(0, 40, (37, 53, 2)).astype(np.float32)
+  flow[0, 0] = [511.9, -511.9]
+  back = flow_images.decode_png(flow_images.encode_png(flow))
+  assert back.dtype == np.float32
+  assert np.abs(back - flow).max() <= 1 / 128
+
+
+def test_png_has_the_layout_of_kitti():
+  flow = np.zeros((4, 5, 2), np.float32)
+  flow[1, 2] = [3.0, -2.0]
+  valid = np.ones((4, 5), bool)
+  valid[0] = False
+  data = flow_images.encode_png(flow, valid)
+  blue, green, red = cv2.split(
+    cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+  )
+  assert red[1, 2] == 2**15 + 3 * 64
+  assert green[1, 2] == 2**15 - 2 * 64
+  np.testing.assert_array_equal(blue, valid)
+  back, known = flow_images.decode_png_with_valid(data)
+  np.testing.assert_array_equal(back, flow)
+  np.testing.assert_array_equal(known, valid)
+
+
+def test_flow_beyond_the_range_is_clipped_not_wrapped():
+  back = flow_images.decode_png(
+    flow_images.encode_png(np.full((2, 2, 2), 9000, np.float32))
+  )
+  assert (back > 511).all()
+
+
+@pytest.mark.parametrize(
+  "image", [np.zeros((3, 3), np.uint16), np.zeros((3, 3, 3), np.uint8)]
+)
+def test_other_images_are_refused(image):
+  data = cv2.imencode(".png", image)[1].tobytes()
+  with pytest.raises(ValueError, match="16-bit"):
+    flow_images.decode_png(data)
+
+
+def test_colour_wheel():
+  flow = np.array([[0, 0], [2, 0], [-2, 0], [1, 0]], np.float32)
+  colours = flow_colours.colour(flow, maximum=2.0)
+  np.testing.assert_array_equal(colours[0], [255, 255, 255])
+  np.testing.assert_array_equal(colours[1], [255, 0, 0])
+  np.testing.assert_array_equal(colours[2], [0, 255, 255])
+  assert 0 < colours[3, 1] < 255

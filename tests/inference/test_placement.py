@@ -1,0 +1,180 @@
+"""From crops to space: translations, interpolation, one shape for a person."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.body import smpl
+from mhmr_jax.geometry import camera as cameras
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.inference import placement
+from mhmr_jax.inference.streaming import CropOutputs
+
+
+@pytest.fixture(scope="module")
+def body():
+  return smpl.load()
+
+
+def _raw(frames, seed=0, segment=None, boxes=None):
+  rng = np.random.default_rng(seed)
+  count = len(frames)
+  turns = rng.normal(0, 0.3, (count, 24, 3))
+  turns[:, 0] += [np.pi, 0, 0]
+  box = np.array([100, 50, 300, 250], np.float32)
+  return CropOutputs(
+    frames=np.asarray(frames),
+    segment=np.zeros(count, int) if segment is None else np.asarray(segment),
+    rotations=Rotation.from_rotvec(turns.reshape(-1, 3))
+    .as_matrix()
+    .reshape(count, 24, 3, 3)
+    .astype(np.float32),
+    betas=rng.normal(0, 1, (count, 10)).astype(np.float32),
+    camera=np.array([0.9, 0.1, -0.2], np.float32)
+    + rng.normal(0, 0.02, (count, 3)).astype(np.float32),
+    box=np.tile(box, (count, 1)) if boxes is None else boxes,
+  )
+
+
+def test_unknown_focal_is_the_diagonal():
+  matrix = pinhole.centred_intrinsics(400, 300)
+  np.testing.assert_allclose(matrix, [[500, 0, 200], [0, 500, 150], [0, 0, 1]])
+  assert pinhole.centred_intrinsics(400, 300, 700.0)[0, 0] == 700
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
+def test_translation_is_recovered_from_perspective_points(batch):
+  rng = np.random.default_rng(0)
+  points = rng.normal(0, 0.5, (*batch, 24, 3))
+  truth = rng.uniform([-1, -1, 3], [1, 1, 9], (*batch, 3))
+  intrinsics = np.array([[800, 0, 333], [0, 750, 222], [0, 0, 1.0]])
+  image = (points + truth[..., None, :]) @ intrinsics.T
+  image = image[..., :2] / image[..., 2:]
+  found = pinhole.translation(points, image, intrinsics)
+  np.testing.assert_allclose(found, truth, atol=1e-6)
+
+
+def test_translation_of_half_a_pixel_of_noise_is_near():
+  rng = np.random.default_rng(1)
+  points = rng.normal(0, 0.5, (24, 3))
+  intrinsics = pinhole.centred_intrinsics(1920, 1080)
+  truth = np.array([0.3, -0.2, 5.0])
+  image = (points + truth) @ intrinsics.T
+  image = image[:, :2] / image[:, 2:] + rng.normal(0, 0.5, (24, 2))
+  found = pinhole.translation(points, image, intrinsics)
+  np.testing.assert_allclose(found, truth, atol=0.02)
+
+
+def test_points_on_one_ray_give_a_finite_translation():
+  points = np.zeros((24, 3))
+  found = pinhole.translation(
+    points, np.full((24, 2), 50.0), pinhole.centred_intrinsics(9, 9)
+  )
+  assert np.isfinite(found).all()
+
+
+def test_rows_agree_with_each_other(body):
+  intrinsics = pinhole.centred_intrinsics(640, 480)
+  motion = placement.place(body, _raw(range(5)), [(0, 4)], intrinsics)
+  assert motion.frame_index.tolist() == [0, 1, 2, 3, 4]
+  for column in motion[1:]:
+    assert column.dtype == np.float32
+    assert len(column) == 5
+    assert np.isfinite(column).all()
+  joints = jax.jit(smpl.joints)(body, motion.pose, motion.betas, motion.transl_camera)
+  np.testing.assert_allclose(joints, motion.joints_camera, atol=1e-4)
+  relative = motion.joints_camera - motion.joints_camera[:, :1]
+  crop = cameras.weak_perspective(jnp.asarray(relative), jnp.asarray(motion.camera))
+  image = cameras.crop_to_image(crop, jnp.asarray(motion.box))
+  np.testing.assert_allclose(image, motion.keypoints_image, atol=0.01)
+  # Perspective from that place shows nearly the same picture: within 3 % of the box.
+  seen = cameras.perspective(
+    jnp.asarray(motion.joints_camera), jnp.tile(jnp.asarray(intrinsics), (5, 1, 1))
+  )
+  assert np.abs(seen - motion.keypoints_image).mean() < 0.03 * 200
+
+
+def test_translation_is_within_millimetres_of_a_distant_persons(body):
+  raw = _raw([0])
+  # From far away, perspective is weak perspective: scale = focal / depth.
+  focal, depth = 20_000.0, 60.0
+  intrinsics = np.array([[focal, 0, 320], [0, focal, 240], [0, 0, 1]])
+  scale = focal / depth
+  box = np.array([[320 - scale, 240 - scale, 320 + scale, 240 + scale]], np.float32)
+  raw = raw._replace(box=box, camera=np.array([[1.0, 0.25, -0.5]], np.float32))
+  motion = placement.place(body, raw, [(0, 0)], intrinsics)
+  pelvis = motion.joints_camera[0, 0]
+  np.testing.assert_allclose(pelvis[:2], [0.25, -0.5], atol=0.005)
+  np.testing.assert_allclose(pelvis[2], depth, rtol=0.01)
+
+
+def test_one_shape_for_all_rows_and_the_size_in_the_image_stays(body):
+  raw = _raw(range(9))
+  intrinsics = pinhole.centred_intrinsics(640, 480)
+  motion = placement.place(body, raw, [(0, 8)], intrinsics)
+  np.testing.assert_allclose(motion.betas, np.median(raw.betas, 0)[None].repeat(9, 0))
+  for row in range(9):
+    own = CropOutputs(*(field[row : row + 1] for field in raw))
+    alone = placement.place(body, own, [(row, row)], intrinsics)
+    extent = np.ptp(alone.keypoints_image[0], axis=0).max()
+    assert np.ptp(motion.keypoints_image[row], axis=0).max() == pytest.approx(
+      extent, rel=0.1
+    )
+    np.testing.assert_allclose(
+      motion.keypoints_image[row, 0], alone.keypoints_image[0, 0], atol=0.01
+    )
+
+
+def test_rows_between_seen_frames_are_interpolated(body):
+  boxes = np.array([[0, 0, 200, 200], [40, 0, 240, 200], [40, 0, 240, 200]], np.float32)
+  raw = _raw([10, 14, 18], boxes=boxes)
+  motion = placement.place(body, raw, [(10, 20)], pinhole.centred_intrinsics(640, 480))
+  assert motion.frame_index.tolist() == list(range(10, 21))
+  seen = Rotation.from_matrix(raw.rotations[:, 5]).as_rotvec()
+  np.testing.assert_allclose(motion.pose[[0, 4, 8], 5], seen, atol=1e-4)
+  found = Rotation.from_rotvec(motion.pose[:, 5])
+  speeds = (found[:-1].inv() * found[1:]).magnitude()
+  np.testing.assert_allclose(speeds[:4], speeds[0], atol=1e-4)
+  assert speeds[0] > 0.01
+  # After the last seen frame the pose stays.
+  np.testing.assert_allclose(motion.pose[9:], motion.pose[8:9].repeat(2, 0), atol=1e-5)
+  np.testing.assert_allclose(motion.box[1], [10, 0, 210, 200])
+  # The pelvis moves straight through the image, though the windows jump.
+  pelvis = motion.keypoints_image[:5, 0]
+  np.testing.assert_allclose(np.diff(pelvis, 2, axis=0), 0, atol=1e-3)
+
+
+def test_rows_are_not_interpolated_across_a_break(body):
+  raw = _raw([0, 2, 100], segment=[0, 0, 1])
+  motion = placement.place(
+    body, raw, [(0, 3), (100, 101)], pinhole.centred_intrinsics(640, 480)
+  )
+  assert motion.frame_index.tolist() == [0, 1, 2, 3, 100, 101]
+  np.testing.assert_allclose(motion.pose[3], motion.pose[2], atol=1e-5)
+  np.testing.assert_allclose(motion.pose[5], motion.pose[4], atol=1e-5)
+  assert np.abs(motion.pose[4] - motion.pose[3]).max() > 0.05
+
+
+@pytest.mark.parametrize("scale", [-3.0, 0.0, 1e-3, 50.0])
+def test_camera_that_cannot_be_still_puts_the_body_in_front(body, scale):
+  raw = _raw([0, 1])
+  raw.camera[:, 0] = scale
+  motion = placement.place(body, raw, [(0, 1)], pinhole.centred_intrinsics(640, 480))
+  for column in motion[1:]:
+    assert np.isfinite(column).all()
+  assert motion.joints_camera[..., 2].max() > 0
+
+
+def test_depth_is_proportional_to_the_focal_length(body):
+  near, far = (
+    placement.place(
+      body, _raw([0, 1]), [(0, 1)], pinhole.centred_intrinsics(640, 480, focal)
+    )
+    for focal in (1500.0, 3000.0)
+  )
+  np.testing.assert_allclose(
+    far.transl_camera[:, 2] / near.transl_camera[:, 2], 2, rtol=0.05
+  )
+  np.testing.assert_array_equal(near.keypoints_image, far.keypoints_image)

@@ -1,0 +1,185 @@
+"""Which frames of a video the network sees, in which windows, with what memory."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mhmr_jax.data import pipeline, transforms
+from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import windows
+from mhmr_jax.inference import streaming
+from mhmr_jax.keypoints.tracking import Track
+from tests import tiny
+
+_SPEC = pipeline.InputSpec(
+  inputs=("flow", "keypoints"),
+  size=32,
+  window=4,
+  window_scale=1.25,
+  flow_source="dis",
+  flow_preset="fast",
+  noise=None,
+)
+_SIZE = (96, 64)
+
+
+def _track(frames):
+  rng = np.random.default_rng(0)
+  points = rng.uniform([20, 10], [40, 50], (17, 2))
+  keypoints = np.ones((len(frames), 17, 3), np.float32)
+  keypoints[..., :2] = points + np.asarray(frames)[:, None, None] * 0.5
+  return Track(np.asarray(frames), keypoints)
+
+
+def _video(count):
+  rng = np.random.default_rng(1)
+  texture = rng.integers(0, 255, (64 // 4, 160 // 4, 3)).repeat(4, 0).repeat(4, 1)
+  return [texture[:, t : t + 96].astype(np.uint8) for t in range(count)]
+
+
+@pytest.mark.parametrize(
+  ("fps", "expected"),
+  [(10.0, 1), (24.0, 1), (29.97, 1), (44.0, 1), (50.0, 2), (59.94, 2), (240.0, 8)],
+)
+def test_stride_brings_the_video_near_to_30_fps(fps, expected):
+  assert streaming.stride(fps) == expected
+
+
+@pytest.mark.parametrize(
+  ("fps", "expected"), [(30.0, 1), (24.0, 0.8), (60.0, 1), (50.0, 5 / 6), (240.0, 1)]
+)
+def test_flow_is_brought_to_training_s_rate(fps, expected):
+  assert streaming.flow_scale(fps) == pytest.approx(expected)
+  # What moves 90 pixels a second, in frames that are seen:
+  assert 90 / (fps / streaming.stride(fps)) * streaming.flow_scale(fps) == (
+    pytest.approx(3)
+  )
+
+
+def test_the_network_sees_the_scaled_flow(monkeypatch, tmp_path):
+  seen = []
+  monkeypatch.setattr(streaming.jax, "jit", lambda step: lambda _, batch, carry: (
+    seen.append(batch), carry
+  ))  # fmt: skip
+  config = tiny.config(tmp_path)
+  step, carry = streaming.make_step(config, {}, 0.8)
+  flow = np.full((1, 4, 32, 32, 2), 5, np.float16)
+  step({"flow": flow, "valid": np.ones((1, 4), bool)}, carry)
+  (batch,) = seen
+  np.testing.assert_allclose(batch["flow"], 4, rtol=1e-3)
+  assert batch["flow"].dtype == np.float16
+  assert (flow == 5).all()
+
+
+def test_segments_break_after_a_second():
+  frames = np.r_[3:10, 35:40, 100, 200:205]
+  assert streaming.segments(frames, 30.0) == [(3, 39), (100, 100), (200, 204)]
+  assert streaming.segments(frames, 26.0) == [(3, 39), (100, 100), (200, 204)]
+  assert streaming.segments(frames, 24.0) == [(3, 9), (35, 39), (100, 100), (200, 204)]
+  assert streaming.segments(np.array([7]), 30.0) == [(7, 7)]
+
+
+def test_plan_covers_segments_in_windows_of_their_own_keypoints():
+  track = _track([*range(2, 12), *range(14, 20), *range(60, 63)])
+  chunks = streaming.plan(track, 30.0, _SPEC, _SIZE)
+  frames = [chunk.frames.tolist() for chunk in chunks]
+  assert frames == [
+    [2, 3, 4, 5], [6, 7, 8, 9], [10, 11, 12, 13], [14, 15, 16, 17], [18, 19],
+    [60, 61, 62],
+  ]  # fmt: skip
+  assert [chunk.segment for chunk in chunks] == [0, 0, 0, 0, 0, 1]
+  # Frames 12 and 13 have no detection.
+  assert np.all(chunks[2].keypoints[2:] == 0)
+  np.testing.assert_array_equal(chunks[2].keypoints[:2], track.keypoints[8:10])
+  for chunk in chunks:
+    expected = windows.clip_window(chunk.keypoints, 1.25)
+    np.testing.assert_array_equal(chunk.box, expected)
+
+
+def test_plan_skips_frames_of_fast_video_and_keeps_the_window_where_nobody_is_seen():
+  track = _track(range(0, 41))
+  chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
+  assert [chunk.frames.tolist() for chunk in chunks] == [
+    [0, 4, 8, 12], [16, 20, 24, 28], [32, 36, 40],
+  ]  # fmt: skip
+  unseen = np.flatnonzero((track.frame_index < 16) | (track.frame_index > 31))
+  track = Track(track.frame_index[unseen], track.keypoints[unseen])
+  chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
+  np.testing.assert_array_equal(chunks[1].box, chunks[0].box)
+  assert np.any(chunks[2].box != chunks[0].box)
+
+
+def test_plan_without_keypoints_sees_the_whole_image():
+  track = Track(np.arange(5), np.zeros((5, 17, 3), np.float32))
+  chunks = streaming.plan(track, 30.0, _SPEC, _SIZE)
+  for chunk in chunks:
+    np.testing.assert_array_equal(chunk.box, [0, -16, 96, 80])
+
+
+def test_flow_is_between_the_frames_that_are_seen_in_the_new_window():
+  video = _video(21)
+  chunks = streaming.plan(_track(range(21)), 60.0, _SPEC, _SIZE)
+  batches = list(streaming.inputs(chunks, iter(video), _SPEC))
+  assert [chunk.frames.tolist() for chunk in chunks] == [
+    [0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20],
+  ]  # fmt: skip
+  assert np.all(batches[0]["flow"][0, 0] == 0)
+  box = chunks[1].box
+  before, after = (windows.crop_image(video[t], box, 32) for t in (6, 8))
+  expected = transforms.dis_flow([after], before, "fast")[0]
+  np.testing.assert_allclose(batches[1]["flow"][0, 0], expected, atol=0.05)
+  # The picture moves left by two pixels between seen frames, in crop pixels:
+  scale = 32 / (box[2] - box[0])
+  np.testing.assert_allclose(
+    np.median(batches[1]["flow"][0, 0], (0, 1)), [-2 * scale, 0], atol=0.15
+  )
+
+
+def test_last_chunk_is_padded_and_marked():
+  chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
+  batch = list(streaming.inputs(chunks, iter(_video(6)), _SPEC))[1]
+  assert batch["flow"].shape == (1, 4, 32, 32, 2)
+  assert batch["keypoints"].shape == (1, 4, 17, 3)
+  assert batch["valid"].tolist() == [[True, True, False, False]]
+
+
+def test_a_network_of_keypoints_alone_needs_no_frames():
+  spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
+  chunks = streaming.plan(_track(range(6)), 30.0, spec, _SIZE)
+  batches = list(streaming.inputs(chunks, None, spec))
+  assert [sorted(batch) for batch in batches] == [["keypoints", "valid"]] * 2
+
+
+def test_video_that_ends_early():
+  chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
+  with pytest.raises(InputError, match="The video ended early"):
+    list(streaming.inputs(chunks, iter(_video(5)), _SPEC))
+
+
+def test_memory_lasts_through_a_segment_and_no_longer():
+  spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
+  track = _track([*range(6), *range(40, 50)])
+  chunks = streaming.plan(track, 30.0, spec, _SIZE)
+  batches = list(streaming.inputs(chunks, None, spec))
+
+  def count(batch, carry):
+    """Says how many frames it has seen, and remembers that."""
+    seen = carry[0] + jnp.cumsum(batch["valid"], axis=1)
+    prediction = {
+      "rotations": jnp.tile(seen[..., None, None, None], (1, 1, 24, 3, 3)),
+      "betas": jnp.tile(seen[..., None], (1, 1, 10)),
+      "camera": jnp.tile(seen[..., None], (1, 1, 3)),
+    }
+    return prediction, (seen[:, -1:], carry[1])
+
+  nothing = jnp.zeros((1, 1))
+  parts = streaming.run(chunks, batches, count, (nothing, nothing))
+  raw = streaming.join(list(parts))
+  np.testing.assert_array_equal(raw.frames, track.frame_index)
+  np.testing.assert_array_equal(raw.segment, [0] * 6 + [1] * 10)
+  np.testing.assert_array_equal(raw.camera[:, 0], [*range(1, 7), *range(1, 11)])
+  np.testing.assert_array_equal(raw.box[[0, 5]], [chunks[0].box, chunks[1].box])
+  assert raw.rotations.shape == (16, 24, 3, 3)
+  assert raw.betas.shape == (16, 10)

@@ -1,0 +1,74 @@
+"""Saves a state that lies one way over four devices, and restores it another way.
+
+  python -m tests.training.restore_divided FOLDER
+
+Run by tests/test_distributed.py with four virtual devices; fails where a bit differs.
+"""
+
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+from mhmr_jax.data import pipeline
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import checkpoints, steps
+from tests import tiny
+from tests.data.test_pipeline import make_source
+
+# Devices, and ways to divide the state: as it was saved, and as it is restored.
+WAYS = (((4, 2), (2, 1)), ((2, 1), (4, 4)), ((4, 1), (1, 1)))
+
+
+def main(folder: pathlib.Path) -> None:
+  config = tiny.config(folder, mesh__fsdp_min_size=64)
+  for index, (saved, restored) in enumerate(WAYS):
+    checkpoint = checkpoints.Checkpoints(folder / str(index))
+    state, iterator = _state(config, *saved), _iterator(config)
+    divided = any(
+      not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state)
+    )
+    assert divided == (saved[1] > 1)
+    first = next(iterator)
+    checkpoint.save(state, iterator.get_state())
+    checkpoint.wait()
+    following = next(iterator)
+
+    other, again = _step(config, *restored), _iterator(config)
+    abstract = jax.eval_shape(other.init, jax.random.key(0))
+    result = checkpoint.resume(abstract, again, other.state_shardings)
+    leaves = map(jax.tree.leaves, (state, result, other.state_shardings))
+    for old, new, lies in zip(*leaves, strict=True):
+      assert new.sharding.is_equivalent_to(lies, new.ndim)
+      np.testing.assert_array_equal(np.asarray(old), np.asarray(new))
+    batch = next(again)
+    for key, value in following.items():
+      np.testing.assert_array_equal(batch[key], value)
+    assert any((first[key] != value).any() for key, value in following.items())
+    for opened in (checkpoint, iterator, again):
+      opened.close()
+
+
+def _step(config, devices, fsdp):
+  mesh = sharding.make_mesh(jax.devices()[:devices], fsdp)
+  return steps.make_train_step(config, mesh)
+
+
+def _state(config, devices, fsdp):
+  """A state of random numbers, as it lies."""
+  step = _step(config, devices, fsdp)
+  rng = np.random.default_rng(0)
+  abstract = jax.eval_shape(step.init, jax.random.key(0))
+  made = jax.tree.map(
+    lambda leaf: rng.integers(0, 100, leaf.shape).astype(leaf.dtype), abstract
+  )
+  return jax.device_put(made, step.state_shardings)
+
+
+def _iterator(config):
+  return pipeline.training_iterator(make_source([10] * 4), config)
+
+
+if __name__ == "__main__":
+  main(pathlib.Path(sys.argv[1]))

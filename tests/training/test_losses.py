@@ -1,0 +1,213 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.body import smpl
+from mhmr_jax.geometry import rotations
+from mhmr_jax.models.prediction import prediction_joints
+from mhmr_jax.schema import Batch, Prediction
+from mhmr_jax.training import losses
+
+FRAMES = (2, 3)
+ALL = dict.fromkeys(losses.DEFAULT_WEIGHTS, 1.0)
+
+
+@pytest.fixture(scope="module")
+def body():
+  return smpl.load()
+
+
+@pytest.fixture(scope="module")
+def loss(body):
+  return jax.jit(
+    lambda prediction, batch: losses.motion_hmr_loss(body, prediction, batch, ALL)
+  )
+
+
+def _prediction(seed):
+  rng = np.random.default_rng(seed)
+  pose = jnp.asarray(rng.normal(0, 0.4, (*FRAMES, 24, 3)), jnp.float32)
+  betas = jnp.asarray(rng.normal(size=(FRAMES[0], 10)), jnp.float32)
+  camera = jnp.asarray(rng.uniform(0.5, 1, (*FRAMES, 3)), jnp.float32)
+  prediction = Prediction(
+    rotations=rotations.axis_angle_to_matrix(pose),
+    betas=jnp.repeat(betas[:, None], FRAMES[1], axis=1),
+    camera=camera,
+  )
+  return prediction, pose, betas
+
+
+@pytest.fixture(scope="module")
+def batch(body):
+  """Targets that are exactly what `_prediction(0)` says, the body elsewhere."""
+  prediction, pose, betas = _prediction(0)
+  joints, joints_crop = prediction_joints(body, prediction)
+  return Batch(
+    pose=pose,
+    betas=betas,
+    joints_camera=np.asarray(joints) + np.float32([0.3, 0.1, 4.0]),
+    joints_crop=np.asarray(joints_crop),
+    visibility=np.ones((*FRAMES, 24), np.float32),
+    valid=np.ones(FRAMES, bool),
+  )
+
+
+def _changed(batch, **fields):
+  return Batch({**batch, **fields})
+
+
+def test_zero_at_the_truth(loss, batch):
+  _, terms = loss(_prediction(0)[0], batch)
+  for name in ("joints_3d", "joints_2d", "rotations", "betas"):
+    assert terms[name] == pytest.approx(0, abs=1e-6), name
+
+
+def test_joints_are_relative_to_the_pelvis(body):
+  joints, joints_crop = prediction_joints(body, _prediction(0)[0])
+  np.testing.assert_allclose(joints[..., 0, :], 0, atol=1e-7)
+  s, t = np.split(np.asarray(_prediction(0)[0]["camera"]), [1], axis=-1)
+  np.testing.assert_allclose(joints_crop[..., 0, :], s * t, atol=1e-6)
+
+
+def test_terms_are_what_they_say(loss, batch, body):
+  """Against NumPy and SciPy in float64."""
+  prediction = _prediction(1)[0]
+  _, terms = loss(prediction, batch)
+  joints, joints_crop = prediction_joints(body, prediction)
+  errors = []
+  for points, target in zip(
+    np.asarray(joints).reshape(-1, 24, 3),
+    batch["joints_camera"].reshape(-1, 24, 3).astype(np.float64),
+    strict=True,
+  ):
+    centred, goal = points - points.mean(0), target - target.mean(0)
+    moved = Rotation.align_vectors(goal, centred)[0].apply(centred)
+    moved *= (moved * goal).sum() / (moved**2).sum()
+    square = ((moved - goal) ** 2).sum(-1)
+    errors.append((np.sqrt(square + 1e-6) - 1e-3).mean())
+  assert terms["joints_3d"] == pytest.approx(np.mean(errors), rel=1e-4)
+  error_2d = np.abs(joints_crop - batch["joints_crop"]).sum(-1).mean()
+  assert terms["joints_2d"] == pytest.approx(error_2d, rel=1e-4)
+  truth = rotations.axis_angle_to_matrix(batch["pose"])
+  error = np.square(prediction["rotations"] - truth).mean()
+  assert terms["rotations"] == pytest.approx(error, rel=1e-4)
+  error = np.square(prediction["betas"] - batch["betas"][:, None]).mean()
+  assert terms["betas"] == pytest.approx(error, rel=1e-4)
+  size = np.square(prediction["betas"]).mean()
+  assert terms["betas_prior"] == pytest.approx(size, rel=1e-4)
+
+
+def test_joints_3d_is_blind_to_a_similarity_of_the_target_but_scale(loss, batch):
+  prediction = _prediction(1)[0]
+  before = loss(prediction, batch)[1]["joints_3d"]
+  turn = Rotation.from_rotvec([0.3, -1.0, 2.0]).as_matrix().astype(np.float32)
+  moved = batch["joints_camera"] @ turn.T + np.float32([1, 2, 3])
+  after = loss(prediction, _changed(batch, joints_camera=moved))[1]["joints_3d"]
+  assert after == pytest.approx(float(before), rel=1e-3)
+  # And to the prediction's own orientation.
+  root = np.einsum("ij,btjk->btik", turn, prediction["rotations"][:, :, 0])
+  turned = prediction["rotations"].at[:, :, 0].set(root)
+  turned_prediction = Prediction({**prediction, "rotations": turned})
+  after = loss(turned_prediction, batch)[1]["joints_3d"]
+  assert after == pytest.approx(float(before), rel=1e-3)
+
+
+def test_garbage_in_invalid_frames_changes_nothing(loss, batch):
+  prediction = _prediction(1)[0]
+  valid = np.ones(FRAMES, bool)
+  valid[0, 1] = False
+  clean = _changed(batch, valid=valid)
+  fields = {name: np.array(leaf) for name, leaf in clean.items()}
+  for name in ("pose", "joints_camera", "joints_crop", "visibility"):
+    fields[name][0, 1] = np.nan
+  value = jax.jit(jax.value_and_grad(lambda p, b: loss(p, b)[0]))
+  expected, actual = value(prediction, clean), value(prediction, Batch(fields))
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+  jax.tree.map(close, actual, expected)
+  assert np.abs(expected[1]["rotations"][0, 0]).max() > 0
+  np.testing.assert_array_equal(expected[1]["rotations"][0, 1], 0)
+
+
+def test_hidden_joints_have_no_say_in_2d(loss, batch):
+  visibility = batch["visibility"].copy()
+  visibility[..., 20:] = 0
+  joints_crop = batch["joints_crop"].copy()
+  joints_crop[..., 20:, :] = np.nan
+  hidden = _changed(batch, visibility=visibility, joints_crop=joints_crop)
+  assert loss(_prediction(0)[0], hidden)[1]["joints_2d"] == pytest.approx(0, abs=1e-6)
+  nothing = _changed(batch, visibility=np.zeros_like(visibility))
+  assert loss(_prediction(1)[0], nothing)[1]["joints_2d"] == 0
+
+
+def test_gradients_are_finite_at_degenerate_joints(body, batch):
+  # A body without extent: all joints at one point.
+  collapsed = body.replace(
+    joint_template=jnp.zeros((24, 3)), joint_shapedirs=jnp.zeros((24, 3, 10))
+  )
+  point = _changed(batch, joints_camera=np.full((*FRAMES, 24, 3), 2.0, np.float32))
+
+  @jax.jit
+  def gradient(body, batch):
+    value = lambda p: losses.motion_hmr_loss(body, p, batch, ALL)[0]
+    return jax.grad(value)(_prediction(0)[0])
+
+  for case in ((collapsed, batch), (body, point), (collapsed, point), (body, batch)):
+    for leaf in jax.tree.leaves(gradient(*case)):
+      assert np.isfinite(leaf).all()
+
+
+def test_targets_may_be_absent(body, batch):
+  only_2d = Batch(joints_crop=batch["joints_crop"])
+  value, terms = losses.motion_hmr_loss(body, _prediction(1)[0], only_2d)
+  assert set(terms) == {"joints_2d", "betas_prior"}
+  assert value == pytest.approx(float(terms["joints_2d"]))
+  with pytest.raises(ValueError, match="no target"):
+    losses.motion_hmr_loss(body, _prediction(1)[0], Batch(valid=batch["valid"]))
+
+
+def test_weights_scale_terms_and_unknown_ones_are_refused(body, batch):
+  prediction = _prediction(1)[0]
+  weights = {"joints_3d": 2.0, "joints_2d": 0.0, "betas": 0.5}
+  value, terms = losses.motion_hmr_loss(body, prediction, batch, weights)
+  expected = 2 * terms["joints_3d"] + 0.5 * terms["betas"]
+  assert value == pytest.approx(float(expected), rel=1e-6)
+  with pytest.raises(ValueError, match="joint_3d"):
+    losses.motion_hmr_loss(body, prediction, batch, {"joint_3d": 1.0})
+
+
+def _joined(left, right):
+  return {key: np.concatenate([left[key], right[key]]) for key in left}
+
+
+def test_clips_of_the_target_domain_count_for_nothing_but_their_domain(loss, batch):
+  """Whatever stands in place of their labels, and whatever is predicted of them."""
+  prediction = _prediction(1)[0]
+  doubled = _joined(prediction, _prediction(2)[0])
+  wrong = {key: np.full_like(value, 9.0) for key, value in batch.items()}
+  both = _joined(batch, {**wrong, "valid": batch["valid"]})
+  both["labelled"] = np.repeat([True, False], FRAMES[0])
+  expected, terms = loss(prediction, batch)
+  total, both_terms = loss(doubled, both)
+  np.testing.assert_allclose(total, expected, rtol=1e-6)
+  for name in terms:
+    np.testing.assert_allclose(both_terms[name], terms[name], rtol=1e-6, err_msg=name)
+  gradient = jax.grad(lambda p: loss(p, both)[0])(doubled)
+  for key, leaf in gradient.items():
+    assert np.any(leaf[: FRAMES[0]]), key
+    assert not np.any(leaf[FRAMES[0] :]), key
+
+
+def test_domain_loss_is_the_cross_entropy_of_valid_frames(loss, batch):
+  rng = np.random.default_rng(3)
+  logits = rng.normal(size=FRAMES)
+  valid = np.ones(FRAMES, bool)
+  valid[0, 1] = False
+  labelled = np.array([True, False])
+  prediction = {**_prediction(1)[0], "domain_logits": jnp.asarray(logits, jnp.float32)}
+  total, terms = loss(prediction, _changed(batch, valid=valid, labelled=labelled))
+  told = 1 / (1 + np.exp(-logits))
+  right = np.where(labelled[:, None], told, 1 - told)
+  assert terms["domain_loss"] == pytest.approx(-np.log(right[valid]).mean(), rel=1e-5)
+  np.testing.assert_allclose(total, sum(terms.values()), rtol=1e-6)
