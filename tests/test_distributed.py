@@ -147,7 +147,8 @@ def test_a_divided_state_gives_the_same_losses(alone, arguments, tmp_path):
 
 
 def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
-  process = tiny.start_module("tests.training.restore_divided", str(tmp_path), devices=4)
+  module = "tests.training.restore_divided"
+  process = tiny.start_module(module, str(tmp_path), devices=4)
   _, errors = process.communicate(timeout=300)
   assert process.returncode == 0, errors
 

@@ -1,0 +1,24 @@
+"""Rows in batches of one size, so that one compilation serves any number of rows."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Int
+
+
+def padded_batches(
+  count: int, size: int
+) -> Iterator[tuple[Int[np.ndarray, "size"], int]]:
+  """Yields the indices of each batch, and how many of them are not padding.
+
+  The last batch is filled up with the last row.
+
+  Args:
+    count: how many rows there are.
+    size: of every batch.
+  """
+  for start in range(0, count, size):
+    yield (
+      np.minimum(np.arange(start, start + size), count - 1),
+      min(size, count - start),
+    )
