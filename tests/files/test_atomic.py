@@ -19,12 +19,17 @@ def test_a_file_is_replaced_once_it_is_whole(tmp_path):
   assert list(tmp_path.iterdir()) == [path]
 
 
+def _fail_half_way(path):
+  with atomic.whole(path) as partial:
+    partial.write_text("half")
+    raise ZeroDivisionError
+
+
 def test_a_failure_leaves_the_file_before_and_nothing_else(tmp_path, monkeypatch):
   path = tmp_path / "metrics.json"
   atomic.write(path, "first")
-  with pytest.raises(ZeroDivisionError), atomic.whole(path) as partial:
-    partial.write_text("half")
-    raise ZeroDivisionError
+  with pytest.raises(ZeroDivisionError):
+    _fail_half_way(path)
   monkeypatch.setattr(
     pathlib.Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
   )
