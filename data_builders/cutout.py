@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 
 # A training window is this much larger than the person's box, with its jitter.
 _MARGIN = 1.7
@@ -101,9 +101,8 @@ class Cutout:
 
   def intrinsics(self, intrinsics: Float[np.ndarray, "3 3"]) -> np.ndarray:
     """Of the same camera, to pixels of this part."""
-    scale = 1 / self.block
-    T = np.array([[scale, 0, -self.x * scale], [0, scale, -self.y * scale], [0, 0, 1]])
-    return (T @ intrinsics).astype(np.float32)
+    corner = np.array([self.x, self.y])
+    return pinhole.crop_intrinsics(intrinsics, corner, 1 / self.block)
 
   def camera(self, camera: Float[np.ndarray, "time 3"]) -> Float[np.ndarray, "time 3"]:
     """A weak-perspective camera [s, tx, ty] of the image to this part's."""

@@ -20,8 +20,9 @@ from mhmr_jax.body import label_joints, smpl
 from mhmr_jax.body.joints import COCO_KEYPOINTS, COCOPLUS_JOINTS
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import video
-from mhmr_jax.files.pickles import read_array, restricted_load
-from mhmr_jax.geometry import windows
+from mhmr_jax.files.arrays import read_array
+from mhmr_jax.files.pickles import restricted_load
+from mhmr_jax.geometry import weak_perspective, windows
 from mhmr_jax.schema import Clip
 
 NUM_KEYPOINTS = len(COCOPLUS_JOINTS)
@@ -276,8 +277,7 @@ def _labelled(
 def _check_projection(labels: Labels, person: LabelBody, path: pathlib.Path) -> None:
   """InputError unless pose, shape and camera give the labels' own 2D keypoints."""
   points = label_joints.regressed(person.points, labels.pose, labels.betas)
-  camera = labels.camera[:, None]
-  projected = camera[..., :1] * (points[..., :2] + camera[..., 1:])
+  projected = weak_perspective.project(points, labels.camera)
   expected = labels.keypoints[:, list(COCO_FROM_19)]
   size = max(float(np.ptp(expected, axis=1).max(-1).mean()), 1e-6)
   gap = float(np.median(np.linalg.norm(projected - expected, axis=-1))) / size

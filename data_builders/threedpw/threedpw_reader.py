@@ -18,8 +18,9 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body import label_joints, smpl
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import frame_files
-from mhmr_jax.files.pickles import read_array, restricted_load
-from mhmr_jax.geometry import windows
+from mhmr_jax.files.arrays import read_array
+from mhmr_jax.files.pickles import restricted_load
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.keypoints import formats
 from mhmr_jax.schema import Clip
 
@@ -145,6 +146,7 @@ class _Camera(NamedTuple):
     if (
       intrinsics[0, 0] <= 0
       or intrinsics[1, 1] <= 0
+      or (intrinsics[[0, 1], [1, 0]] != 0).any()
       or (intrinsics[2] != [0, 0, 1]).any()
     ):
       raise InputError(f"cam_intrinsics of {path} is not a camera's matrix")
@@ -285,10 +287,9 @@ def _boxes(
   intrinsics: Float[np.ndarray, "3 3"],
 ) -> Float[np.ndarray, "time 4"]:
   """Round the keypoints, or else the projected joints, or else between neighbours'."""
-  projected = joints_camera @ intrinsics.T
-  depth = np.maximum(projected[..., 2:], _MIN_DEPTH)
-  in_front = (joints_camera[..., 2:] > _MIN_DEPTH) & valid[:, None, None]
-  points = np.concatenate([projected[..., :2] / depth, in_front], axis=-1)
+  pixels, in_front = pinhole.project_in_front(joints_camera, intrinsics, _MIN_DEPTH)
+  score = in_front & valid[:, None]
+  points = np.concatenate([pixels, score[..., None]], axis=-1)
   boxes = windows.tight_boxes(keypoints)
   boxes = np.where(boxes.any(-1, keepdims=True), boxes, windows.tight_boxes(points))
   known = np.flatnonzero(boxes.any(-1))

@@ -1,16 +1,21 @@
-"""Frames and keypoints to network inputs: windows, crops, flow, flips.
+"""Turns frames, keypoints and labels into a network's inputs and targets.
 
-Training, evaluation and prediction share these functions, so that what the
-network sees of a stored clip and of a user's video differs in nothing else.
+Training, evaluation and prediction share these functions, so that a network is given
+the same inputs for a stored clip and for a user's video of the same frames.
 """
 
+import itertools
+
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
 from mhmr_jax.body import joints
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.flow import dis
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, weak_perspective, windows
 from mhmr_jax.schema import Clip, HostBatch
+
+_MIN_DEPTH = 1e-3  # Metres; a joint nearer to the camera has no image.
 
 
 def dis_flow(
@@ -20,59 +25,56 @@ def dis_flow(
 
   Args:
     crops: T images of one window.
-    previous: the frame before them, cropped by the same window; None where
-      there is none, and then the first flow is zero.
+    previous: the frame before them, cropped by the same window; None where there is
+      none: the first flow is zero then.
     preset: a preset of `dis.DisFlow`.
   """
   estimate = dis.DisFlow(preset)
-  first = crops[0] if previous is None else previous
-  pairs = zip([first, *crops[:-1]], crops, strict=True)
-  flow = np.stack([estimate(before, after) for before, after in pairs])
   if previous is None:
-    flow[0] = 0
-  return flow
+    first = np.zeros((*crops[0].shape[:2], 2), np.float32)
+  else:
+    first = estimate(previous, crops[0])
+  return np.stack([first, *itertools.starmap(estimate, itertools.pairwise(crops))])
 
 
 def model_inputs(
-  frames: list[UInt8[np.ndarray, "height width *rgb"]],
+  images: list[np.ndarray],
   keypoints: Float[np.ndarray, "time 17 3"],
   box: Float[np.ndarray, "4"],
-  *,
-  inputs: tuple[str, ...],
-  size: int,
-  flow_preset: str | None,
-  previous: UInt8[np.ndarray, "height width *rgb"] | None = None,
+  spec: InputSpec,
+  previous: np.ndarray | None = None,
 ) -> HostBatch:
-  """The network's inputs for one clip, without the leading batch axis.
+  """The host's inputs for the frames of one crop window, without a batch axis.
+
+  Stored flow is not among them: it is read with the clip (see `examples`).
 
   Args:
-    frames: T images, RGB where `inputs` has "rgb", else RGB or grey.
+    images: T frames, RGB if `spec.colour`, else RGB or grey; not used unless
+      `spec.needs_images`.
     keypoints: in image pixels.
     box: the window that all frames are cropped by.
-    inputs: which of "rgb", "flow", "keypoints" to make, and "rgb_before", the frame
-      before the first; the first itself where there is none.
-    size: pixels of a crop's side.
-    flow_preset: preset of DIS; None where the flow comes from elsewhere.
-    previous: the frame before the first, for the first frame's flow.
+    spec: which inputs to make.
+    previous: the frame before the first one, where flow goes on from it.
   """
   batch: HostBatch = {}
-  needs_dis = "flow" in inputs and flow_preset is not None
-  if "rgb" in inputs or needs_dis:
-    crops = [windows.crop_image(frame, box, size) for frame in frames]
-    before = None if previous is None else windows.crop_image(previous, box, size)
-    if "rgb" in inputs:
+  if spec.needs_images:
+    crops = [windows.crop_image(image, box, spec.size) for image in images]
+    before = None
+    if previous is not None and (spec.estimates_dis or "rgb_before" in spec.host_inputs):
+      before = windows.crop_image(previous, box, spec.size)
+    if spec.colour:
       batch["rgb"] = np.stack(crops)
-    if "rgb_before" in inputs:
+    if "rgb_before" in spec.host_inputs:
       batch["rgb_before"] = crops[0] if before is None else before
-    if flow_preset is not None and needs_dis:
-      batch["flow"] = dis_flow(crops, before, flow_preset).astype(np.float16)
-  if "keypoints" in inputs:
-    batch["keypoints"] = windows.crop_keypoints(keypoints, box, size)
+    if spec.estimates_dis:
+      batch["flow"] = dis_flow(crops, before, spec.flow_preset).astype(np.float16)
+  if "keypoints" in spec.inputs:
+    batch["keypoints"] = windows.crop_keypoints(keypoints, box, spec.size)
   return batch
 
 
 def flip(batch: HostBatch, size: int) -> HostBatch:
-  """Mirrors one clip's inputs and targets, with the left and right of all names."""
+  """Mirrors one example's inputs and targets, and exchanges left and right joints."""
   mirror = np.array([-1.0, 1.0, 1.0], np.float32)
   out = batch.copy()
   for key in batch.keys() & {"rgb", "rgb_before"}:
@@ -95,9 +97,13 @@ def flip(batch: HostBatch, size: int) -> HostBatch:
 
 
 def targets(clip: Clip, span: slice, box: Float[np.ndarray, "4"]) -> HostBatch:
-  """The targets of some frames of a clip; the 2D joints in normalised crop units.
+  """The targets of some frames of a clip.
 
-  Where the clip does not know which joints can be seen, all count.
+  Args:
+    clip: as stored. Where it has no visibility, all joints in front of the camera count
+      as visible.
+    span: the frames.
+    box: the crop window; its corners are at -1 and 1 in the units of `joints_crop`.
   """
   joints_camera = clip["joints_camera"][span]
   joints_image, in_front = _project(clip, span)
@@ -120,10 +126,6 @@ def _project(
   """The joints in image pixels, and which of them are in front of the camera."""
   joints_camera = clip["joints_camera"][span]
   if "intrinsics" not in clip:
-    camera = clip["camera_image"][span][:, None]
-    joints_image = camera[..., :1] * (joints_camera[..., :2] + camera[..., 1:])
+    joints_image = weak_perspective.project(joints_camera, clip["camera_image"][span])
     return joints_image, np.ones(joints_camera.shape[:2], bool)
-  projected = joints_camera @ clip["intrinsics"].T
-  # A joint at or behind the camera projects nowhere.
-  depth = np.maximum(projected[..., 2:], 1e-3)
-  return projected[..., :2] / depth, joints_camera[..., 2] > 1e-3
+  return pinhole.project_in_front(joints_camera, clip["intrinsics"], _MIN_DEPTH)

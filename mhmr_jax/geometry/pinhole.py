@@ -1,16 +1,16 @@
-"""The pinhole camera: projection, and what is told from it."""
+"""The pinhole camera without skew, and the translation that fits an image of points."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Real
 
 
 def centred_intrinsics(
   width: int, height: int, focal: float | None = None
 ) -> Float[np.ndarray, "3 3"]:
-  """Intrinsics with the centre in the middle.
+  """Intrinsics whose principal point is the centre of the image.
 
-  An unknown focal length is taken to be the image's diagonal, an angle of view of
-  53 degrees across it. Depth is proportional to it.
+  An unknown focal length is taken to be the image's diagonal, which is an angle of
+  view of 53 degrees across it. Recovered depths are proportional to the focal length.
   """
   focal = float(np.hypot(width, height)) if focal is None else focal
   return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
@@ -19,9 +19,39 @@ def centred_intrinsics(
 def project(
   points: Float[np.ndarray, "*batch 3"], intrinsics: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "*batch 2"]:
-  """Camera-frame points in metres to pixels."""
+  """Projects camera-frame points in metres to pixels."""
   focal = intrinsics[[0, 1], [0, 1]]
   return points[..., :2] / points[..., 2:] * focal + intrinsics[:2, 2]
+
+
+def project_in_front(
+  points: Float[np.ndarray, "*batch 3"],
+  intrinsics: Float[np.ndarray, "3 3"],
+  min_depth: float,
+) -> tuple[Float[np.ndarray, "*batch 2"], Bool[np.ndarray, "*batch"]]:
+  """Projects points, and tells which are more than `min_depth` before the camera.
+
+  The others have no image: they are projected as if they were at that depth, so that
+  all pixels are finite.
+  """
+  depth = points[..., 2:]
+  clamped = np.concatenate([points[..., :2], np.maximum(depth, min_depth)], axis=-1)
+  return project(clamped, intrinsics), depth[..., 0] > min_depth
+
+
+def crop_intrinsics(
+  intrinsics: Float[np.ndarray, "3 3"], corner: Real[np.ndarray, "2"], scale: float
+) -> Float[np.ndarray, "3 3"]:
+  """The intrinsics of a part of the camera's image.
+
+  Args:
+    intrinsics: of the whole image.
+    corner: x, y of the part's upper left corner, image pixels.
+    scale: pixels of the part per image pixel.
+  """
+  x, y = -corner * scale
+  crop_from_image = np.array([[scale, 0, x], [0, scale, y], [0, 0, 1]])
+  return (crop_from_image @ intrinsics).astype(np.float32)
 
 
 def translation(
@@ -29,15 +59,18 @@ def translation(
   points_image: Float[np.ndarray, "*batch n 2"],
   intrinsics: Float[np.ndarray, "3 3"],
 ) -> Float[np.ndarray, "*batch 3"]:
-  """Where points must be moved for their perspective image to be points_image.
+  """The translation by which the points' image becomes `points_image`.
 
   u (z + t_z) = f_x (x + t_x) + c_x (z + t_z), and so for v, is linear in t: two
   equations a point, solved by least squares.
 
   Args:
     points: metres, axes of the camera frame, any origin.
-    points_image: px.
+    points_image: pixels.
     intrinsics: without skew.
+
+  Returns:
+    The translation in metres.
   """
   points = np.asarray(points, np.float64)
   # In units of the focal length, as the ray (a, b, 1): x + t_x = a (z + t_z).
@@ -49,6 +82,6 @@ def translation(
   flat = matrix.reshape(*matrix.shape[:-3], -1, 3)
   right = right.reshape(*right.shape[:-2], -1, 1)
   transposed = np.swapaxes(flat, -1, -2)
-  # The pseudo-inverse: points that all lie on one ray leave the depth open.
+  # A pseudo-inverse, because points that all lie on one ray leave the depth open.
   inverse = np.linalg.pinv(transposed @ flat, rcond=1e-10, hermitian=True)
   return (inverse @ transposed @ right)[..., 0]

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float
 
 # Detectors report guesses far off the body with scores below this.
-_MIN_SCORE = 0.1
+MIN_SCORE = 0.1
 
 
 def clip_window(
@@ -23,7 +23,7 @@ def clip_window(
   Returns:
     box [x0, y0, x1, y1] in image pixels, or None where no point was found.
   """
-  found = keypoints[..., 2] > _MIN_SCORE
+  found = keypoints[..., 2] > MIN_SCORE
   points = keypoints[found][:, :2]
   if boxes is not None:
     used = ~found.any(-1) & boxes.any(-1)
@@ -35,7 +35,7 @@ def tight_boxes(
   keypoints: Float[np.ndarray, "time n 3"],
 ) -> Float[np.ndarray, "time 4"]:
   """Each frame's box round its points, [x0, y0, x1, y1]; zeros where it has none."""
-  found = keypoints[..., 2:] > _MIN_SCORE
+  found = keypoints[..., 2:] > MIN_SCORE
   low = keypoints[..., :2].min(1, where=found, initial=np.inf)
   high = keypoints[..., :2].max(1, where=found, initial=-np.inf)
   return np.where(found.any(1), np.concatenate([low, high], -1), 0)

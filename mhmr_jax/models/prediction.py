@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from mhmr_jax.body import smpl
-from mhmr_jax.geometry import camera
+from mhmr_jax.geometry import weak_perspective
 from mhmr_jax.schema import Prediction
 
 
@@ -24,4 +24,4 @@ def prediction_joints(
   transl = jnp.zeros((*betas.shape[:-1], 3), betas.dtype)
   joints = smpl.joints_from_matrices(body, prediction["rotations"], betas, transl)
   joints = joints - joints[..., :1, :]
-  return joints, camera.weak_perspective(joints, prediction["camera"])
+  return joints, weak_perspective.project(joints, prediction["camera"])

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.flow import dis
+from mhmr_jax.geometry import pinhole, weak_perspective
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import flow_colours, overlay
@@ -39,12 +40,12 @@ def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:
     return None
   points = clip["joints_camera"]
   if "intrinsics" in clip:
-    K = clip["intrinsics"]
-    depth = np.where(points[..., 2:] > 0, points[..., 2:], np.nan)
-    return points[..., :2] / depth * K[[0, 1], [0, 1]] + K[:2, 2]
+    pixels, in_front = pinhole.project_in_front(
+      points, clip["intrinsics"], min_depth=1e-3
+    )
+    return np.where(in_front[..., None], pixels, np.nan)
   if "camera_image" in clip:
-    camera = clip["camera_image"][:, None]
-    return camera[..., :1] * (points[..., :2] + camera[..., 1:])
+    return weak_perspective.project(points, clip["camera_image"])
   return None
 
 

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data import device_flow, flow_cache, pipeline, sources
-from mhmr_jax.files import jpeg, video
-from mhmr_jax.geometry import rotations, windows
+from mhmr_jax.files import jpeg, video_writer
+from mhmr_jax.geometry import pinhole, rotations, windows
 from mhmr_jax.inference.sequences import SequencePrediction
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.schema import Batch, Clip
@@ -62,7 +62,7 @@ class Gallery:
     if not chosen:
       return
     fps = float(self.source[chosen[0]]["fps"])
-    with video.VideoWriter(path, fps) as writer:
+    with video_writer.writing(path, fps) as writer:
       for index in chosen:
         clip = self.source[index]
         for frame in range(min(len(clip["frames"]), most_frames)):
@@ -113,7 +113,9 @@ class Gallery:
     truth = _pelvis_relative(label_body, truth_matrices, clip["betas"])
     if "intrinsics" in clip:
       truth_placed = truth + clip["joints_camera"][frame, 0]
-      truth_intrinsics = panels.crop_intrinsics(clip["intrinsics"], box, size)
+      truth_intrinsics = pinhole.crop_intrinsics(
+        clip["intrinsics"], box[:2], size / float(box[2] - box[0])
+      )
     else:
       camera = panels.crop_camera(clip["camera_image"][frame], box)
       truth_placed, truth_intrinsics = panels.weak_perspective_view(truth, camera, size)

@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from mhmr_jax.body.joints import COCO_BONES, COCO_KEYPOINTS
+from mhmr_jax.geometry import pinhole
 
 Colour = tuple[int, int, int]
 
@@ -57,8 +58,7 @@ def _window(
   if not len(corners):
     return None
   points = corners.reshape(-1, 3)
-  projected = points[:, :2] / points[:, 2:] * intrinsics[[0, 1], [0, 1]]
-  projected += intrinsics[:2, 2]
+  projected = pinhole.project(points, intrinsics)
   limit = np.array([shape[1], shape[0]])
   low = np.clip(np.floor(projected.min(axis=0)), 0, limit).astype(int)
   high = np.clip(np.ceil(projected.max(axis=0)), 0, limit).astype(int)

@@ -40,17 +40,6 @@ def weak_perspective_view(
   return placed.astype(np.float32), _intrinsics(focal, size / 2, size / 2)
 
 
-def crop_intrinsics(
-  intrinsics: Float[np.ndarray, "3 3"], box: Float[np.ndarray, "4"], size: int
-) -> Float[np.ndarray, "3 3"]:
-  """The intrinsics of a crop of the camera's image, resampled to size x size."""
-  scale = size / (box[2] - box[0])
-  crop_from_image = np.array(
-    [[scale, 0, -box[0] * scale], [0, scale, -box[1] * scale], [0, 0, 1]]
-  )
-  return (crop_from_image @ intrinsics).astype(np.float32)
-
-
 def crop_camera(
   camera: Float[np.ndarray, "3"], box: Float[np.ndarray, "4"]
 ) -> Float[np.ndarray, "3"]:

@@ -1,72 +1,10 @@
-"""Windows, crops, flow and flips, against plain formulas."""
+"""Inputs, targets and flips, against plain formulas."""
 
 import cv2
 import numpy as np
-import pytest
 
 from mhmr_jax.body import joints
 from mhmr_jax.data import transforms
-from mhmr_jax.geometry import windows
-
-
-def ramp(height: int, width: int) -> np.ndarray:
-  """An image whose value at a pixel's centre is its (x, y) position."""
-  x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-  return np.stack([x, y], -1).astype(np.float32)
-
-
-@pytest.mark.parametrize("side", [20.0, 32.0, 47.5, 90.0, 200.0])
-def test_crop_samples_the_positions_it_says(side):
-  image = ramp(300, 400)
-  box = np.array([80.25, 40.75, 80.25 + side, 40.75 + side], np.float32)
-  crop = windows.crop_image(image, box, 32)
-  centres = np.arange(32) + 0.5
-  expected = box[0] + centres * side / 32
-  # cv2 interpolates in steps of 1/32 pixel.
-  tolerance = max(1, side / 32) / 32 + 1e-3
-  np.testing.assert_allclose(crop[5, :, 0], expected, atol=tolerance)
-  expected = box[1] + centres * side / 32
-  np.testing.assert_allclose(crop[:, 5, 1], expected, atol=tolerance)
-
-
-def test_crop_of_a_large_window_does_not_alias():
-  stripes = np.zeros((512, 512), np.uint8)
-  stripes[:, ::2] = 255
-  crop = windows.crop_image(stripes, np.array([0.0, 0, 512, 512]), 64)
-  inner = crop[8:-8, 8:-8].astype(float)
-  assert abs(inner - 127.5).max() < 4
-
-
-def test_crop_is_zero_outside_the_image():
-  image = np.full((40, 40), 200, np.uint8)
-  crop = windows.crop_image(image, np.array([-40.0, 0, 40, 80]), 32)
-  assert crop[:14, :14].max() == 0
-  assert crop[2:14, 18:].min() == 200
-  far = windows.crop_image(image, np.array([900.0, 900, 1200, 1200]), 32)
-  assert far.shape == (32, 32)
-  assert far.max() == 0
-
-
-def test_window_holds_the_points_and_ignores_bad_ones():
-  keypoints = np.zeros((4, 17, 3), np.float32)
-  keypoints[:, :5] = [100, 50, 0.9]
-  keypoints[2, 1] = [140, 130, 0.9]
-  keypoints[3, 7] = [900, 900, 0.01]
-  box = windows.clip_window(keypoints, 1.5)
-  np.testing.assert_allclose(box, [60, 30, 180, 150])
-  assert windows.clip_window(np.zeros((4, 17, 3)), 1.5) is None
-
-
-def test_jitter_stays_within_its_bounds():
-  rng = np.random.default_rng(0)
-  box = np.array([10.0, 20, 110, 120], np.float32)
-  for _ in range(200):
-    jittered = windows.jitter_window(box, rng, 0.2, 0.1)
-    side = jittered[2] - jittered[0]
-    centre = (jittered[:2] + jittered[2:]) / 2
-    assert 79.9 < side < 120.1
-    assert np.abs(centre - [60, 70]).max() < 10.01
-    assert jittered[3] - jittered[1] == pytest.approx(side, abs=1e-3)
 
 
 def textured(shift: float) -> np.ndarray:
@@ -186,13 +124,3 @@ def test_targets_of_a_weak_perspective_camera():
   np.testing.assert_allclose(made["joints_crop"][0, 5], expected, atol=1e-5)
   assert made["visibility"].all()
   assert not made["valid"].any()
-
-
-def test_boxes_stand_in_for_frames_without_keypoints():
-  keypoints = np.zeros((3, 17, 3), np.float32)
-  keypoints[0, :2] = [[100, 50, 0.9], [140, 130, 0.9]]
-  boxes = np.array([[0, 0, 1000, 1000], [60, 70, 80, 90], [0, 0, 0, 0]], np.float32)
-  box = windows.clip_window(keypoints, 1.5, boxes)
-  np.testing.assert_allclose(box, [40, 30, 160, 150])
-  np.testing.assert_allclose(windows.tight_boxes(keypoints)[0], [100, 50, 140, 130])
-  assert not windows.tight_boxes(keypoints)[1:].any()

@@ -1,13 +1,8 @@
 import numpy as np
 import pytest
 
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole
 from mhmr_jax.visualize import panels
-
-
-def _project(points, intrinsics):
-  projected = points @ intrinsics.T
-  return projected[:, :2] / projected[:, 2:]
 
 
 def test_weak_perspective_view_draws_where_the_camera_says():
@@ -16,10 +11,10 @@ def test_weak_perspective_view_draws_where_the_camera_says():
   s, tx, ty = camera = np.array([0.8, 0.1, -0.2], np.float32)
   placed, intrinsics = panels.weak_perspective_view(points, camera, 200)
   expected = (s * (points[:, :2] + [tx, ty]) + 1) * 100
-  np.testing.assert_allclose(_project(placed, intrinsics), expected, atol=0.7)
+  np.testing.assert_allclose(pinhole.project(placed, intrinsics), expected, atol=0.7)
   flat = points * [1, 1, 0]
   placed, intrinsics = panels.weak_perspective_view(flat, camera, 200)
-  np.testing.assert_allclose(_project(placed, intrinsics), expected, atol=0.01)
+  np.testing.assert_allclose(pinhole.project(placed, intrinsics), expected, atol=0.01)
   # Depth keeps its sense: the mesh is not turned inside out.
   assert (np.diff(placed[np.argsort(points[:, 2]), 2]) > -1e-6).all()
 
@@ -30,15 +25,6 @@ def test_a_degenerate_camera_still_gives_a_view(scale):
   placed, _ = panels.weak_perspective_view(np.zeros((4, 3)), camera, 100)
   assert np.isfinite(placed).all()
   assert (placed[:, 2] > 0).all()
-
-
-def test_crop_intrinsics_agree_with_the_crop():
-  intrinsics = np.array([[300, 0, 160], [0, 310, 120], [0, 0, 1]], np.float32)
-  box = np.array([-20.0, 30, 130, 180], np.float32)
-  points = np.array([[0.1, 0.2, 3.0], [-0.4, 0.3, 2.0]], np.float32)
-  expected = windows.to_crop_pixels(_project(points, intrinsics), box, 96)
-  cropped = panels.crop_intrinsics(intrinsics, box, 96)
-  np.testing.assert_allclose(_project(points, cropped), expected, atol=1e-3)
 
 
 def test_side_view_is_a_turn_and_no_mirror():

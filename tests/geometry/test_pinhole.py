@@ -1,0 +1,78 @@
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from mhmr_jax.geometry import pinhole, windows
+from tests.geometry import properties
+
+
+def test_projection_is_the_pinholes():
+  intrinsics = np.array([[600, 0, 160], [0, 500, 120], [0, 0, 1]], np.float32)
+  points = np.array([[0.5, -0.2, 2.0], [0, 0, 3]], np.float32)
+  pixels = pinhole.project(points, intrinsics)
+  np.testing.assert_allclose(pixels, [[310.0, 70.0], [160.0, 120.0]], rtol=1e-6)
+
+
+def test_points_behind_the_camera_have_finite_pixels_and_are_told_apart():
+  intrinsics = np.array([[100, 0, 32], [0, 100, 16], [0, 0, 1]], np.float32)
+  points = np.array([[0.5, -0.25, 2.0], [0.5, 0, -1], [0, 0, 0], [0, 0, 0.1]])
+  pixels, in_front = pinhole.project_in_front(points, intrinsics, min_depth=0.1)
+  assert in_front.tolist() == [True, False, False, False]
+  np.testing.assert_allclose(pixels, [[57, 3.5], [532, 16], [32, 16], [32, 16]])
+
+
+@properties.check
+@hypothesis.given(
+  corner=properties.floats((2,), -50, 200),
+  side=strategies.floats(20, 300),
+  points=properties.floats((5, 3), -1, 1),
+)
+def test_intrinsics_of_a_crop_project_to_the_crops_pixels(corner, side, points):
+  intrinsics = np.array([[300, 0, 160], [0, 310, 120], [0, 0, 1]], np.float32)
+  points = points + np.float32([0, 0, 3])
+  box = np.concatenate([corner, corner + np.float32(side)])
+  expected = windows.to_crop_pixels(pinhole.project(points, intrinsics), box, 96)
+  scale = 96 / float(box[2] - box[0])
+  cropped = pinhole.crop_intrinsics(intrinsics, corner, scale)
+  # Pixels of float32, some hundreds of them, times the scale.
+  np.testing.assert_allclose(
+    pinhole.project(points, cropped), expected, atol=2e-4 * max(1, scale)
+  )
+
+
+def test_unknown_focal_is_the_diagonal():
+  matrix = pinhole.centred_intrinsics(400, 300)
+  np.testing.assert_allclose(matrix, [[500, 0, 200], [0, 500, 150], [0, 0, 1]])
+  assert pinhole.centred_intrinsics(400, 300, 700.0)[0, 0] == 700
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (2, 3)])
+def test_translation_is_recovered_from_perspective_points(batch):
+  rng = np.random.default_rng(0)
+  points = rng.normal(0, 0.5, (*batch, 24, 3))
+  truth = rng.uniform([-1, -1, 3], [1, 1, 9], (*batch, 3))
+  intrinsics = np.array([[800, 0, 333], [0, 750, 222], [0, 0, 1.0]])
+  image = (points + truth[..., None, :]) @ intrinsics.T
+  image = image[..., :2] / image[..., 2:]
+  found = pinhole.translation(points, image, intrinsics)
+  np.testing.assert_allclose(found, truth, atol=1e-6)
+
+
+def test_translation_of_half_a_pixel_of_noise_is_near():
+  rng = np.random.default_rng(1)
+  points = rng.normal(0, 0.5, (24, 3))
+  intrinsics = pinhole.centred_intrinsics(1920, 1080)
+  truth = np.array([0.3, -0.2, 5.0])
+  image = (points + truth) @ intrinsics.T
+  image = image[:, :2] / image[:, 2:] + rng.normal(0, 0.5, (24, 2))
+  found = pinhole.translation(points, image, intrinsics)
+  np.testing.assert_allclose(found, truth, atol=0.02)
+
+
+def test_points_on_one_ray_give_a_finite_translation():
+  points = np.zeros((24, 3))
+  found = pinhole.translation(
+    points, np.full((24, 2), 50.0), pinhole.centred_intrinsics(9, 9)
+  )
+  assert np.isfinite(found).all()
