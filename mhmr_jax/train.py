@@ -2,16 +2,18 @@
 
   python -m mhmr_jax.train --config=configs/flow_kp.py --workdir=DIR
 
-Generates the clips it lacks, resumes from the work directory's latest checkpoint,
-and ends with one in `DIR/checkpoints`. Several processes train as one: `processes`
-says how they find each other, and what happens when one of them stops.
+Generates the clips that are missing, resumes from the work directory's latest
+checkpoint, and ends with one in `DIR/checkpoints`. Several processes can train as one:
+see `runtime/process_flags.py` for how they find each other, and `runtime/processes.py`
+for what happens when one of them stops.
 """
 
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.body import smpl
-from mhmr_jax.data import device_flow, pipeline, sources
+from mhmr_jax.data import config_paths, device_flow, pipeline, sources
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.runtime import processes, program, sharding
 from mhmr_jax.training import checkpoints, loop, steps
 from mhmr_jax.training.train_step import TrainState
@@ -23,12 +25,13 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   """Runs the experiment to its last step.
 
   Raises:
-    InputError: for bad input of any kind, before the work directory is made where
-      that can be known by then.
+    InputError: the input is bad in any way. Whatever can be checked beforehand is
+      checked before the work directory is made.
+    RestartError: the run was stopped and can go on.
   """
   # ---- Check, before anything is made.
-  sources.check_paths(config)
-  pipeline.InputSpec.from_config(config)
+  config_paths.check_paths(config)
+  InputSpec.from_config(config)
   mesh = sharding.make_mesh(fsdp=config.mesh.fsdp)
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   body = smpl.load(config.body.path or None)
@@ -44,16 +47,20 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
 
   # ---- Loop, from the latest checkpoint or from the start.
   body = sharding.replicate(body, mesh)
-  return loop.run(
-    config,
-    workdir,
-    mesh,
-    iterator,
+  task = loop.Task(
     init=step.init,
-    step_fn=lambda state, batch, key: step.step(state, with_flow(batch), key, body),
+    step=lambda state, batch, key: step.step(state, with_flow(batch), key, body),
     state_shardings=step.state_shardings,
     frames=config.train.batch_size * config.data.window,
     measure="PA-MPJPE {pa_mpjpe_mm:.1f} mm",
+  )
+  return loop.run(
+    task,
+    iterator,
+    mesh=mesh,
+    workdir=workdir,
+    seed=config.seed,
+    settings=config.train,
   )
 
 

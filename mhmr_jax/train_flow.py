@@ -1,9 +1,10 @@
-"""Trains a network that estimates optical flow, on synthetic clips' exact flow.
+"""Trains a network that estimates optical flow on the exact flow of synthetic clips.
 
   python -m mhmr_jax.train_flow --config=configs/flow_flownets.py --workdir=DIR
 
-Then `--config.flow.source=flownets --config.flow.weights=DIR` has mhmr_jax.train use
-it. Resumes and ends as mhmr_jax.train does.
+Afterwards mhmr_jax.train uses the network if it is started with
+`--config.flow.source=flownets --config.flow.weights=DIR`. This program resumes and ends
+as mhmr_jax.train does.
 """
 
 import functools
@@ -12,7 +13,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax.data import flow_pairs, pipeline, sources
+from mhmr_jax.data import config_paths, flow_pairs, pipeline, sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import learned
 from mhmr_jax.runtime import processes, program, sharding
@@ -25,8 +26,15 @@ _CONFIG = config_flags.DEFINE_config_file(
 
 
 def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
-  """Runs the experiment to its last step; InputError for bad input of any kind."""
-  sources.check_paths(config)
+  """Runs the experiment to its last step.
+
+  Raises:
+    InputError: the input is bad in any way. Whatever can be checked beforehand is
+      checked before the work directory is made.
+    RestartError: the run was stopped and can go on.
+  """
+  # ---- Check, before anything is made.
+  config_paths.check_paths(config)
   model = learned.from_config(config.model)
   if config.data.size % model.stride or config.data.size < model.min_size:
     raise InputError(
@@ -35,19 +43,19 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
     )
   mesh = sharding.make_mesh()
   sharding.check_batch_size(config.train.batch_size, mesh)
-  optimizer = train_step.make_optimizer(config)
+  parts = {"model": model, "optimizer": train_step.make_optimizer(config.train)}
   checkpoints.prepare_workdir(workdir, config)
+
+  # ---- Data.
   dataset = flow_pairs.training_dataset(sources.open_training(config), config)
   host = sharding.host_rows(mesh, config.train.batch_size)
+  iterator = pipeline.elastic_iterator(dataset, config, host)
+
+  # ---- Loop, from the latest checkpoint or from the start.
   replicated, batched = sharding.replicated(mesh), sharding.batched(mesh)
-  parts = {"model": model, "optimizer": optimizer}
-  return loop.run(
-    config,
-    workdir,
-    mesh,
-    pipeline.elastic_iterator(dataset, config, host),
+  task = loop.Task(
     init=functools.partial(flow_step.init_state, **parts),
-    step_fn=jax.jit(
+    step=jax.jit(
       functools.partial(flow_step.step, **parts),
       in_shardings=(replicated, batched, replicated),
       out_shardings=(replicated, replicated),
@@ -56,6 +64,14 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
     state_shardings=replicated,
     frames=config.train.batch_size,
     measure="end-point error {epe_px:.2f} px",
+  )
+  return loop.run(
+    task,
+    iterator,
+    mesh=mesh,
+    workdir=workdir,
+    seed=config.seed,
+    settings=config.train,
   )
 
 

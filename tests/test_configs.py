@@ -15,7 +15,7 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps, train_step
 from tests import tiny
-from tests.data.test_pipeline import make_source
+from tests.data.clips import make_source
 
 # Of another program: tests/test_train_flow.py has their steps.
 FLOW_NETWORKS = ("flow_base", "flow_flownets", "flow_raft")
@@ -44,7 +44,7 @@ def test_training_step_has_shapes(name, variant):
   if variant == "paper":
     # ResNet-50 has 23.5 million without its classifier, the regressor 3, an LSTM 33.
     expected = 55e6 if config.model.lstm_features else 25e6
-    assert train_step.parameter_count(after.variables) > expected
+    assert sum(leaf.size for leaf in jax.tree.leaves(after.params)) > expected
 
 
 INPUTS = {
@@ -81,7 +81,7 @@ def test_two_steps_change_the_whole_network(name, tmp_path):
   batch, following = next(iterator), next(iterator)
   iterator.close()
   model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   key, body = jax.random.key(0), smpl.load()
   inputs = motion_hmr.input_shapes(config)
   init = functools.partial(

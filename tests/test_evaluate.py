@@ -25,7 +25,7 @@ def _make_workdir(workdir, data_dir):
   """A work directory as training leaves it, with parameters as they start."""
   config = tiny.config(data_dir)
   model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   state = train_step.init_state(
     jax.random.key(0), motion_hmr.input_shapes(config), model, optimizer
   )

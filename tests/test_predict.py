@@ -13,9 +13,9 @@ from absl.testing import flagsaver
 from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
-from mhmr_jax.files.video import VideoWriter
-from mhmr_jax.keypoints import detectors, formats
+from mhmr_jax.files import video, video_writer
+from mhmr_jax.keypoints import detectors
+from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.schema import Motion
 from mhmr_jax.training import checkpoints, train_step
@@ -31,7 +31,7 @@ def workdir(tmp_path_factory):
   folder = tmp_path_factory.mktemp("run")
   config = tiny.config(folder / "data")
   model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   init = jax.jit(train_step.init_state, static_argnums=(2, 3))
   inputs = jax.tree.map(
     lambda leaf: np.zeros(leaf.shape, leaf.dtype), motion_hmr.input_shapes(config)
@@ -57,7 +57,7 @@ def footage(tmp_path_factory):
   """A video at 60 fps, and keypoints of a large and of a small person."""
   folder = tmp_path_factory.mktemp("footage")
   noise = np.random.default_rng(0).integers(0, 255, (*_SIZE, 3)).astype(np.uint8)
-  with VideoWriter(folder / "video.mp4", 60.0) as writer:
+  with video_writer.writing(folder / "video.mp4", 60.0) as writer:
     for frame in range(_FRAMES):
       writer.write(np.roll(noise, 2 * frame, axis=1))
   detections = []
@@ -66,7 +66,7 @@ def footage(tmp_path_factory):
     small = (large - [30, 20, 0]) * [0.3, 0.3, 1] + [5, 5, 0]
     people = [large] if 2 <= frame < 17 and frame != 9 else []
     detections.append(np.array([*people, small], np.float32))
-  formats.write_npz(folder / "keypoints.npz", detections)
+  detections_npz.write(folder / "keypoints.npz", detections)
   return folder
 
 
@@ -161,14 +161,14 @@ def test_bad_choice(workdir, footage, tmp_path, options, message):
 
 def test_nobody_in_the_video(workdir, footage, tmp_path):
   path = tmp_path / "keypoints.npz"
-  formats.write_npz(path, [np.zeros((0, 17, 3), np.float32)] * _FRAMES)
+  detections_npz.write(path, [np.zeros((0, 17, 3), np.float32)] * _FRAMES)
   with pytest.raises(InputError, match="No person was found"):
     _predict(workdir, footage, tmp_path, keypoints=str(path))
 
 
 def test_keypoints_of_a_longer_video(workdir, footage, tmp_path):
   path = tmp_path / "keypoints.npz"
-  formats.write_npz(path, [_person(0)[None]] * (_FRAMES + 1))
+  detections_npz.write(path, [_person(0)[None]] * (_FRAMES + 1))
   with pytest.raises(InputError, match="keypoints for frame 20, but the video's 20"):
     _predict(workdir, footage, tmp_path, keypoints=str(path))
 

@@ -46,7 +46,7 @@ def _run(name, data_dir, workdir, *more):
 def test_training_step_has_shapes(name, variant):
   config = importlib.import_module(f"configs.{name}").get_config(variant)
   model = learned.from_config(config.model)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   lead = (2, config.data.size, config.data.size)
   shapes = {"first": (3, "uint8"), "second": (3, "uint8"), "flow": (2, "float32")}
   batch = {

@@ -48,7 +48,7 @@ def write(path: AnyPath, content: str | bytes, advice: str = _ADVICE) -> None:
     partial.write_bytes(data)
 
 
-def make_folder(path: pathlib.Path, advice: str = _ADVICE) -> None:
+def make_folder(path: pathlib.Path | epath.Path, advice: str = _ADVICE) -> None:
   """Makes a folder, so that results that cannot be kept are not computed first.
 
   Raises:

@@ -1,28 +1,28 @@
-"""Checkpoints: model, optimiser and data position; resuming; weights for inference.
+"""Checkpoints of a training run: model, optimiser and position in the data.
 
-A work directory holds `config.json` and `checkpoints/<step>/`. A run resumes from
-the latest whole checkpoint of its own work directory, else it starts anew; one that
-was killed while it wrote is not whole, and the one before it counts.
+A work directory holds `config.json` and `checkpoints/<step>/`. A run resumes from the
+latest complete checkpoint of its own work directory; without one it starts anew. A
+process that is killed while it writes leaves a temporary folder, which does not count.
 """
 
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import grain.experimental
 from etils import epath
 from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import workdirs
+from mhmr_jax.files import atomic, workdirs
 from mhmr_jax.runtime import processes
 from mhmr_jax.training.train_step import TrainState
 
 _KEEP = 2
-# What may change between the runs of one work directory: nothing that the result
-# depends on.
+_ADVICE = "name another folder by --workdir"
+# The keys that may change between two runs in one work directory: the result does not
+# depend on them.
 _FREE_KEYS = (
   "data.workers",
   "data.processes",
@@ -34,8 +34,19 @@ _FREE_KEYS = (
 )
 
 
+@runtime_checkable
+class Positioned(Protocol):
+  """An iterator that can go to a position in its data."""
+
+  def get_state(self) -> dict[str, int]:
+    """Returns the position."""
+
+  def set_state(self, state: dict[str, int]) -> None:
+    """Goes to a position that `get_state` returned."""
+
+
 class Checkpoints:
-  """The checkpoints of one training run."""
+  """Writes and reads the checkpoints of one training run; the latest two are kept."""
 
   def __init__(self, workdir: epath.Path):
     self._folder = workdir / "checkpoints"
@@ -46,14 +57,14 @@ class Checkpoints:
     )
 
   def save(self, state: TrainState, position: dict[str, int]) -> None:
-    """Starts to write the state; the one before is whole when this returns.
+    """Starts to write a checkpoint; the one before is complete when this returns.
 
     Args:
-      state: after its last step.
+      state: the training state; its `step` names the checkpoint.
       position: the data iterator's state after that step.
 
     Raises:
-      InputError: the checkpoint cannot be written, for want of room, say.
+      InputError: a checkpoint cannot be written, for example on a full disk.
     """
     self.wait()
     with self._reported():
@@ -62,12 +73,13 @@ class Checkpoints:
       )
 
   def wait(self) -> None:
-    """Returns when what `save` started is on disk; raises as `save` does."""
+    """Returns when all checkpoints are on disk; raises as `save` does."""
     with self._reported():
       self._checkpointer.wait()
 
   @contextlib.contextmanager
   def _reported(self) -> Iterator[None]:
+    """Turns errors of writing into an `InputError`."""
     try:
       yield
     except (OSError, ValueError, RuntimeError) as error:
@@ -82,15 +94,22 @@ class Checkpoints:
   def resume(
     self,
     abstract_state: TrainState,
-    iterator: grain.experimental.ElasticIterator,
+    iterator: Positioned,
     shardings: Any,
   ) -> TrainState | None:
-    """Restores the latest checkpoint and sets the iterator; None if there is none.
+    """Restores the latest checkpoint and sets the iterator to its position.
 
     Args:
-      abstract_state: its shapes.
-      iterator: of the run.
-      shardings: how the state shall lie, however it lay: of each leaf, or of all.
+      abstract_state: the shapes of the state.
+      iterator: the run's data.
+      shardings: where the state goes on the devices, which need not be where it was
+        when it was saved: one for each leaf, or one for all.
+
+    Returns:
+      The state; None if there is no checkpoint.
+
+    Raises:
+      InputError: the checkpoint is damaged, or of other shapes.
     """
     latest = self._checkpointer.latest
     if latest is None:
@@ -102,7 +121,11 @@ class Checkpoints:
     return abstract_state.replace(**restored["model"], **restored["optimizer"])
 
   def keep_failed(self, state: TrainState, position: dict[str, int]) -> epath.Path:
-    """Writes the state before a failing step beside the checkpoints."""
+    """Writes the state before a failing step beside the checkpoints.
+
+    Returns:
+      The folder that holds it.
+    """
     folder = self._folder.parent / "not_finite"
     with self._reported():
       self.wait()
@@ -112,7 +135,7 @@ class Checkpoints:
     return folder
 
   def close(self) -> None:
-    """Waits and releases the threads, also where the wait fails."""
+    """Waits as `wait` does, and releases the threads in any case."""
     with self._reported():
       try:
         self._checkpointer.wait()
@@ -120,7 +143,8 @@ class Checkpoints:
         self._checkpointer.close()
 
 
-def _checkpointables(state: TrainState, data: dict[str, int]) -> dict[str, Any]:
+def _checkpointables(state: TrainState, position: dict[str, int]) -> dict[str, Any]:
+  """The parts of a checkpoint by their names on disk."""
   return {
     "model": {"params": state.params, "batch_stats": state.batch_stats},
     "optimizer": {
@@ -128,44 +152,36 @@ def _checkpointables(state: TrainState, data: dict[str, int]) -> dict[str, Any]:
       "opt_state": state.opt_state,
       "finite": state.finite,
     },
-    "data": data,
+    "data": position,
   }
 
 
 def prepare_workdir(workdir: epath.Path, config: ConfigDict) -> None:
   """Makes the work directory, or checks that it belongs to this config.
 
-  Of several processes, the first one makes it, and all must see it.
+  The first of several processes writes the config, and all of them check it.
 
   Raises:
-    InputError: the directory is another config's, or cannot be written.
+    InputError: the directory belongs to another config, or cannot be written.
   """
   path = workdir / "config.json"
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    if processes.is_first() and not path.exists():
-      partial = path.with_suffix(".partial")
-      partial.write_text(json.dumps(config.to_dict(), indent=2) + "\n")
-      partial.replace(path)
-  except OSError as error:
-    raise InputError(
-      f"The work directory {workdir} cannot be written ({error.strerror}): name "
-      "another by --workdir."
-    ) from error
+  atomic.make_folder(workdir, _ADVICE)
+  if processes.is_first() and not path.exists():
+    atomic.write(path, json.dumps(config.to_dict(), indent=2) + "\n", _ADVICE)
   processes.wait_for_all("config.json")
   stored = _flatten(workdirs.load_config(workdir))
-  ours = _flatten(config)
-  for key in sorted(stored.keys() | ours.keys()):
-    if key not in _FREE_KEYS and stored.get(key) != ours.get(key):
+  current = _flatten(config)
+  for key in sorted(stored.keys() | current.keys()):
+    if key not in _FREE_KEYS and stored.get(key) != current.get(key):
       raise InputError(
         f"The work directory {workdir} was made with config.{key} = "
-        f"{stored.get(key)!r}, not {ours.get(key)!r}: name another by --workdir, or "
+        f"{stored.get(key)!r}, not {current.get(key)!r}: name another by --workdir, or "
         "set the key back."
       )
 
 
 def _flatten(config: ConfigDict) -> dict[str, Any]:
-  # Through JSON, so that tuples and lists compare equal.
+  """The config's values by dotted key."""
   leaves: dict[str, Any] = {}
 
   def visit(prefix: str, value: Any) -> None:
@@ -175,5 +191,6 @@ def _flatten(config: ConfigDict) -> dict[str, Any]:
     else:
       leaves[prefix] = value
 
+  # JSON makes tuples lists, so that both compare equal.
   visit("", json.loads(json.dumps(config.to_dict())))
   return leaves

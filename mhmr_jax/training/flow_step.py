@@ -1,21 +1,22 @@
-"""The training step of networks that estimate optical flow, on clips' exact flow."""
+"""The training step of flow networks, supervised by the exact flow of clips."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from mhmr_jax.flow import learned
 from mhmr_jax.flow.network import FlowNetwork
 from mhmr_jax.training import train_step
-from mhmr_jax.training.train_step import TrainState
+from mhmr_jax.training.train_step import Scalars, TrainState
 
-# Brightness, contrast and colours of whole pairs differ by up to so much, those of
-# their two frames by a fifth of it; and noise, in units of the range from -1 to 1.
+# The largest change of a pair's log gain, offset and log gamma.
 _PHOTOMETRIC = 0.4
+# The second change, which each frame of a pair has by itself, as a part of the first.
 _BETWEEN_FRAMES = 0.2
+# The largest standard deviation of the noise; images are in [-1, 1].
 _NOISE = 0.08
 
 
@@ -24,7 +25,16 @@ def distort(
   first: Float[Array, "batch height width 3"],
   second: Float[Array, "batch height width 3"],
 ) -> tuple[Float[Array, "batch height width 3"], Float[Array, "batch height width 3"]]:
-  """Other light, colours and noise, nearly the same in both frames of a pair."""
+  """Changes light, colours and noise, nearly alike in both frames of a pair.
+
+  Args:
+    key: of the random changes.
+    first: frames in [-1, 1].
+    second: the frame after each of them.
+
+  Returns:
+    The changed first and second frames, in [-1, 1].
+  """
   images = jnp.stack([first, second])
   shape = images.shape[:2]
   common, own, grain, amount = jax.random.split(key, 4)
@@ -45,25 +55,33 @@ def distort(
 def end_point_error(
   flow: Float[Array, "batch height width 2"],
   target: Float[Array, "batch height width 2"],
-  valid: Array,
+  valid: Bool[Array, "batch height width"],
 ) -> Float[Array, ""]:
-  """Mean distance over the valid pixels, px."""
+  """The mean distance between two flows over the valid pixels, in pixels."""
   error = jnp.linalg.norm(jnp.where(valid[..., None], flow - target, 0), axis=-1)
   return error.sum() / jnp.maximum(valid.sum(), 1)
 
 
 def step(
   state: TrainState,
-  batch: Any,
+  batch: dict[str, Array],
   key: PRNGKeyArray,
   *,
   model: FlowNetwork,
   optimizer: optax.GradientTransformation,
-) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-  """One update on a global batch of `pairs.Pair`, by name.
+) -> tuple[TrainState, Scalars]:
+  """Makes one update on a global batch.
+
+  Args:
+    state: the state; donate it.
+    batch: the fields of `flow_pairs.Pair`, batched.
+    key: the run's key, from which the step derives its own.
+    model: the network; static.
+    optimizer: the optimiser; static.
 
   Returns:
-    The next state, and scalars: loss, grad_norm, epe_px (of the batch, distorted).
+    The next state, and scalars: loss, grad_norm, and epe_px, the end-point error on
+    this batch with its distortions.
   """
   first, second = distort(
     jax.random.fold_in(key, state.step),
@@ -89,4 +107,4 @@ def init_state(
   key: PRNGKeyArray, *, model: FlowNetwork, optimizer: optax.GradientTransformation
 ) -> TrainState:
   """The state before the first step."""
-  return train_step.first_state(learned.init_variables(model, key), optimizer)
+  return TrainState.create(learned.init_variables(model, key), optimizer)

@@ -1,12 +1,17 @@
-"""The loop of every training program: resume, step, write metrics and checkpoints."""
+"""The loop of every training program: resume, step, write metrics and checkpoints.
 
+A program says in a `Task` what it trains; the loop knows nothing of networks. Metrics
+and checkpoints of a run that is stopped and started again, on other devices or in
+another number of processes, are those of one that never stopped.
+"""
+
+import contextlib
 import functools
 import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-import grain.experimental
 import jax
 from absl import flags, logging
 from etils import epath
@@ -17,143 +22,199 @@ from ml_collections import ConfigDict
 from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError, RestartError
 from mhmr_jax.runtime import process_flags, processes, program, sharding
-from mhmr_jax.schema import Batch
+from mhmr_jax.schema import Batch, HostBatch
 from mhmr_jax.training import checkpoints, metric_writer
-from mhmr_jax.training.train_step import TrainState
+from mhmr_jax.training.train_step import Scalars, TrainState
 
-# The next state, and the step's scalars.
-Step = Callable[
-  [TrainState, Batch, PRNGKeyArray], tuple[TrainState, dict[str, jax.Array]]
-]
+
+class Task(NamedTuple):
+  """What a program trains, and how its progress is shown.
+
+  Attributes:
+    init: makes the first state from the run's key; traceable.
+    step: (state, batch, key) -> (next state, scalars); jitted. The scalars include
+      `loss` and `grad_norm`.
+    state_shardings: where the state goes on the mesh: one sharding for each leaf, or
+      one for all.
+    frames: frames per step, to show the speed.
+    measure: a format string of the scalar to show beside the loss.
+  """
+
+  init: Callable[[PRNGKeyArray], TrainState]
+  step: Callable[[TrainState, Batch, PRNGKeyArray], tuple[TrainState, Scalars]]
+  state_shardings: Any
+  frames: int
+  measure: str
+
+
+@runtime_checkable
+class BatchIterator(checkpoints.Positioned, Protocol):
+  """This host's rows of one global batch after another, from any position."""
+
+  def __next__(self) -> HostBatch:
+    """Returns this host's rows of the next batch."""
+
+  def close(self) -> None:
+    """Ends the processes that load."""
 
 
 def run(
-  config: ConfigDict,
-  workdir: epath.Path,
-  mesh: Mesh,
-  iterator: grain.experimental.ElasticIterator,
+  task: Task,
+  iterator: BatchIterator,
   *,
-  init: Callable[[PRNGKeyArray], TrainState],
-  step_fn: Step,
-  state_shardings: Any,
-  frames: int,
-  measure: str,
+  mesh: Mesh,
+  workdir: epath.Path,
+  seed: int,
+  settings: ConfigDict,
 ) -> TrainState:
   """Trains from the latest checkpoint, or from the start, to the last step.
 
   Args:
-    config: its `seed` and `train` are read.
-    workdir: of this config.
-    mesh: of the devices.
-    iterator: this host's batches; closed at the end.
-    init: the first state, from the run's key.
-    step_fn: jitted.
-    state_shardings: how the state lies on the mesh: of each leaf, or of all.
-    frames: that a step sees, to show the speed.
-    measure: formats the scalars to show beside the loss.
+    task: what to train.
+    iterator: the data; closed at the end.
+    mesh: the mesh of all devices.
+    workdir: where metrics and checkpoints are; it exists.
+    seed: the seed of the run's key.
+    settings: the config's `train`: steps, batch_size, checkpoint_every, print_every.
+
+  Returns:
+    The state after the last step.
 
   Raises:
     InputError: the loss is not finite, or a checkpoint cannot be read or written.
-    RestartError: a checkpoint was written because it was asked for (SIGTERM), or
+    RestartError: the run was asked to stop (SIGTERM) and has saved a checkpoint, or
       another process was lost.
   """
   with processes.StopRequest() as stop, processes.watched():
-    make_key = functools.partial(jax.random.key, config.seed)
+    make_key = functools.partial(jax.random.key, seed)
     key = jax.jit(make_key, out_shardings=sharding.replicated(mesh))()
     saved = checkpoints.Checkpoints(workdir)
-    state = saved.resume(jax.eval_shape(init, key), iterator, state_shardings)
+    abstract_state = jax.eval_shape(task.init, key)
+    state = saved.resume(abstract_state, iterator, task.state_shardings)
     if state is None:
-      state = jax.jit(init, out_shardings=state_shardings)(key)
+      state = jax.jit(task.init, out_shardings=task.state_shardings)(key)
     else:
       logging.info("Resuming %s at step %d", workdir, int(state.step))
-    reporter = _Reporter(config, workdir, int(state.step), frames, measure)
-    try:
-      return _loop(
-        state, key, step_fn, iterator, mesh, saved, reporter, stop, config.train
-      )
-    finally:
-      reporter.close()
-      iterator.close()
-      saved.close()
+
+    def advance(state: TrainState) -> tuple[TrainState, dict[str, Any]]:
+      begin = time.monotonic()
+      batch = sharding.global_batch(next(iterator), mesh)
+      waited = time.monotonic() - begin
+      state, scalars = task.step(state, batch, key)
+      return state, {**scalars, "input_wait_s": waited}
+
+    reporter = _Reporter(task, workdir, int(state.step), settings)
+    with (
+      contextlib.closing(saved),
+      contextlib.closing(iterator),
+      contextlib.closing(reporter),
+    ):
+      return _loop(state, advance, _Outputs(saved, reporter, settings), stop, settings)
 
 
 class _Reporter:
-  """Writes and shows finished steps; of several processes, the first one's alone."""
+  """Writes and shows finished steps; only the first of several processes does."""
 
   def __init__(
-    self, config: ConfigDict, workdir: epath.Path, first: int, frames: int, measure: str
+    self, task: Task, workdir: epath.Path, first_step: int, settings: ConfigDict
   ):
     self._writer = None
     if processes.is_first():
-      self._writer = metric_writer.MetricWriter(workdir, first)
+      self._writer = metric_writer.MetricWriter(workdir, first_step)
       self._progress = metric_writer.Progress(
-        first, config.train.steps, frames, config.train.print_every, measure
+        settings.steps, task.frames, settings.print_every, task.measure
       )
 
-  def __call__(self, step: int, scalars: dict[str, Any]) -> bool:
-    """Reports the step; False if its loss or gradient is not finite."""
-    values = {name: float(value) for name, value in scalars.items()}
+  def __call__(self, step: int, values: dict[str, float]) -> None:
+    """Reports one step."""
     if self._writer is not None:
       self._writer.write(step, values)
       self._progress.update(step, values)
-    return math.isfinite(values["loss"] + values["grad_norm"])
 
   def keep(self) -> None:
-    """What was reported outlives this process from here on."""
+    """Makes what was reported so far outlive this process."""
     if self._writer is not None:
       self._writer.keep()
 
   def close(self) -> None:
     if self._writer is not None:
       self._writer.close()
+      self._progress.close()
 
 
-def _loop(
-  state: TrainState,
-  key: PRNGKeyArray,
-  step_fn: Step,
-  iterator: grain.experimental.ElasticIterator,
-  mesh: Mesh,
-  saved: checkpoints.Checkpoints,
-  reporter: _Reporter,
-  stop: processes.StopRequest,
-  settings: ConfigDict,
-) -> TrainState:
-  def position(step: int) -> dict[str, int]:
-    return {pipeline.POSITION: step * settings.batch_size}
+class _Outputs:
+  """What a run leaves in its work directory: metrics and checkpoints."""
 
-  def report(step: int, scalars: dict[str, Any]) -> None:
-    if not reporter(step, scalars):
-      folder = saved.keep_failed(state, position(step - 1))
+  def __init__(
+    self, saved: checkpoints.Checkpoints, reporter: _Reporter, settings: ConfigDict
+  ):
+    self._saved = saved
+    self._reporter = reporter
+    self._batch_size = settings.batch_size
+
+  def _position(self, step: int) -> dict[str, int]:
+    # The iterator itself may have read ahead of this step.
+    return {pipeline.POSITION: step * self._batch_size}
+
+  def report(self, step: int, scalars: dict[str, Any], state: TrainState) -> None:
+    """Reports a step.
+
+    Args:
+      step: its number.
+      scalars: what it returned; this waits for them.
+      state: the state after it or after a later step.
+
+    Raises:
+      InputError: its loss or gradient is not finite; the state before it is kept.
+    """
+    values = {name: float(value) for name, value in scalars.items()}
+    self._reporter(step, values)
+    if not math.isfinite(values["loss"] + values["grad_norm"]):
+      # From the failing step on, steps leave the state as it was.
+      folder = self._saved.keep_failed(state, self._position(step - 1))
       raise InputError(
         f"The loss or its gradient is not finite at step {step}: the state before it "
         f"is kept in {folder}; lower config.train.learning_rate or look at the data."
       )
 
+  def save(self, step: int, state: TrainState) -> None:
+    """Starts to write a checkpoint, and keeps the metrics up to it."""
+    self._saved.save(state, self._position(step))
+    self._reporter.keep()
+
+  def wait(self) -> None:
+    """Returns when all checkpoints are on disk."""
+    self._saved.wait()
+
+
+def _loop(
+  state: TrainState,
+  advance: Callable[[TrainState], tuple[TrainState, dict[str, Any]]],
+  outputs: _Outputs,
+  stop: processes.StopRequest,
+  settings: ConfigDict,
+) -> TrainState:
+  """Runs `advance` until the last step or a request to stop."""
   pending: tuple[int, dict[str, Any]] | None = None
   for step in range(int(state.step) + 1, settings.steps + 1):
-    begin = time.monotonic()
-    batch = sharding.global_batch(next(iterator), mesh)
-    waited = time.monotonic() - begin
-    state, scalars = step_fn(state, batch, key)
+    state, scalars = advance(state)
     # Reading a step's scalars waits for it: do so while the next one runs.
     if pending is not None:
-      report(*pending)
-    pending = (step, {**scalars, "input_wait_s": waited})
+      outputs.report(*pending, state)
+    pending = (step, scalars)
     stopping = stop.is_due(step)
     if stopping or step == settings.steps or step % settings.checkpoint_every == 0:
-      report(*pending)
+      outputs.report(*pending, state)
       pending = None
-      saved.save(state, position(step))
-      reporter.keep()
+      outputs.save(step, state)
     if stopping and step < settings.steps:
-      saved.wait()
+      outputs.wait()
       processes.disconnect()
       raise RestartError(
         f"Stopped as asked after step {step}, which is saved: run the same command "
         "again to go on."
       )
-  saved.wait()
+  outputs.wait()
   return state
 
 
@@ -161,7 +222,7 @@ def from_flags(
   config_flag: flags.FlagHolder,
   train: Callable[[ConfigDict, epath.Path], TrainState],
 ) -> None:
-  """Trains what a program's flags say."""
+  """Runs a program's `train` with the config and work directory of its flags."""
   config = program.config_of(config_flag)
   workdir = program.workdir()
   process_flags.connect()

@@ -1,7 +1,7 @@
-"""The training loss: Procrustes-aligned 3D joints, reprojection, and optional priors.
+"""The training loss: Procrustes-aligned 3D joints, reprojection, and optional terms.
 
-All terms are float32 means over the valid frames of the whole (global) batch; all but
-`domain_loss` over those that are labelled.
+Every term is a float32 mean over the whole (global) batch: `domain_loss` over its valid
+frames, the others over those of them that are labelled.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,10 @@ DEFAULT_WEIGHTS = {
   "rotations": 0.0,
   "betas": 0.0,
   "betas_prior": 0.0,
-  "domain_loss": 1.0,  # Where a domain classifier is trained.
+  "domain_loss": 1.0,  # Only a model with a domain classifier has this term.
 }
-_DISTANCE_KNEE = 1e-3  # Metres.
+# Below this distance, in metres, the distance's penalty is quadratic.
+_DISTANCE_KNEE = 1e-3
 
 Terms = dict[str, Float[Array, ""]]
 
@@ -33,14 +34,17 @@ Terms = dict[str, Float[Array, ""]]
 def _weighted_mean(
   values: Float[Array, "*shape"], weights: Float[Array, "*shape"]
 ) -> Float[Array, ""]:
-  """Zero if all weights are; sums run over the global batch before dividing."""
+  """The weighted mean over the global batch; zero if all weights are zero."""
   return jnp.sum(values * weights) / jnp.maximum(jnp.sum(weights), 1.0)
 
 
 def _distance(
   points: Float[Array, "*batch 3"], target: Float[Array, "*batch 3"]
 ) -> Float[Array, "*batch"]:
-  """Euclidean distance, quadratic below a millimetre: its gradient is finite at 0."""
+  """The Euclidean distance, smoothed so that its gradient is finite at zero.
+
+  It is sqrt(d^2 + knee^2) - knee, the pseudo-Huber loss up to a factor.
+  """
   square = jnp.sum(jnp.square(points - target), axis=-1)
   return jnp.sqrt(square + _DISTANCE_KNEE**2) - _DISTANCE_KNEE
 
@@ -51,8 +55,8 @@ def _joints_3d(
   target: Float[Array, "batch time 24 3"],
   valid: Bool[Array, "batch time"],
 ) -> Float[Array, ""]:
-  """Mean distance, metres, after each frame's best similarity."""
-  # Whatever an invalid frame holds must not reach the SVD: NaN times 0 is NaN.
+  """The mean distance in metres after Procrustes alignment of each frame."""
+  # An invalid frame may hold NaN, which a weight of zero would not remove.
   target = jnp.where(valid[..., None, None], target, body.joint_template)
   aligned = procrustes.align(joints, target)
   error = jnp.mean(_distance(aligned, target), axis=-1)
@@ -64,7 +68,7 @@ def _joints_2d(
   target: Float[Array, "batch time 24 2"],
   weights: Float[Array, "batch time 24"],
 ) -> Float[Array, ""]:
-  """Mean absolute error in crop units of the visible joints, |dx| + |dy|."""
+  """The mean error |dx| + |dy| of the visible joints, in crop units (-1 to 1)."""
   target = jnp.where(weights[..., None] > 0, target, 0.0)
   return _weighted_mean(jnp.sum(jnp.abs(joints - target), axis=-1), weights)
 
@@ -72,7 +76,7 @@ def _joints_2d(
 def _parameter_terms(
   prediction: Prediction, batch: Batch, valid: Bool[Array, "batch time"]
 ) -> Terms:
-  """Mean squared errors of rotation matrices and betas, and the betas' own size."""
+  """The mean squared errors of rotation matrices and betas, and the prior on betas."""
   weights = valid.astype(jnp.float32)
   betas = prediction["betas"].astype(jnp.float32)
   terms = {"betas_prior": _weighted_mean(jnp.mean(jnp.square(betas), axis=-1), weights)}
@@ -90,7 +94,15 @@ def _parameter_terms(
 def valid_frames(
   batch: Batch, frames: tuple[int, ...]
 ) -> tuple[Bool[Array, "batch time"], Bool[Array, "batch time"]]:
-  """Which of a batch's clips x times are frames, and which of them have labels."""
+  """Tells which frames of a batch are not padding, and which of these have labels.
+
+  Args:
+    batch: `valid` and `labelled` are read; they default to True.
+    frames: the number of clips, and of frames in each.
+
+  Returns:
+    The mask of valid frames, and that of valid and labelled frames.
+  """
   valid = jnp.asarray(batch.get("valid", jnp.ones(frames, bool)))
   labelled = jnp.asarray(batch.get("labelled", jnp.ones(frames[:1], bool)))
   return valid, valid & labelled[:, None]
@@ -101,7 +113,7 @@ def _domain_loss(
   labelled: Bool[Array, "batch"],
   valid: Bool[Array, "batch time"],
 ) -> Float[Array, ""]:
-  """Mean cross entropy of each frame's domain."""
+  """The mean binary cross entropy of the valid frames' domain; 1 means labelled."""
   domain = jnp.broadcast_to(labelled[:, None], logits.shape).astype(jnp.float32)
   entropy = optax.sigmoid_binary_cross_entropy(logits, domain)
   return _weighted_mean(entropy, valid.astype(jnp.float32))
@@ -113,40 +125,44 @@ def motion_hmr_loss(
   batch: Batch,
   weights: Mapping[str, float] | None = None,
 ) -> tuple[Float[Array, ""], Terms]:
-  """The loss of a batch and its terms, unweighted.
+  """Computes the loss of a batch.
 
   Args:
     body: the SMPL layer.
-    prediction: what the model said of the batch.
-    batch: a term whose targets (`joints_camera`, `joints_crop`, `pose`, `betas`)
-      are absent is left out; `visibility`, `valid` and `labelled` default to ones.
-    weights: of the terms, in place of `DEFAULT_WEIGHTS`'; terms of weight 0 are
-      reported still.
+    prediction: what the model predicted for the batch.
+    batch: the targets. A term whose target (`joints_camera`, `joints_crop`, `pose`,
+      `betas`) is absent is left out; `visibility`, `valid` and `labelled` default to
+      ones.
+    weights: weights of terms that replace those of `DEFAULT_WEIGHTS`. A term of weight
+      0 is reported too.
+
+  Returns:
+    The loss, and its terms without their weights.
 
   Raises:
-    ValueError: a weight is of no known term, or no term has both weight and target.
+    ValueError: a weight names no term, or no term has both a weight and a target.
   """
   weights = {**DEFAULT_WEIGHTS, **(weights or {})}
   unknown = sorted(weights.keys() - DEFAULT_WEIGHTS.keys())
   if unknown:
     raise ValueError(f"unknown loss terms {unknown}, not in {sorted(DEFAULT_WEIGHTS)}")
   frames = prediction["camera"].shape[:2]
-  seen, valid = valid_frames(batch, frames)
+  valid, labelled = valid_frames(batch, frames)
   joints, joints_crop = prediction_joints(body, prediction)
 
-  terms = _parameter_terms(prediction, batch, valid)
+  terms = _parameter_terms(prediction, batch, labelled)
   if "joints_camera" in batch:
     target = jnp.asarray(batch["joints_camera"])
-    terms["joints_3d"] = _joints_3d(body, joints, target, valid)
+    terms["joints_3d"] = _joints_3d(body, joints, target, labelled)
   if "joints_crop" in batch:
     visibility = batch.get("visibility", jnp.ones((*frames, 24), jnp.float32))
     # An invalid frame's visibility may be garbage too.
-    visible = jnp.where(valid[..., None], visibility, 0.0)
+    visible = jnp.where(labelled[..., None], visibility, 0.0)
     target = jnp.asarray(batch["joints_crop"])
     terms["joints_2d"] = _joints_2d(joints_crop, target, visible)
   if "domain_logits" in prediction:
-    labelled = jnp.asarray(batch["labelled"])
-    terms["domain_loss"] = _domain_loss(prediction["domain_logits"], labelled, seen)
+    clips = jnp.asarray(batch["labelled"])
+    terms["domain_loss"] = _domain_loss(prediction["domain_logits"], clips, valid)
   weighted = [weights[name] * term for name, term in terms.items() if weights[name]]
   if not weighted:
     raise ValueError(f"a batch of {sorted(batch)} has no target of a weighted term")

@@ -1,29 +1,38 @@
-"""Metrics of a run: JSON lines always, TensorBoard where installed, a progress line."""
+"""Metrics of a run: JSON lines always, TensorBoard where installed, a progress bar."""
 
 import io
 import json
 import sys
-import time
 from collections.abc import Mapping
 from typing import IO, Any
 
+import tqdm
 from etils import epath
 
-_BAR = 24
+from mhmr_jax.files import atomic
+
+_ADVICE = "make room, or name another folder by --workdir"
+_PLAIN = "step {n_fmt}/{total_fmt}{postfix}, {remaining} left"
+_BAR = "{percentage:3.0f}%|{bar}| " + _PLAIN
 
 
 class MetricWriter:
-  """Writes one JSON line a step to `metrics.jsonl`; into a bucket with each `keep`.
+  """Writes one JSON line per step to `metrics.jsonl`.
 
-  A resumed run drops the lines of steps that it makes again.
+  Nothing can be appended to an object in a bucket, so there the file is written anew
+  with each `keep`.
   """
 
   def __init__(self, workdir: epath.Path, first_step: int):
+    """Opens the file, without the lines of steps after `first_step`.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
     self._path = workdir / "metrics.jsonl"
     self._truncate(first_step)
-    # Nothing can be added to a bucket's objects: `keep` writes them anew.
     self._file: IO[str]
-    if "://" in str(workdir):
+    if _is_bucket(workdir):
       self._file = io.StringIO()
       self._file.write(self._path.read_text() if self._path.exists() else "")
     else:
@@ -31,22 +40,21 @@ class MetricWriter:
     self._board = _tensorboard(workdir)
 
   def _truncate(self, first_step: int) -> None:
+    """Drops the lines of steps that a resumed run repeats."""
     if not self._path.exists():
       return
     kept = []
     for line in self._path.read_text().splitlines():
       try:
         record = json.loads(line)
-      except ValueError:  # The last line of a run that was killed.
+      except ValueError:  # A killed run may leave half a line.
         continue
       if record["step"] <= first_step:
         kept.append(line + "\n")
-    partial = self._path.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    partial.replace(self._path)
+    atomic.write(self._path, "".join(kept), _ADVICE)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
-    """Appends one step's scalars."""
+    """Appends one step's scalars, rounded to six significant digits."""
     rounded = {name: float(f"{value:.6g}") for name, value in scalars.items()}
     self._file.write(json.dumps({"step": step, **rounded}) + "\n")
     self._file.flush()
@@ -55,20 +63,25 @@ class MetricWriter:
         self._board.add_scalar(name, value, step)
 
   def keep(self) -> None:
-    """Puts what was written where the next run finds it."""
+    """Makes the lines written so far outlive this process."""
     if isinstance(self._file, io.StringIO):
       self._path.write_text(self._file.getvalue())
 
   def close(self) -> None:
-    """Closes the files."""
+    """Keeps the lines and closes the files."""
     self.keep()
     self._file.close()
     if self._board is not None:
       self._board.close()
 
 
+def _is_bucket(workdir: epath.Path) -> bool:
+  return "://" in str(workdir)
+
+
 def _tensorboard(workdir: epath.Path) -> Any:
-  if "://" in str(workdir):  # It writes to local folders alone.
+  """TensorBoard's writer; None where it is not installed or cannot write."""
+  if _is_bucket(workdir):  # tensorboardX writes to local folders only.
     return None
   try:
     import tensorboardX
@@ -78,43 +91,59 @@ def _tensorboard(workdir: epath.Path) -> Any:
 
 
 class Progress:
-  """A line with a bar, frames/s and the time left; off terminals, one now and then."""
+  """Shows finished steps on standard error: loss, measure, frames/s, time left.
 
-  def __init__(
-    self, first_step: int, steps: int, frames: int, print_every: int, measure: str
-  ):
-    """`frames` are a step's; `measure` formats scalars to show beside the loss."""
-    self._first = first_step
+  On a terminal this is one tqdm bar. Elsewhere, as in CI, it is one plain line every
+  `print_every` steps and at the last one.
+  """
+
+  def __init__(self, steps: int, frames: int, print_every: int, measure: str):
+    """Shows nothing yet.
+
+    Args:
+      steps: the number of the run's last step.
+      frames: frames per step.
+      print_every: steps from one plain line to the next.
+      measure: a format string of the scalar that is shown beside the loss.
+    """
     self._steps = steps
     self._frames = frames
     self._print_every = print_every
     self._measure = measure
-    self._begin: float | None = None
-    self._terminal = sys.stderr.isatty()
+    self._on_terminal = sys.stderr.isatty()
+    self._bar: tqdm.tqdm | None = None
 
   def update(self, step: int, scalars: Mapping[str, float]) -> None:
     """Shows a finished step."""
-    now = time.monotonic()
-    if self._begin is None:
-      # The first step compiles: its time says nothing of the others'.
-      self._begin, self._first = now, step
-    last = step == self._steps
-    if not (last or step % self._print_every == 0):
-      return
-    done = step - self._first
-    rate = done / (now - self._begin) if done else 0.0
-    left = (self._steps - step) / rate if rate else 0.0
-    bar = ("#" * (_BAR * step // self._steps)).ljust(_BAR, ".")
-    line = (
-      f"[{bar}] step {step}/{self._steps}  loss {scalars['loss']:.4f}  "
-      f"{self._measure.format(**scalars)}  {rate * self._frames:.0f} frames/s  "
-      f"{_clock(left)} left"
+    if self._bar is None:
+      # The first step of a process compiles, so the clock starts after it.
+      self._bar = self._open(step)
+    bar = self._bar
+    elapsed = bar.format_dict["elapsed"]
+    speed = (step - bar.initial) * self._frames / elapsed if elapsed else 0.0
+    bar.set_postfix_str(
+      f"loss {scalars['loss']:.4f}, {self._measure.format(**scalars)}, "
+      f"{speed:,.0f} frames/s",
+      refresh=False,
     )
-    end = "\n" if last or not self._terminal else "\r"
-    print(line, end=end, file=sys.stderr, flush=True)
+    bar.update(step - bar.n)
+    due = step == self._steps or step % self._print_every == 0
+    if due and not self._on_terminal:
+      print(bar, file=sys.stderr, flush=True)
 
+  def _open(self, first_step: int) -> tqdm.tqdm:
+    return tqdm.tqdm(
+      total=self._steps,
+      initial=first_step,
+      bar_format=_BAR if self._on_terminal else _PLAIN,
+      smoothing=0,  # The time left follows from the mean speed.
+      dynamic_ncols=True,
+      miniters=1,
+      # Off a terminal tqdm only formats the lines, and never prints by itself.
+      delay=0 if self._on_terminal else float("inf"),
+    )
 
-def _clock(seconds: float) -> str:
-  minutes, seconds = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+  def close(self) -> None:
+    """Leaves the bar in its last state."""
+    if self._bar is not None:
+      self._bar.close()

@@ -1,14 +1,17 @@
-"""The jitted steps of a config on a mesh.
+"""The jitted training step of a config on a mesh.
 
-Training, evaluation and compilation ahead of time have them in common.
+Training and ahead-of-time compilation share it. `make_train_step` is the one place
+that takes a config apart; what it calls gets only what it needs.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from mhmr_jax.body.smpl import SmplModel
@@ -16,51 +19,61 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.schema import Batch
 from mhmr_jax.training import train_step
-from mhmr_jax.training.train_step import TrainState
+from mhmr_jax.training.train_step import Scalars, TrainState
+
+Init = Callable[[PRNGKeyArray], TrainState]
+Update = Callable[
+  [TrainState, Batch, PRNGKeyArray, SmplModel], tuple[TrainState, Scalars]
+]
 
 
 class TrainStep(NamedTuple):
   """A training step.
 
   Attributes:
-    init: the first state, from the run's key; jit it with `state_shardings`.
+    init: makes the first state from the run's key; jit it with `state_shardings`.
     step: jitted; (state, batch, key, body) -> (state, scalars). The state is donated.
-    state_shardings: of each leaf of the state.
+    state_shardings: the sharding of each leaf of the state.
   """
 
-  init: Any
-  step: Any
+  init: Init
+  step: jax.stages.Wrapped
   state_shardings: Any
 
 
 def make_train_step(config: ConfigDict, mesh: Mesh) -> TrainStep:
   """The training step of a config, its state divided as `config.mesh` says."""
   model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   init = functools.partial(
     train_step.init_state,
     batch=motion_hmr.input_shapes(config),
     model=model,
     optimizer=optimizer,
   )
+  update = functools.partial(
+    train_step.train_step,
+    model=model,
+    optimizer=optimizer,
+    loss_weights=config.loss.to_dict(),
+    accumulate=config.train.accumulate,
+  )
+  return _on_mesh(init, update, mesh, config.mesh.fsdp_min_size)
+
+
+def _on_mesh(init: Init, update: Update, mesh: Mesh, fsdp_min_size: int) -> TrainStep:
+  """Jits `update` for a state and batches that are divided over the mesh."""
   whole, split = sharding.replicated(mesh), sharding.batched(mesh)
   abstract = jax.eval_shape(init, jax.random.key(0))
-  placed = sharding.of_state(abstract, mesh, config.mesh.fsdp_min_size)
+  placed = sharding.of_state(abstract, mesh, fsdp_min_size)
 
-  def step(state: TrainState, batch: Batch, key: Any, body: SmplModel) -> Any:
-    # Divided parameters are collected once, before all else: XLA would otherwise
-    # collect the LSTM's in every frame.
+  def step(
+    state: TrainState, batch: Batch, key: PRNGKeyArray, body: SmplModel
+  ) -> tuple[TrainState, Scalars]:
+    # Divided parameters are gathered once, before all else: XLA would otherwise
+    # gather the LSTM's in every frame.
     params = jax.lax.with_sharding_constraint(state.params, whole)
-    return train_step.train_step(
-      state.replace(params=params),
-      batch,
-      key,
-      body,
-      model=model,
-      optimizer=optimizer,
-      loss_weights=config.loss.to_dict(),
-      accumulate=config.train.accumulate,
-    )
+    return update(state.replace(params=params), batch, key, body)
 
   jitted = jax.jit(
     step,
@@ -72,7 +85,7 @@ def make_train_step(config: ConfigDict, mesh: Mesh) -> TrainStep:
 
 
 def batch_shapes(config: ConfigDict) -> Batch:
-  """Shapes of everything in a global training batch: inputs and targets."""
+  """The shapes of a config's global training batches, inputs and targets."""
   lead = (config.train.batch_size, config.data.window)
   shapes: dict[str, tuple[int, ...]] = {
     "pose": (*lead, 24, 3),

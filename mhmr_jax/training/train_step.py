@@ -1,9 +1,9 @@
 """The training state and the steps over it: pure functions, jitted by the programs."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -19,17 +19,20 @@ from mhmr_jax.models.prediction import prediction_joints
 from mhmr_jax.schema import Batch, Prediction
 from mhmr_jax.training.losses import motion_hmr_loss, valid_frames
 
+# A step's scalars by name.
+Scalars = dict[str, Float[Array, ""]]
+
 
 class TrainState(flax.struct.PyTreeNode):
   """Everything that a step reads and writes.
 
   Attributes:
-    step: updates made.
+    step: how many updates were made.
     params: the model's parameters, float32.
     batch_stats: batch norm's running statistics; empty without batch norm.
-    opt_state: the optimiser's.
-    finite: False once a loss or gradient was not: from then on steps change nothing,
-      so that the state before the failing step can be kept.
+    opt_state: the optimiser's state.
+    finite: False after the first non-finite loss or gradient; later steps change
+      nothing, so that the state before the failing step can be kept.
   """
 
   step: Int[Array, ""]
@@ -38,33 +41,48 @@ class TrainState(flax.struct.PyTreeNode):
   opt_state: optax.OptState
   finite: Bool[Array, ""]
 
+  @classmethod
+  def create(
+    cls, variables: motion_hmr.Variables, optimizer: optax.GradientTransformation
+  ) -> "TrainState":
+    """The state before the first step, with these initial variables."""
+    return cls(
+      step=jnp.zeros((), jnp.int32),
+      params=variables["params"],
+      batch_stats=variables.get("batch_stats", {}),
+      opt_state=optimizer.init(variables["params"]),
+      finite=jnp.ones((), bool),
+    )
+
   @property
   def variables(self) -> motion_hmr.Variables:
     """What `model.apply` takes."""
     return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-def make_schedule(config: ConfigDict) -> optax.Schedule:
-  """Linear warm-up, then cosine decay to zero at the last step."""
-  return optax.warmup_cosine_decay_schedule(
+def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
+  """Adam with clipped gradients, and decoupled weight decay of matrices only.
+
+  The learning rate warms up linearly, then decays to zero at the last step as a
+  cosine.
+
+  Args:
+    settings: the config's `train`: steps, learning_rate, warmup_steps, weight_decay,
+      grad_clip.
+  """
+  schedule = optax.warmup_cosine_decay_schedule(
     init_value=0.0,
-    peak_value=config.train.learning_rate,
-    warmup_steps=config.train.warmup_steps,
-    decay_steps=max(config.train.steps, config.train.warmup_steps + 1),
+    peak_value=settings.learning_rate,
+    warmup_steps=settings.warmup_steps,
+    decay_steps=max(settings.steps, settings.warmup_steps + 1),
   )
 
-
-def make_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-  """Adam with clipped gradients, and decoupled decay of the matrices' weights."""
-
-  def matrices(params: Any) -> Any:
+  def is_matrix(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
   return optax.chain(
-    optax.clip_by_global_norm(config.train.grad_clip),
-    optax.adamw(
-      make_schedule(config), weight_decay=config.train.weight_decay, mask=matrices
-    ),
+    optax.clip_by_global_norm(settings.grad_clip),
+    optax.adamw(schedule, weight_decay=settings.weight_decay, mask=is_matrix),
   )
 
 
@@ -75,20 +93,7 @@ def init_state(
   optimizer: optax.GradientTransformation,
 ) -> TrainState:
   """The state before the first step, for batches shaped as `batch`."""
-  return first_state(motion_hmr.init_variables(model, key, batch), optimizer)
-
-
-def first_state(
-  variables: motion_hmr.Variables, optimizer: optax.GradientTransformation
-) -> TrainState:
-  """The state before the first step, from the variables to begin with."""
-  return TrainState(
-    step=jnp.zeros((), jnp.int32),
-    params=variables["params"],
-    batch_stats=variables.get("batch_stats", {}),
-    opt_state=optimizer.init(variables["params"]),
-    finite=jnp.ones((), bool),
-  )
+  return TrainState.create(motion_hmr.init_variables(model, key, batch), optimizer)
 
 
 def apply_gradients(
@@ -98,7 +103,11 @@ def apply_gradients(
   batch_stats: Any,
   optimizer: optax.GradientTransformation,
 ) -> tuple[TrainState, Float[Array, ""]]:
-  """The next state, or the same where a number is not finite; and the gradient norm."""
+  """Makes one update.
+
+  Returns:
+    The next state, or the same one if any number is not finite; the gradients' norm.
+  """
   grad_norm = optax.tree.norm(gradients)
   updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
   finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(grad_norm)
@@ -124,70 +133,96 @@ def train_step(
   optimizer: optax.GradientTransformation,
   loss_weights: dict[str, float],
   accumulate: int = 1,
-) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
-  """One update on a global batch.
+) -> tuple[TrainState, Scalars]:
+  """Makes one update on a global batch.
 
   Args:
     state: the state; donate it.
-    batch: sharded over its leading axis, or not: the result is the same.
-    key: of the run; the step's own is folded in.
+    batch: the batch; the result does not depend on how it is divided over devices.
+    key: the run's key, from which the step derives its own.
     body: the SMPL layer.
-    model: static.
-    optimizer: static.
-    loss_weights: of the terms of `losses.motion_hmr_loss`; static.
-    accumulate: parts of the batch that are seen one after the other, to save memory;
-      gradients and scalars are their means, batch norm's statistics those of a part.
+    model: the network; static.
+    optimizer: the optimiser; static.
+    loss_weights: the weights of the terms of `losses.motion_hmr_loss`; static.
+    accumulate: the parts of the batch that run one after the other, to save memory.
+      Gradients and scalars are the parts' means; batch norm takes the statistics of
+      one part at a time.
 
   Returns:
-    The next state, and scalars: loss, its terms, grad_norm, pa_mpjpe_mm (of the
-    batch, while training), and what a domain classifier does.
+    The next state, and scalars: loss, its terms, grad_norm, pa_mpjpe_mm (of this
+    batch, in training mode), and those of a domain classifier if there is one.
   """
-
-  def part_of(batch_stats: Any, batch: Batch, key: PRNGKeyArray) -> Any:
-    """Gradients, the next batch statistics and scalars of a part of the batch."""
-
-    def loss_of(params: Any) -> tuple[Array, tuple[Any, Prediction, dict[str, Array]]]:
-      (prediction, _), updated = model.apply(
-        {"params": params, "batch_stats": batch_stats},
-        batch,
-        train=True,
-        step=state.step,
-        mutable=["batch_stats"],
-        rngs={"dropout": key},
-      )
-      loss, terms = motion_hmr_loss(body, prediction, batch, loss_weights)
-      return loss, (updated.get("batch_stats", {}), prediction, terms)
-
-    (loss, (stats, prediction, terms)), gradients = jax.value_and_grad(
-      loss_of, has_aux=True
-    )(state.params)
-    scalars = {"loss": loss, **terms}
-    scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
-    scalars |= _domain_scalars(model, prediction, batch, state.step)
-    return gradients, stats, scalars
-
+  gradients_of = functools.partial(
+    _gradients, state=state, body=body, model=model, loss_weights=loss_weights
+  )
   step_key = jax.random.fold_in(key, state.step)
   if accumulate == 1:
-    gradients, batch_stats, scalars = part_of(state.batch_stats, batch, step_key)
+    part = gradients_of(state.batch_stats, batch, step_key)
   else:
-    gradients, batch_stats, scalars = _accumulated(
-      part_of, state.batch_stats, batch, step_key, accumulate
-    )
+    part = _accumulated(gradients_of, state.batch_stats, batch, step_key, accumulate)
   new_state, grad_norm = apply_gradients(
-    state, scalars["loss"], gradients, batch_stats, optimizer
+    state, part.scalars["loss"], part.gradients, part.batch_stats, optimizer
   )
-  return new_state, {**scalars, "grad_norm": grad_norm}
+  return new_state, {**part.scalars, "grad_norm": grad_norm}
+
+
+class _Part(NamedTuple):
+  """The result of the forward and backward pass on (a part of) a batch.
+
+  Attributes:
+    gradients: of the loss with respect to the parameters.
+    batch_stats: batch norm's next running statistics.
+    scalars: loss, its terms and measures.
+  """
+
+  gradients: Any
+  batch_stats: Any
+  scalars: Scalars
+
+
+def _gradients(
+  batch_stats: Any,
+  batch: Batch,
+  key: PRNGKeyArray,
+  *,
+  state: TrainState,
+  body: SmplModel,
+  model: MotionHMR,
+  loss_weights: dict[str, float],
+) -> _Part:
+  """Runs the model forward and backward; `batch_stats` are used, not the state's."""
+
+  def loss_of(params: Any) -> tuple[Array, tuple[Any, Prediction, Scalars]]:
+    (prediction, _), updated = model.apply(
+      {"params": params, "batch_stats": batch_stats},
+      batch,
+      train=True,
+      step=state.step,
+      mutable=["batch_stats"],
+      rngs={"dropout": key},
+    )
+    loss, terms = motion_hmr_loss(body, prediction, batch, loss_weights)
+    return loss, (updated.get("batch_stats", {}), prediction, terms)
+
+  (loss, (stats, prediction, terms)), gradients = jax.value_and_grad(
+    loss_of, has_aux=True
+  )(state.params)
+  scalars = {"loss": loss, **terms}
+  scalars["pa_mpjpe_mm"] = _batch_pa_mpjpe(body, prediction, batch)
+  scalars |= _domain_scalars(model, prediction, batch, state.step)
+  return _Part(gradients, stats, scalars)
 
 
 def _accumulated(
-  part_of: Callable[[Any, Batch, PRNGKeyArray], Any],
+  gradients_of: Callable[[Any, Batch, PRNGKeyArray], _Part],
   batch_stats: Any,
   batch: Batch,
   key: PRNGKeyArray,
   parts: int,
-) -> tuple[Any, Any, dict[str, Array]]:
-  """The parts' mean gradients and scalars, and the last batch statistics."""
-  # Every part takes some rows of every device. Where domains take turns, so do pairs.
+) -> _Part:
+  """The parts' mean gradients and scalars, and the last part's batch statistics."""
+  # Every part takes some rows of every device. Where labelled clips and clips of the
+  # target domain alternate, a part takes them in pairs.
   together = 2 if "labelled" in batch else 1
 
   def divide(rows: Array) -> Array:
@@ -196,41 +231,38 @@ def _accumulated(
 
   def add(carry: tuple[Any, Any], inputs: tuple[Batch, PRNGKeyArray]) -> Any:
     batch_stats, total = carry
-    gradients, batch_stats, scalars = part_of(batch_stats, *inputs)
-    return (batch_stats, jax.tree.map(jnp.add, total, gradients)), scalars
+    part = gradients_of(batch_stats, *inputs)
+    total = jax.tree.map(jnp.add, total, part.gradients)
+    return (part.batch_stats, total), part.scalars
 
   inputs = (jax.tree.map(divide, batch), jax.random.split(key, parts))
   first = jax.tree.map(lambda rows: rows[0], inputs)
-  shapes, _, _ = jax.eval_shape(part_of, batch_stats, *first)
+  shapes = jax.eval_shape(gradients_of, batch_stats, *first).gradients
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
   (batch_stats, total), scalars = jax.lax.scan(add, (batch_stats, zeros), inputs)
   gradients = jax.tree.map(lambda leaf: leaf / parts, total)
-  return gradients, batch_stats, jax.tree.map(jnp.mean, scalars)
+  return _Part(gradients, batch_stats, jax.tree.map(jnp.mean, scalars))
 
 
 def _batch_pa_mpjpe(
   body: SmplModel, prediction: Prediction, batch: Batch
 ) -> Float[Array, ""]:
+  """The mean PA-MPJPE of the labelled frames, in millimetres."""
   joints, _ = prediction_joints(body, prediction)
-  _, valid = valid_frames(batch, joints.shape[:2])
-  target = jnp.where(valid[..., None, None], batch["joints_camera"], joints)
-  error = metrics.pa_mpjpe(joints, target) * valid
-  return jnp.sum(error) / jnp.maximum(jnp.sum(valid), 1)
+  _, labelled = valid_frames(batch, joints.shape[:2])
+  target = jnp.where(labelled[..., None, None], batch["joints_camera"], joints)
+  error = metrics.pa_mpjpe(joints, target) * labelled
+  return jnp.sum(error) / jnp.maximum(jnp.sum(labelled), 1)
 
 
 def _domain_scalars(
   model: MotionHMR, prediction: Prediction, batch: Batch, step: Int[Array, ""]
-) -> dict[str, Float[Array, ""]]:
-  """How well the domains are told apart, and the factor of the reversed gradient."""
+) -> Scalars:
+  """The domain classifier's accuracy, and the factor of the reversed gradient."""
   if model.domain_classifier is None:
     return {}
   logits = prediction["domain_logits"]
-  seen, _ = valid_frames(batch, logits.shape)
+  valid, _ = valid_frames(batch, logits.shape)
   factor = domain_adversarial.adaptation_factor(step, model.domain_classifier.steps)
-  accuracy = domain_adversarial.accuracy(logits, jnp.asarray(batch["labelled"]), seen)
+  accuracy = domain_adversarial.accuracy(logits, jnp.asarray(batch["labelled"]), valid)
   return {"domain_accuracy": accuracy, "domain_lambda": factor}
-
-
-def parameter_count(variables: motion_hmr.Variables) -> int:
-  """Numbers in the model's parameters."""
-  return sum(leaf.size for leaf in jax.tree.leaves(nn.unbox(variables["params"])))

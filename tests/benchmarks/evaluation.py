@@ -28,9 +28,10 @@ import numpy as np
 from configs import flow_kp
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
-from mhmr_jax.data import pipeline
+from mhmr_jax.data import lanes
 from mhmr_jax.data.sources import ClipSource
-from mhmr_jax.evaluation import baselines, protocols, results, scores, summary
+from mhmr_jax.evaluation import baselines, intervals, means, protocols, results
+from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.geometry import rotations
 from mhmr_jax.inference import eval_step
@@ -111,9 +112,7 @@ def time_loading(clips: list[dict[str, Any]], scale: float) -> dict[str, Seconds
   config = flow_kp.get_config()
   source = ClipSource("made", clips, "/made")
   load = lambda: [
-    chunk
-    for group in pipeline.evaluation_groups(source, config, LANES)
-    for chunk in group
+    chunk for group in lanes.evaluation_groups(source, config, LANES) for chunk in group
   ]
   loading, chunks = timed(load)
 
@@ -121,7 +120,7 @@ def time_loading(clips: list[dict[str, Any]], scale: float) -> dict[str, Seconds
   first = {key: chunks[0].batch[key] for key in (*config.model.inputs, "valid")}
   step = jax.jit(functools.partial(eval_step.run_chunk, model=model))
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), first)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   state = train_step.init_state(jax.random.key(0), shapes, model, optimizer)
   variables = {"params": state.params, "batch_stats": state.batch_stats}
   carry = model.initial_carry(LANES)
@@ -143,10 +142,8 @@ def time_scoring(
 ) -> dict[str, Seconds]:
   """Seconds of everything that follows the model."""
   truth = Truth.of(clips, "threedpw")
-  scorer = scores.Scorer(
-    protocols.SMPL24, None, Bodies(body), truth, sharding.make_mesh()
-  )
-  seconds = {"labels": timed(lambda: scorer.target)[0]}
+  scorer = Scorer(protocols.SMPL24, None, Bodies(body), truth, sharding.make_mesh())
+  seconds = {"labels": timed(lambda: scorer.labels.joints)[0]}
   rng = np.random.default_rng(1)
   pose = truth.pose + rng.normal(0, 0.1, truth.pose.shape).astype(np.float32)
   matrices = np.asarray(jax.jit(rotations.axis_angle_to_matrix)(jnp.asarray(pose)))
@@ -156,17 +153,17 @@ def time_scoring(
   joints = Predicted({"points": points}, np.ones(len(points), bool))
   seconds["metrics"], errors = timed(lambda: scorer.score(joints))
   summarise = lambda: (
-    summary.means(errors, truth.sequences, scorer.protocol),
-    summary.intervals(errors, truth.sequences, scorer.protocol),
-    summary.per_joint(errors, truth.sequences, scorer.protocol),
-    summary.per_clip(errors, truth.names, scorer.protocol),
+    means.overall(errors, truth.sequences, scorer.protocol),
+    intervals.bootstrap(errors, truth.sequences, scorer.protocol),
+    means.per_joint(errors, truth.sequences, scorer.protocol),
+    means.per_clip(errors, truth.names, scorer.protocol),
   )
   seconds["metrics"] += timed(summarise)[0]
-  said = Predicted.of_bodies(matrices, truth.betas)
-  seconds["surfaces"] = timed(lambda: scorer.score(said))[0]
-  mean, mean_pose = timed(lambda: baselines.mean_pose(clips))
+  bodies = Predicted.of_bodies(matrices, truth.betas)
+  seconds["surfaces"] = timed(lambda: scorer.score(bodies))[0]
+  mean_seconds, mean_pose = timed(lambda: baselines.mean_pose(clips))
   base, _ = timed(lambda: results.score_baselines(scorer, mean_pose))
-  seconds["baselines"] = mean + base
+  seconds["baselines"] = mean_seconds + base
   return seconds
 
 

@@ -12,7 +12,7 @@ import pytest
 from configs import flow_kp_kinetics
 from mhmr_jax import train
 from mhmr_jax.body import smpl
-from mhmr_jax.data import pipeline, sources
+from mhmr_jax.data import config_paths, pipeline, sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import metrics
 from mhmr_jax.inference import sequences
@@ -124,7 +124,7 @@ def test_trains_alone_and_is_evaluated(paths, data_dir, tmp_path):
   config = make_config(paths, data_dir, **{"train.steps": 2, "train.batch_size": 2})
   with config.unlocked():
     config.data.mixture = {}
-  sources.check_paths(config)
+  config_paths.check_paths(config)
   state = train.train(config, tmp_path / "run")
   assert bool(state.finite)
   source = sources.open_source(config, "test", NAME)
@@ -147,7 +147,7 @@ def test_trains_alone_and_is_evaluated(paths, data_dir, tmp_path):
 @pytest.mark.slow
 def test_trains_mixed_with_synthetic_clips(paths, data_dir):
   config = make_config(paths, data_dir)
-  sources.check_paths(config)
+  config_paths.check_paths(config)
   mixture = sources.open_training(config)
   assert [source.name for source in mixture.sources] == [NAME, "synthetic_clips"]
   iterator = pipeline.training_iterator(mixture, config)
@@ -158,7 +158,7 @@ def test_trains_mixed_with_synthetic_clips(paths, data_dir):
   assert at_pelvis.sum() == 2
   assert batch["valid"].any(1).all()
   model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   init = functools.partial(
     train_step.init_state,
     batch=motion_hmr.input_shapes(config),

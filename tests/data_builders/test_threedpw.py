@@ -11,6 +11,7 @@ import pytest
 from data_builders.threedpw import threedpw_dataset_builder as threedpw
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline, sources
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import metrics
 from mhmr_jax.inference import sequences
@@ -98,7 +99,7 @@ def test_invalid_and_undetected_frames_are_kept_and_marked(config):
   alone = found["flat_alone_01_0"]
   assert not alone["keypoints_image"].any()
   assert (
-    not pipeline.InputSpec.from_config(config)
+    not InputSpec.from_config(config)
     .noisy_keypoints(alone, np.random.default_rng(0))
     .any()
   )
@@ -194,7 +195,7 @@ def test_a_training_step_and_an_evaluation(config):
   iterator.close()
   assert batch["joints_crop"].shape == (2, 4, 24, 2)
   model, variables = _untrained(config)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   state = train_step.TrainState(
     step=jnp.zeros((), jnp.int32),
     opt_state=optimizer.init(variables["params"]),

@@ -17,7 +17,7 @@ def flownets(workdir: pathlib.Path, seed: int = 0) -> pathlib.Path:
   config.model.width = 0.05
   parts = {
     "model": learned.from_config(config.model),
-    "optimizer": train_step.make_optimizer(config),
+    "optimizer": train_step.make_optimizer(config.train),
   }
   init = functools.partial(flow_step.init_state, **parts)
   shapes = jax.eval_shape(init, jax.random.key(0))

@@ -24,7 +24,7 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   """From the checkpoint on; flow, memory and padding included."""
   config = tiny.config(tmp_path, name, keypoints__noise=False)
   model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config)
+  optimizer = train_step.make_optimizer(config.train)
   inputs = motion_hmr.input_shapes(config)
   state = jax.jit(lambda key: train_step.init_state(key, inputs, model, optimizer))(
     jax.random.key(0)

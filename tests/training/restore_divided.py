@@ -15,7 +15,7 @@ from mhmr_jax.data import pipeline
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import checkpoints, steps
 from tests import tiny
-from tests.data.test_pipeline import make_source
+from tests.data.clips import make_source
 
 # Devices, and ways to divide the state: as it was saved, and as it is restored.
 WAYS = (((4, 2), (2, 1)), ((2, 1), (4, 4)), ((4, 1), (1, 1)))

@@ -9,7 +9,7 @@ from mhmr_jax.data import pipeline
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
 from tests import tiny
-from tests.data.test_pipeline import make_source
+from tests.data.clips import make_source
 
 
 def _after_a_step(config, batch):
