@@ -22,7 +22,7 @@ from tqdm import tqdm
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
+from mhmr_jax.files import video, video_writer
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import placement, streaming, trained
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
@@ -205,7 +205,7 @@ def _write(
   partial = out / ".prediction.partial.npz"
   try:
     np.savez_compressed(partial, **motion._asdict())
-    with video.VideoWriter(out / "overlay.mp4", fps) as writer:
+    with video_writer.writing(out / "overlay.mp4", fps) as writer:
       for frame in frames:
         writer.write(frame)
     partial.replace(out / "prediction.npz")

@@ -1,131 +1,47 @@
-"""Reads Python-2 pickles and model files without running anything in them.
+"""Reads the pickles that datasets and body models come in, mostly of Python 2.
 
-SMPL's official files pickle chumpy objects, whose package does not import today, and
-a pickle may name any function to be called. Here each of the few names that such
-files need stands for a recorder of its arguments; the records become arrays after
-they are checked, and any other name is refused.
+SMPL's official files pickle chumpy objects, whose package no longer imports. Each of
+the few names that such files need stands for a record of its arguments here; the
+records become arrays after they are checked, and nothing in the file runs.
 """
 
-import io
 import math
 import os
 import pathlib
-import pickle
-import pickletools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 from scipy import sparse
 
-from mhmr_jax.errors import InputError
+from mhmr_jax.files import unpickling, untrusted
+from mhmr_jax.files.untrusted import RefusedError
 
 
-class RefusedError(Exception):
-  """The file has what no file of its kind needs."""
-
-
-def restricted_load(path: str | pathlib.Path) -> Any:
+def restricted_load(path: str | os.PathLike[str]) -> Any:
   """Unpickles plain containers, numbers, text, NumPy arrays and sparse matrices.
 
-  Python 2's pickles are read as latin-1. A chumpy object comes out as its array.
+  Python 2's text is read as latin-1. A chumpy object comes out as its array.
 
   Raises:
     InputError: the file is missing or damaged, or names anything else.
   """
-  try:
+  with untrusted.reading(path, "a pickle"):
     data = pathlib.Path(path).read_bytes()
-    _check_opcodes(data)
-    return _resolve(_Unpickler(io.BytesIO(data), encoding="latin1").load(), {})
-  except OSError as error:
-    raise InputError(f"cannot read {path}: {error.strerror}") from error
-  except RefusedError as error:
-    raise InputError(f"{path} is refused: it has {error}") from error
-  except Exception as error:  # Damage can raise any.
-    raise InputError(
-      f"{path} cannot be read as a pickle, it may be damaged: {error!r}"
-    ) from error
+    return _resolve(unpickling.load(data, _RECORDS), {})
 
 
-def read_array(
-  data: Mapping[str, Any],
-  path: str | os.PathLike[str],
-  key: str,
-  shape: tuple[int | None, ...],
-  finite: bool = True,
-) -> Float[np.ndarray, "..."]:
-  """An array of what `restricted_load` gave, in float64, after a check of its form.
+class _Record(unpickling.Record):
+  """What a name in the pickle stands for, until `_resolve` asks for its value."""
 
-  Args:
-    data: by key.
-    path: of the file, for messages.
-    key: which array.
-    shape: None fits any length.
-    finite: whether infinity and NaN are refused.
-
-  Raises:
-    InputError: it is absent, no array of numbers, or of another shape.
-  """
-  if key not in data:
-    raise InputError(f"{path} has no {key}: give the file as its authors publish it")
-  value = data[key]
-  if not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf":
-    kind = getattr(value, "dtype", type(value).__name__)
-    raise InputError(f"{key} of {path} is {kind}, not an array of numbers")
-  fits = len(shape) == value.ndim and all(
-    wanted in (None, length) for wanted, length in zip(shape, value.shape, strict=True)
-  )
-  if not fits:
-    wanted = ", ".join("any" if n is None else str(n) for n in shape)
-    raise InputError(f"{key} of {path} has shape {value.shape}, not ({wanted})")
-  if finite and not np.isfinite(value).all():
-    raise InputError(f"{key} of {path} holds something else than finite numbers")
-  return value.astype(np.float64)
-
-
-class _Unpickler(pickle.Unpickler):
-  def find_class(self, module: str, name: str) -> "type[_Record]":
-    record = _RECORDS.get((module, name))
-    if record is None:
-      raise RefusedError(f"the name {module}.{name}, which no model file needs")
-    return record
-
-
-def _check_opcodes(data: bytes) -> None:
-  """Refuses what would allocate far more than the file's size."""
-  for opcode, arg, _ in pickletools.genops(data):
-    if opcode.name in ("PERSID", "BINPERSID", "EXT1", "EXT2", "EXT4"):
-      raise RefusedError(f"the opcode {opcode.name}, which no model file needs")
-    # The unpickler's memo is a table as long as its largest index.
-    if "PUT" in opcode.name and (arg or 0) > len(data):
-      raise RefusedError(f"memo entry {arg} in {len(data)} bytes")
-
-
-class _Record:
-  """What a name in the pickle stands for: its arguments and state, nothing run."""
-
-  __slots__ = ("args", "state")
-  args: tuple
-  state: Any
-
-  def __new__(cls, *args: Any) -> "_Record":
-    record = super().__new__(cls)
-    record.args = args
-    record.state = None
-    return record
-
-  # Without it, the opcode BUILD sets attributes: of the class itself, if it can.
-  def __setstate__(self, state: Any) -> None:
-    self.state = state
+  __slots__ = ()
 
   def value(self, args: tuple, state: Any) -> Any:
-    """What the record comes to, given its arguments and state as values."""
+    """Returns the object, made of the values of its arguments and of its state."""
     raise RefusedError("a bare object")
 
 
 class _Reconstructor(_Record):
-  """How protocols 0 and 1 make an object: (class, its base, the base's state)."""
+  """An object of protocols 0 and 1: (class, its base, the base's state)."""
 
   __slots__ = ()
 
@@ -134,19 +50,19 @@ class _Reconstructor(_Record):
 
 
 class _Encoded(_Record):
-  """How Python 3 writes bytes for Python 2."""
+  """Bytes, as Python 3 writes them for Python 2."""
 
   __slots__ = ()
 
   def value(self, args: tuple, state: Any) -> bytes:
-    text, encoding = args or ("", "latin1")  # bytes() is how it writes none.
+    text, encoding = args or ("", "latin1")  # Empty bytes are written as bytes().
     if encoding != "latin1":
       raise RefusedError(f"bytes encoded as {encoding!r}")
     return text.encode("latin1")
 
 
 class _Set(_Record):
-  """Python 2's set, which chumpy keeps for its own bookkeeping."""
+  """A set of Python 2, which chumpy keeps for its own bookkeeping."""
 
   __slots__ = ()
 
@@ -170,7 +86,7 @@ class _Dtype(_Record):
 
 
 class _Array(_Record):
-  """`_reconstruct` with its state, or protocol 5's `_frombuffer`."""
+  """An array, by `_reconstruct` and a state or, in protocol 5, by `_frombuffer`."""
 
   __slots__ = ()
 
@@ -216,7 +132,7 @@ class _Chumpy(_Record):
 
 
 class _ChumpySelect(_Record):
-  """Entries `idxs` of the flattened `a`."""
+  """A selection: the entries `idxs` of the flattened `a`."""
 
   __slots__ = ()
 
@@ -253,7 +169,13 @@ for _builtins, _registry in (("__builtin__", "copy_reg"), ("builtins", "copyreg"
 
 
 def _resolve(value: Any, done: dict[int, Any]) -> Any:
-  """Turns every record into its value; `done`, by id, keeps shared things shared."""
+  """Turns every record within `value` into its own value.
+
+  Args:
+    value: what was unpickled, or a part of it.
+    done: the results by the id of what they came from, which keep shared objects
+      shared.
+  """
   key = id(value)
   if key in done:
     return done[key]

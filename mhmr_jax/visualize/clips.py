@@ -17,9 +17,9 @@ from absl import flags, logging
 from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax.data import sources
+from mhmr_jax.data import config_paths, sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
+from mhmr_jax.files import video_writer
 from mhmr_jax.runtime import program
 from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import datasheet, datasheet_page, panels, sheet
@@ -31,7 +31,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
-  f"One of {', '.join(sources.NAMES)}; the config's own by default.",
+  f"One of {', '.join(config_paths.NAMES)}; the config's own by default.",
   **program.REDEFINED_FLAG,
 )
 _SPLIT = flags.DEFINE_string(
@@ -116,7 +116,7 @@ def write_video(path: pathlib.Path, clips: list[Clip]) -> None:
   captions = [caption for caption in CAPTIONS if caption in held]
   heading = caption_row(captions, _VIDEO_PANEL)
   blank = np.full((_VIDEO_PANEL, _VIDEO_PANEL, 3), 255, np.uint8)
-  with video.VideoWriter(path, float(clips[0].get("fps", 30.0))) as writer:
+  with video_writer.writing(path, float(clips[0].get("fps", 30.0))) as writer:
     for clip, view in zip(clips, views, strict=True):
       name = panels.text_bar(str(clip.get("sequence", "")), heading.shape[1])
       moments = view.moments()

@@ -1,9 +1,10 @@
+"""Flow as KITTI's PNG images."""
+
 import cv2
 import numpy as np
 import pytest
 
 from mhmr_jax.files import flow_images
-from mhmr_jax.visualize import flow_colours
 
 
 def test_png_round_trip_is_within_half_a_step():
@@ -45,12 +46,3 @@ def test_other_images_are_refused(image):
   data = cv2.imencode(".png", image)[1].tobytes()
   with pytest.raises(ValueError, match="16-bit"):
     flow_images.decode_png(data)
-
-
-def test_colour_wheel():
-  flow = np.array([[0, 0], [2, 0], [-2, 0], [1, 0]], np.float32)
-  colours = flow_colours.colour(flow, maximum=2.0)
-  np.testing.assert_array_equal(colours[0], [255, 255, 255])
-  np.testing.assert_array_equal(colours[1], [255, 0, 0])
-  np.testing.assert_array_equal(colours[2], [0, 255, 255])
-  assert 0 < colours[3, 1] < 255

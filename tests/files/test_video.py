@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
-from mhmr_jax.files.video import VideoWriter
+from mhmr_jax.files import video, video_writer
 
 
 def _write(path, frames=8, width=64, height=48, fps=25.0):
-  with VideoWriter(path, fps) as writer:
+  with video_writer.writing(path, fps) as writer:
     for i in range(frames):
       frame = np.full((height, width, 3), 20 * i, np.uint8)
       frame[: height // 4, : width // 4] = [255, 0, 0]
