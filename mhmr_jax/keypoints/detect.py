@@ -2,19 +2,20 @@
 
   python -m mhmr_jax.keypoints.detect --video=FILE --out=FILE.npz
 
-Writes `keypoints` [N, P, 17, 3] (x, y px and score of COCO's points, NaN for missing)
-and `person` [N, P] (who each is: the number that `predict --person` takes; -1 for
-nobody). It needs no JAX, so it can run in an environment of the detector's own.
+Writes `keypoints` [N, P, 17, 3] (COCO's points as x, y px and score, NaN for missing)
+and `person` [N, P] (the number by which `predict --person` takes each of them; -1 for
+nobody). It needs no JAX, so it can run in an environment made for the detector.
 """
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import video
-from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
+from mhmr_jax.keypoints import detection, keypoint_flags, tracking
+from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.runtime import program
 
 
 def main(argv: list[str]) -> None:
-  """Reads the flags and detects."""
+  """Reads the flags, detects the people and writes their keypoints."""
   del argv
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   if out.suffix != ".npz" or not out.parent.is_dir():
@@ -27,12 +28,7 @@ def main(argv: list[str]) -> None:
   )
   tracks = tracking.track(found, info.fps)
   detections, person = detection.by_person(found, tracks)
-  try:
-    formats.write_npz(out, detections, person=person)
-  except OSError as error:
-    raise InputError(
-      f"{out} cannot be written ({error.strerror}): name another by --out."
-    ) from error
+  detections_npz.write(out, detections, person=person)
   print(f"{len(tracks)} people in {info.num_frames} frames:")
   for number, track in enumerate(tracks):
     frames = track.frame_index

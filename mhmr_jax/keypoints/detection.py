@@ -1,4 +1,4 @@
-"""Finds the people in a video, once: what was found is kept beside it."""
+"""Detects the people in a video once, and keeps the keypoints beside the video."""
 
 import pathlib
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ def detect(
   detector: str,
   weights: pathlib.Path | None = None,
 ) -> Detections:
-  """Everybody in every frame, in the order of `by_person`; kept, or found again.
+  """Everybody in every frame, in the order of `by_person`, from the cache if possible.
 
   Raises:
     InputError: the video, the detector or its weights cannot be used.
@@ -47,7 +47,7 @@ def detect_frames(
   run: detectors.Detect,
   num_frames: int,
 ) -> Detections:
-  """Detections of frames that follow each other."""
+  """Runs a detector on consecutive frames; `num_frames` is for the progress bar."""
   progress = tqdm(frames, "Detecting", num_frames, unit="frame")
   return [run(frame, number / fps) for number, frame in enumerate(progress)]
 
@@ -55,16 +55,17 @@ def detect_frames(
 def by_person(
   detections: Detections, tracks: Sequence[tracking.Track]
 ) -> tuple[Detections, Int[np.ndarray, "frames people"]]:
-  """Sorts each frame's people by their track, and says whose they are.
+  """Sorts each frame's people by the number of their track.
 
   Returns:
-    The detections that are in a track, and for each its track's number: 0 is the
-    largest person, as of `predict --person`; -1 where a frame has fewer people.
+    The detections that are in a track, and for each the track's number, which
+    `predict --person` takes: 0 is the largest person; -1 where a frame has fewer
+    people than others.
   """
   found: list[list[tuple[int, np.ndarray]]] = [[] for _ in detections]
   for number, track in enumerate(tracks):
-    for frame, person in zip(track.frame_index, track.keypoints, strict=True):
-      found[frame].append((number, person))
+    for frame, keypoints in zip(track.frame_index, track.keypoints, strict=True):
+      found[frame].append((number, keypoints))
   person = np.full((len(found), max(map(len, found), default=0)), -1, np.int32)
   for row, frame in zip(person, found, strict=True):
     row[: len(frame)] = [number for number, _ in frame]

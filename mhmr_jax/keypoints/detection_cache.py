@@ -1,26 +1,27 @@
-"""Detections kept beside the video they are of, so that it is looked at once.
+"""Keeps a video's detections beside it, so that the detector runs only once.
 
-A cached file is in our own format, with `source` beside the keypoints: JSON that says
-which video (by its content) and which detector they come from. A file of another
-source, or a damaged one, is as good as none; what we didn't write is never replaced.
+A cached file is in our own format and has `source` beside the keypoints: JSON that
+names the video (by its content), the detector and its weights. A file of another
+source, or a damaged one, is ignored; a file that this module did not write is never
+replaced.
 """
 
 import hashlib
 import json
 import os
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from absl import logging
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic, npz
 from mhmr_jax.keypoints import formats
+from mhmr_jax.keypoints.formats import detections_npz
 
 _FOLDER = pathlib.Path("~/.cache/mhmr_jax/keypoints")
-# Raise it when the same detector's output changes: what older code kept is not used.
+# Raise it when a detector's output changes, so that older files are not used.
 _VERSION = 1
 
 Source = dict[str, str]
@@ -29,7 +30,11 @@ Source = dict[str, str]
 def source(
   video: pathlib.Path, detector: str, weights: Iterable[pathlib.Path] | str
 ) -> Source:
-  """Names a video and a detector; weights by their name or their files."""
+  """Identifies a video, a detector and its weights (by their name, or their files).
+
+  Raises:
+    InputError: a file cannot be read.
+  """
   if not isinstance(weights, str):
     weights = " ".join(_digest(path) for path in weights)
   return {
@@ -43,28 +48,36 @@ def source(
 def read(
   video: pathlib.Path, wanted: Source, num_frames: int
 ) -> tuple[pathlib.Path, formats.Detections] | None:
-  """The detections of this source and the file that they are in, if there is one."""
+  """Returns the detections of this source and the file they are in, if there is one."""
   for path in _places(video, wanted):
     if _read_source(path) == wanted:
       try:
         return path, formats.read(path, "npz", num_frames)
       except InputError as error:
-        logging.warning("%s Detecting anew.", error)
+        logging.warning("%s The people are detected anew.", error)
   return None
 
 
 def write(
-  video: pathlib.Path, of: Source, detections: formats.Detections, **more: np.ndarray
+  video: pathlib.Path,
+  origin: Source,
+  detections: formats.Detections,
+  **more: np.ndarray,
 ) -> pathlib.Path | None:
-  """Keeps detections in the first place that can be written; which, or None."""
-  for path in _places(video, of):
+  """Keeps detections in the first place that can be written.
+
+  Returns:
+    The file, or None where no place can be written.
+  """
+  for path in _places(video, origin):
     if path.exists() and _read_source(path) is None:
       continue
     try:
       if path.parent != video.parent:
-        path.parent.mkdir(parents=True, exist_ok=True)
-      formats.write_npz(path, detections, source=np.array(json.dumps(of)), **more)
-    except OSError:
+        atomic.make_folder(path.parent)
+      stored = np.array(json.dumps(origin))
+      detections_npz.write(path, detections, source=stored, **more)
+    except InputError:
       continue
     return path
   logging.warning(
@@ -73,9 +86,9 @@ def write(
   return None
 
 
-def _places(video: pathlib.Path, of: Source) -> Iterator[pathlib.Path]:
-  yield video.with_name(f"{video.name}.{of['detector']}.npz")
-  yield _FOLDER.expanduser() / f"{of['video'][:16]}.{of['detector']}.npz"
+def _places(video: pathlib.Path, origin: Source) -> Iterator[pathlib.Path]:
+  yield video.with_name(f"{video.name}.{origin['detector']}.npz")
+  yield _FOLDER.expanduser() / f"{origin['video'][:16]}.{origin['detector']}.npz"
 
 
 def _digest(path: str | os.PathLike[str]) -> str:
@@ -87,14 +100,9 @@ def _digest(path: str | os.PathLike[str]) -> str:
 
 
 def _read_source(path: pathlib.Path) -> Source | None:
-  """What a file says it comes from; None where it is not one of ours."""
+  """The source that a file names; None where this module did not write it whole."""
   try:
-    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-      content = json.loads(str(file["source"]))
-  # Missing, not a zip file, a damaged one, without `source`, or not JSON.
-  except (
-    OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error,
-    RecursionError,
-  ):  # fmt: skip
+    content = json.loads(str(npz.read_npz(path, ("source",))["source"]))
+  except (InputError, KeyError, ValueError, RecursionError):
     return None
   return content if isinstance(content, dict) else None

@@ -1,32 +1,32 @@
 """Keypoints as heatmaps, drawn on the device from their coordinates."""
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Float
-
-from mhmr_jax.schema import Array
+from jaxtyping import Array, Float
 
 
 def draw(
   keypoints: Float[Array, "*batch points 3"], size: int, sigma: float
-) -> Float[jax.Array, "*batch size size points"]:
+) -> Float[Array, "*batch size size points"]:
   """Draws one Gaussian a point, as high as the point's score.
 
   The Gaussian is separable, so each plane is the outer product of a row and a
-  column. A missing point (score 0) is a plane of zeros, wherever it lies.
+  column. The plane of a missing point (score 0) is zero, whatever its coordinates.
 
   Args:
-    keypoints: x, y in crop pixels (a pixel's centre is at + 0.5) and score.
+    keypoints: x, y in crop pixels (pixel i is centred at i + 0.5) and score.
     size: the square crop's side in pixels.
     sigma: the Gaussian's standard deviation in crop pixels.
   """
   score = keypoints[..., 2]
-  # The double where: a NaN times zero is NaN, also in the gradient.
+  # A where on the input and one on the output: NaN times zero is NaN, also in the
+  # gradient.
   position = jnp.where(score[..., None] > 0, keypoints[..., :2], 0.0)
   score = jnp.where(score > 0, score, 0.0)
   centres = jnp.arange(size, dtype=keypoints.dtype) + 0.5
 
-  def profile(coordinate: jax.Array) -> jax.Array:
+  def profile(
+    coordinate: Float[Array, "*batch points"],
+  ) -> Float[Array, "*batch size points"]:
     distance = (centres[:, None] - coordinate[..., None, :]) / sigma
     return jnp.exp(-0.5 * distance**2)
 

@@ -1,4 +1,4 @@
-"""The flags of the programs that read or find people's keypoints."""
+"""The flags of the programs that read or detect people's keypoints."""
 
 import pathlib
 
@@ -11,20 +11,24 @@ KEYPOINTS = flags.DEFINE_string(
   "keypoints", None, "The people's 2D keypoints in the video: a file or a folder."
 )
 FORMAT = flags.DEFINE_string(
-  "keypoint_format", None, f"What the keypoints are: {', '.join(formats.FORMATS)}."
+  "keypoint_format",
+  None,
+  f"The format that the keypoints are in: {', '.join(formats.FORMATS)}.",
 )
 VIDEO = flags.DEFINE_string("video", None, "The video file.")
 DETECTOR = flags.DEFINE_string(
-  "detector", "mediapipe", f"What finds keypoints: {' or '.join(detectors.NAMES)}."
+  "detector",
+  "mediapipe",
+  f"The detector that finds the keypoints: {' or '.join(detectors.NAMES)}.",
 )
 _WEIGHTS = flags.DEFINE_string(
   "detector_weights",
   None,
-  "The detector's weights, a file (mediapipe) or a folder (rtmpose); by default the "
-  "detector fetches its own.",
+  "The detector's weights, a file (mediapipe) or a folder (rtmpose); by default they "
+  "are downloaded.",
 )
 
 
 def weights_path() -> pathlib.Path | None:
-  """The weights that were named, if any."""
+  """The path in --detector_weights; None where the flag is not set."""
   return None if _WEIGHTS.value is None else program.path_of(_WEIGHTS)

@@ -1,4 +1,4 @@
-"""A detector's noise as a JSON file: written by `keypoints.fit_noise`, for configs."""
+"""Keypoint noise as a JSON file, as `config.keypoints.noise_file` names it."""
 
 import dataclasses
 import json
@@ -9,55 +9,64 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic
 from mhmr_jax.keypoints.noise import SHIFTED, KeypointNoise
 
 _MOST = 1e6
 _FIELDS = tuple(field.name for field in dataclasses.fields(KeypointNoise))
-# These may be above 1: a length in frames, factors, standard deviations of logs.
+# The fields that may be above 1: a length in frames, factors, deviations of logs.
 _UNBOUNDED = ("run", "occluded", "quality", "score_power", "score_gamma")
 
 
-def write(path: str | os.PathLike[str], noise: KeypointNoise) -> None:
-  """Writes all fields, rounded to what they are worth."""
+def write(path: pathlib.Path, noise: KeypointNoise) -> None:
+  """Writes all fields to three digits.
+
+  Raises:
+    InputError: the file cannot be written.
+  """
   values = {name: float(f"{getattr(noise, name):.3g}") for name in _FIELDS}
-  pathlib.Path(path).write_text(json.dumps(values, indent=2) + "\n")
+  content = json.dumps(values, indent=2) + "\n"
+  atomic.write(path, content, "name another file by --out")
 
 
 def read(path: str | os.PathLike[str]) -> KeypointNoise:
-  """Reads some or all fields; the others keep their defaults.
+  """Reads the fields that the file has; the others keep their defaults.
 
   Raises:
-    InputError: the file is no JSON of the fields' numbers.
+    InputError: the file is not a JSON object of possible values for some fields.
   """
   try:
     values = json.loads(pathlib.Path(path).expanduser().read_bytes())
   except (OSError, ValueError, RecursionError) as error:
     raise InputError(
-      f"{path} is not readable as JSON: make it by mhmr_jax.keypoints.fit_noise, or "
+      f"{path} is not readable as JSON: write it with mhmr_jax.keypoints.fit_noise, or "
       "check config.keypoints.noise_file."
     ) from error
   if not isinstance(values, dict):
-    raise InputError(f"{path} is not a JSON object of noise parameters.")
+    raise InputError(
+      f"{path} is not a JSON object of noise parameters: write it with "
+      "mhmr_jax.keypoints.fit_noise."
+    )
   for name, value in values.items():
     if name not in _FIELDS:
       raise InputError(f"{path} has {name!r}: use some of {', '.join(_FIELDS)}.")
-    if not _possible(name, value):
+    if not _is_possible(name, value):
       raise InputError(f"{path} has {name} = {value!r}: {_wanted(name)}.")
   return dataclasses.replace(KeypointNoise(), **values)
 
 
 def from_config(config: ConfigDict) -> KeypointNoise | None:
-  """The noise that `config.keypoints` asks for; None for no noise."""
+  """The noise that `config.keypoints` describes; None for no noise."""
   if not config.keypoints.noise:
     return None
   path = config.keypoints.get("noise_file", "")
   if path:
     return read(path)
-  # Shifted clips are another domain in this too.
+  # Clips of the shifted domain are seen by another detector too.
   return SHIFTED if config.data.variant == "shifted" else KeypointNoise()
 
 
-def _possible(name: str, value: Any) -> bool:
+def _is_possible(name: str, value: Any) -> bool:
   if isinstance(value, bool) or not isinstance(value, int | float):
     return False
   least = {"run": 1.0, "score_error": 1e-6}.get(name, 0.0)

@@ -1,28 +1,27 @@
-"""Follows people through a video: which detections are of the same person."""
+"""Follows people through a video by joining detections of the same person."""
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
+from jaxtyping import Bool, Float, Int
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import windows
+from mhmr_jax.geometry.windows import MIN_SCORE
 from mhmr_jax.keypoints.formats import Detections
 
-# Detectors report guesses far off the body with scores below this.
-_MIN_SCORE = 0.1
 _MIN_POINTS = 3
-_BRIDGE_SECONDS = 0.5  # A person may be missed for so long and is still followed.
-_REJOIN_SECONDS = 2.0  # Or for so long, if nobody else could be meant.
+_BRIDGE_SECONDS = 0.5  # A person who is missed for so long is still followed.
+_REJOIN_SECONDS = 2.0  # Tracks are rejoined over so long, if nobody else fits.
 # Distances are in sizes of the person (the longer side of the box).
 _GATE = 0.5
-_GATE_GROWTH = 1.0  # A second: who was not seen for a while may be farther away.
-_MEMORY = 0.7  # Of the running mean of the velocity, from frame to frame.
+_GATE_GROWTH = 1.0  # The gate widens by so much a second while a person is missed.
+_MEMORY = 0.7  # Weight of the old velocity in its running mean, from frame to frame.
 
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-  """One person: the frames in which they were detected, ascending, and where."""
+  """One person's detections (x, y px and score) and their ascending frame numbers."""
 
   frame_index: Int[np.ndarray, "frames"]
   keypoints: Float[np.ndarray, "frames 17 3"]
@@ -30,13 +29,13 @@ class Track:
   @property
   def area(self) -> float:
     """The sum of the boxes' areas over the clip, px²."""
-    sides = [np.ptp(_seen(person), axis=0) for person in self.keypoints]
-    return float(np.prod(sides, axis=-1).sum())
+    boxes = windows.tight_boxes(self.keypoints)
+    return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1).sum())
 
 
 @dataclasses.dataclass
-class _Following:
-  """A track while it grows."""
+class _OpenTrack:
+  """A track that may still grow."""
 
   frames: list[int]
   people: list[np.ndarray]
@@ -44,11 +43,11 @@ class _Following:
   velocity: np.ndarray  # px a frame.
 
   @classmethod
-  def start(cls, frame: int, person: np.ndarray) -> "_Following":
+  def start(cls, frame: int, person: np.ndarray) -> "_OpenTrack":
     return cls([frame], [person], _size(person), np.zeros(2))
 
   def expected(self, frame: int) -> np.ndarray:
-    """The last detection, moved on at the person's velocity."""
+    """The last detection, extrapolated to a frame at the person's velocity."""
     person = self.people[-1].copy()
     person[:, :2] += self.velocity * (frame - self.frames[-1])
     return person
@@ -68,14 +67,14 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
 
   In every frame, the Hungarian method assigns detections to the people followed so
   far by the distance of their points from where they are expected. Gaps of up to half
-  a second are bridged. Afterwards tracks are rejoined over up to two seconds where
-  the end of one and the start of the other fit each other.
+  a second are bridged. Afterwards tracks are rejoined over gaps of up to two seconds,
+  where only one track ends and only one begins at about the same place and size.
   """
   bridge = max(1, round(_BRIDGE_SECONDS * fps))
-  active: list[_Following] = []
-  ended: list[_Following] = []
+  active: list[_OpenTrack] = []
+  ended: list[_OpenTrack] = []
   for frame, found in enumerate(detections):
-    people = [p for p in found if (p[:, 2] > _MIN_SCORE).sum() >= _MIN_POINTS]
+    people = [one for one in found if _reported(one).sum() >= _MIN_POINTS]
     ended += [one for one in active if frame - one.frames[-1] > bridge]
     active = [one for one in active if frame - one.frames[-1] <= bridge]
     assigned = _assign(active, people, frame, fps)
@@ -83,7 +82,7 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
       if index in assigned:
         active[assigned[index]].add(frame, person)
       else:
-        active.append(_Following.start(frame, person))
+        active.append(_OpenTrack.start(frame, person))
   tracks = [
     Track(np.array(one.frames), np.stack(one.people))
     for one in _rejoin(ended + active, fps)
@@ -92,18 +91,24 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
 
 
 def largest(tracks: list[Track]) -> Track:
-  """The person with the largest sum of box areas over the clip."""
+  """The person with the largest `area`; InputError where there is nobody."""
   if not tracks:
-    raise InputError("No person was found: the keypoints have no detection.")
+    raise InputError(
+      "No person was found, as the keypoints have no detection: give those of a video "
+      "that shows somebody."
+    )
   return max(tracks, key=lambda one: one.area)
 
 
 def _assign(
-  active: list[_Following], people: list[np.ndarray], frame: int, fps: float
+  active: list[_OpenTrack], people: list[np.ndarray], frame: int, fps: float
 ) -> dict[int, int]:
-  """Which of `active` each of `people` continues."""
+  """Maps the index of each person who is followed already to that of their track."""
   if not active or not people:
     return {}
+  # scipy.optimize takes a second to import, which programs without a video save.
+  from scipy.optimize import linear_sum_assignment
+
   cost = np.array(
     [[_distance(one, person, frame) for person in people] for one in active]
   )
@@ -118,24 +123,25 @@ def _assign(
   }
 
 
-def _distance(one: _Following, person: np.ndarray, frame: int) -> float:
-  """Mean distance of the points seen in both, in sizes of the larger of the two.
+def _distance(one: _OpenTrack, person: np.ndarray, frame: int) -> float:
+  """How far a person is from where a track expects its own, in sizes of the larger.
 
-  Half of it is the points' own, half that of the boxes' centres: a swap of left and
-  right moves every point of a limb, but not the box.
+  It is the mean of two distances: that of the points which both report, and that of
+  the boxes' centres. A swap of left and right moves every point of a limb, but not
+  the box.
   """
   expected = one.expected(frame)
   size = max(one.size, _size(person))
   centres = np.linalg.norm(_centre(expected) - _centre(person))
-  common = (expected[:, 2] > _MIN_SCORE) & (person[:, 2] > _MIN_SCORE)
+  common = _reported(expected) & _reported(person)
   if common.sum() < _MIN_POINTS:
     return float(centres / size)
   points = np.linalg.norm((expected - person)[common, :2], axis=-1).mean()
   return float((points + centres) / (2 * size))
 
 
-def _rejoin(pieces: list[_Following], fps: float) -> list[_Following]:
-  """Joins pieces that follow each other, where each is the other's only choice."""
+def _rejoin(pieces: list[_OpenTrack], fps: float) -> list[_OpenTrack]:
+  """Joins tracks that follow each other, where each is the other's only choice."""
   longest = round(_REJOIN_SECONDS * fps)
   pieces = sorted(pieces, key=lambda one: one.frames[0])
   starts = np.array([one.frames[0] for one in pieces])
@@ -148,8 +154,8 @@ def _rejoin(pieces: list[_Following], fps: float) -> list[_Following]:
       if _fits(one, pieces[after]):
         successors.setdefault(before, []).append(after)
         predecessors.setdefault(after, []).append(before)
-  joined: list[_Following] = []
-  owner: dict[int, _Following] = {}
+  joined: list[_OpenTrack] = []
+  owner: dict[int, _OpenTrack] = {}
   for index, one in enumerate(pieces):
     choices = predecessors.get(index, [])
     if len(choices) == 1 and len(successors[choices[0]]) == 1:
@@ -163,28 +169,31 @@ def _rejoin(pieces: list[_Following], fps: float) -> list[_Following]:
   return joined
 
 
-def _fits(before: _Following, after: _Following) -> bool:
-  """Alike in size, and no farther apart than one size."""
+def _fits(before: _OpenTrack, after: _OpenTrack) -> bool:
+  """Whether one track may continue another: alike in size, at most one size apart."""
   sizes = sorted([_size(before.people[-1]), _size(after.people[0])])
   away = np.linalg.norm(_centre(before.people[-1]) - _centre(after.people[0]))
   return bool(sizes[1] < 1.5 * sizes[0] and away < sizes[1])
 
 
-def _shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-  common = (before[:, 2] > _MIN_SCORE) & (after[:, 2] > _MIN_SCORE)
+def _shift(
+  before: Float[np.ndarray, "17 3"], after: Float[np.ndarray, "17 3"]
+) -> Float[np.ndarray, "2"]:
+  """The median movement of the points that both report, px."""
+  common = _reported(before) & _reported(after)
   if common.sum() < _MIN_POINTS:
     return _centre(after) - _centre(before)
   return np.median((after - before)[common, :2], axis=0)
 
 
-def _seen(person: np.ndarray) -> np.ndarray:
-  return person[person[:, 2] > _MIN_SCORE, :2]
+def _reported(person: Float[np.ndarray, "17 3"]) -> Bool[np.ndarray, "17"]:
+  return person[:, 2] > MIN_SCORE
 
 
-def _centre(person: np.ndarray) -> np.ndarray:
-  points = _seen(person)
+def _centre(person: Float[np.ndarray, "17 3"]) -> Float[np.ndarray, "2"]:
+  points = person[_reported(person), :2]
   return (points.min(axis=0) + points.max(axis=0)) / 2
 
 
-def _size(person: np.ndarray) -> float:
-  return max(float(np.ptp(_seen(person), axis=0).max()), 1.0)
+def _size(person: Float[np.ndarray, "17 3"]) -> float:
+  return max(float(np.ptp(person[_reported(person), :2], axis=0).max()), 1.0)

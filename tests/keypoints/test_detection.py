@@ -13,8 +13,7 @@ from absl import flags as flags_lib
 from absl.testing import flagsaver
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
-from mhmr_jax.files.video import VideoWriter
+from mhmr_jax.files import video, video_writer
 from mhmr_jax.keypoints import (
   detect,
   detection,
@@ -43,7 +42,7 @@ def _people(number):
 def footage(tmp_path):
   path = tmp_path / "videos" / "walk.mp4"
   path.parent.mkdir()
-  with VideoWriter(path, 30.0) as writer:
+  with video_writer.writing(path, 30.0) as writer:
     for number in range(_FRAMES):
       writer.write(np.full((96, 128, 3), 10 * number, np.uint8))
   return path
@@ -148,14 +147,14 @@ def test_half_written_file_is_never_there(footage, runs, monkeypatch):
 
 
 def test_folder_that_cannot_be_written(footage, runs, tmp_path, monkeypatch):
-  real = formats.write_npz
+  save = np.savez_compressed
 
-  def refuse(path, *args, **more):
+  def refuse(path, **arrays):
     if path.parent == footage.parent:
       raise PermissionError(13, "Permission denied")
-    real(path, *args, **more)
+    save(path, **arrays)
 
-  monkeypatch.setattr(formats, "write_npz", refuse)
+  monkeypatch.setattr(np, "savez_compressed", refuse)
   _detect(footage)
   _detect(footage)
   assert len(runs) == 1
@@ -219,7 +218,8 @@ def test_source_says_what_it_is_of(footage, runs):
 def test_needs_no_jax():
   code = (
     "import sys, mhmr_jax.keypoints.detect, mhmr_jax.keypoints.detectors.rtmpose\n"
-    "assert not {'jax', 'flax', 'mediapipe', 'onnxruntime'} & set(sys.modules)"
+    "libraries = {'jax', 'flax', 'mediapipe', 'onnxruntime', 'scipy.spatial'}\n"
+    "assert not libraries & set(sys.modules)"
   )
   subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, check=True)
 
@@ -256,7 +256,7 @@ def test_program_with_small_models(tmp_path):
   weights.mkdir()
   onnx_models.write_people(weights / "yolox.onnx")
   onnx_models.write_pose(weights / "rtmpose.onnx")
-  with VideoWriter(tmp_path / "video.mp4", 30.0) as writer:
+  with video_writer.writing(tmp_path / "video.mp4", 30.0) as writer:
     for number in range(6):
       frame = np.zeros((128, 192, 3), np.uint8)
       frame[20:100, 20 + 2 * number : 80 + 2 * number] = [0, 0, 240]

@@ -1,4 +1,4 @@
-"""Adapters to pose detectors of other projects; each is imported only when chosen."""
+"""Adapters to pose detectors of other projects, imported only when they are chosen."""
 
 import contextlib
 import importlib
@@ -11,8 +11,8 @@ from numpy import ndarray
 
 from mhmr_jax.errors import InputError
 
-# An RGB frame and its time in the video, s, to everybody in it: COCO-17, x, y px and
-# score; three zeros for what is not reported. Frames are given in order.
+# Maps an RGB frame and its time in the video, s, to everybody in it: COCO-17's x, y px
+# and score, three zeros for a missing point. Frames must be given in order.
 Detect = Callable[[UInt8[ndarray, "height width 3"], float], Float[ndarray, "_ 17 3"]]
 
 _MODULES = {"mediapipe": "mediapipe_pose", "rtmpose": "rtmpose"}
@@ -21,18 +21,18 @@ NAMES = tuple(_MODULES)
 
 @runtime_checkable
 class Adapter(Protocol):
-  """What each module of this package has."""
+  """The interface of each detector's module."""
 
-  # Names the weights that are used where none are given.
+  # Names the weights that are used by default.
   DEFAULT_WEIGHTS: str
 
   def weight_files(self, weights: pathlib.Path) -> list[pathlib.Path]:
-    """The files that `weights` stands for; InputError where one is missing."""
+    """The files that `weights` consists of; InputError where one is missing."""
 
   def open_detector(
     self, weights: pathlib.Path | None
   ) -> contextlib.AbstractContextManager[Detect]:
-    """Loads the weights; InputError where the library or they cannot be had."""
+    """Loads the weights; InputError where they or the library are not available."""
 
 
 def adapter(name: str) -> Adapter:
@@ -43,7 +43,7 @@ def adapter(name: str) -> Adapter:
 
 
 def not_installed(library: str, error: ImportError) -> InputError:
-  """What to say where a detector's library, or a library under it, is missing."""
+  """The error for a detector whose library, or one that it needs, is missing."""
   return InputError(
     f"{library} is not installed ({error}): run `pip install -e '.[detect]' && pip "
     "install --no-deps -r launch/detectors.txt` in the project's folder, or make "

@@ -1,4 +1,4 @@
-"""MediaPipe's pose landmarker (BlazePose): small weights, fast on a CPU."""
+"""Adapter to MediaPipe's pose landmarker (BlazePose), which is fast on a CPU."""
 
 import contextlib
 import os
@@ -19,12 +19,12 @@ _URL = (
 )
 DEFAULT_WEIGHTS = _URL
 
-# COCO-17 among its 33 landmarks.
+# The indices of COCO-17 among its 33 landmarks.
 _COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-# It looks for new people until it follows so many: more cost time in every frame.
-_MOST_PEOPLE = 4
-# Every landmark is a guess, hidden ones too; a score of 0 would call it missing.
-_LEAST_SCORE = 1e-3
+# It searches every frame for new people until it follows so many, which takes time.
+_MAX_PEOPLE = 4
+# It places every landmark, occluded ones too; a score of 0 would call it missing.
+_MIN_SCORE = 1e-3
 
 
 def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
@@ -32,7 +32,7 @@ def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
   if not weights.is_file():
     raise InputError(
       f"There is no file {weights}: give a .task file of MediaPipe's pose landmarker "
-      "by --detector_weights, or leave it out to have one fetched."
+      "by --detector_weights, or leave the flag out to have one downloaded."
     )
   return [weights]
 
@@ -52,10 +52,10 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
   options = vision.PoseLandmarkerOptions(
     base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=path.read_bytes()),
     running_mode=vision.RunningMode.VIDEO,
-    num_poses=_MOST_PEOPLE,
+    num_poses=_MAX_PEOPLE,
   )
   try:
-    with _no_commentary():
+    with _silent_stderr():
       landmarker = vision.PoseLandmarker.create_from_options(options)
   except OSError as error:
     raise InputError(
@@ -72,10 +72,10 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
     frame: UInt8[np.ndarray, "height width 3"], seconds: float
   ) -> Float[np.ndarray, "_ 17 3"]:
     nonlocal last
-    # Its clock has milliseconds, and must rise.
+    # MediaPipe wants timestamps in milliseconds, each larger than the one before.
     last = max(last + 1, round(1000 * seconds))
     image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=frame)
-    with _no_commentary() if last == 0 else contextlib.nullcontext():
+    with _silent_stderr() if last == 0 else contextlib.nullcontext():
       found = landmarker.detect_for_video(image, last).pose_landmarks
     height, width = frame.shape[:2]
     people = [
@@ -83,7 +83,7 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
       for person in found
     ]
     keypoints = np.array(people, np.float32).reshape(-1, 17, 3)
-    keypoints[..., 2] = np.clip(keypoints[..., 2], _LEAST_SCORE, 1)
+    keypoints[..., 2] = np.clip(keypoints[..., 2], _MIN_SCORE, 1)
     return keypoints
 
   with landmarker:
@@ -91,17 +91,17 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
 
 
 @contextlib.contextmanager
-def _no_commentary() -> Iterator[None]:
-  """Silences the C++ library while it starts: it writes past Python, whatever one sets.
+def _silent_stderr() -> Iterator[None]:
+  """Redirects file descriptor 2, to which the C++ library logs as it starts.
 
-  What goes wrong meanwhile it also raises.
+  No setting turns these logs off. The library raises its errors as exceptions too.
   """
   sys.stderr.flush()
-  kept = os.dup(2)
+  original = os.dup(2)
   try:
     with open(os.devnull, "w") as nowhere:
       os.dup2(nowhere.fileno(), 2)
     yield
   finally:
-    os.dup2(kept, 2)
-    os.close(kept)
+    os.dup2(original, 2)
+    os.close(original)

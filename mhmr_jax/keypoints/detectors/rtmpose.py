@@ -1,4 +1,4 @@
-"""RTMPose behind a detector of people, through rtmlib and ONNX Runtime."""
+"""Adapter to RTMPose after a person detector, through rtmlib and ONNX Runtime."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import detectors
 from mhmr_jax.keypoints.detectors import weights as weights_lib
 
-# rtmlib's choice for "balanced".
+# The models of rtmlib's mode "balanced".
 _ROOT = "https://download.openmmlab.com/mmpose/v1/projects/rtmposev1/onnx_sdk/"
 _URLS = [
   f"{_ROOT}yolox_m_8xb8-300e_humanart-c2c7a14a.zip",
@@ -23,16 +23,16 @@ DEFAULT_WEIGHTS = " ".join(_URLS)
 
 
 def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
-  """The detector of people and RTMPose in a folder; InputError unless each is one."""
+  """The person detector and RTMPose in a folder; InputError unless it has one each."""
   found = []
   for wanted in (("yolox", "rtmdet"), ("rtmpose",)):
     files = [file for name in wanted for file in sorted(weights.glob(f"{name}*.onnx"))]
     if len(files) != 1:
       names = " or ".join(f"{name}*.onnx" for name in wanted)
       raise InputError(
-        f"The folder {weights} has {len(files)} files {names}: give by "
-        "--detector_weights a folder that has one, beside one of the other model "
-        "(yolox*.onnx or rtmdet*.onnx finds people, rtmpose*.onnx their points)."
+        f"The folder {weights} has {len(files)} files {names}: give a folder by "
+        "--detector_weights that has one yolox*.onnx or rtmdet*.onnx, which finds "
+        "people, and one rtmpose*.onnx, which finds their points."
       )
     found += files
   return found
@@ -52,7 +52,7 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
     try:
       files = [pathlib.Path(download_checkpoint(url, folder)) for url in _URLS]
     except Exception as error:
-      # Whatever its network, zip and file functions raise.
+      # Its network, zip and file functions raise errors of many kinds.
       raise weights_lib.unavailable(_URLS, folder, error) from error
   else:
     files = weight_files(weights)
@@ -61,7 +61,7 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
   people_class = rtmlib.RTMDet if files[0].name.startswith("rtmdet") else rtmlib.YOLOX
   find_people = _load(people_class, files[0], device)
   find_points = _load(rtmlib.RTMPose, files[1], device)
-  # rtmlib wants RTMPose's size as width and height, the others' as rows and columns.
+  # rtmlib takes RTMPose's size as (width, height), the others' as (rows, columns).
   find_points.model_input_size = find_points.model_input_size[::-1]
   _check_output(find_people, (None, None, 5), "suppresses doubles itself")
   _check_output(find_points, (None, 17, None), "has COCO's 17 points")
@@ -70,26 +70,26 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
     frame: UInt8[np.ndarray, "height width 3"], seconds: float
   ) -> Float[np.ndarray, "_ 17 3"]:
     del seconds
-    # Detectors of people were trained on BGR, RTMPose on RGB: in rtmlib each gets
-    # what its caller gives.
+    # The person detectors were trained on BGR and RTMPose on RGB; rtmlib passes on
+    # what it is given.
     boxes = find_people(frame[..., ::-1])
     if len(boxes) == 0:
       return np.zeros((0, 17, 3), np.float32)
     points, scores = find_points(frame, boxes)
-    # OpenCV's pixels, with which it crops, have their centres at whole numbers.
+    # It crops with OpenCV, whose pixels are centred at whole numbers; ours at + 0.5.
     return np.append(points + 0.5, scores[..., None], axis=-1).astype(np.float32)
 
   yield detect
 
 
 def _load(tool: Any, path: pathlib.Path, device: str) -> Any:
-  """One of rtmlib's tools, for the input size that the file has."""
+  """Loads one of rtmlib's tools with the input size of the model in the file."""
   try:
-    # It prints what it loads.
+    # rtmlib prints what it loads.
     with contextlib.redirect_stdout(io.StringIO()):
       loaded = tool(str(path), device=device)
   except Exception as error:
-    # ONNX Runtime's exceptions have no class in common but this.
+    # ONNX Runtime's exceptions have no other base class.
     raise InputError(
       f"{path} is not a model that ONNX Runtime can load ({_first_line(error)}): "
       "download it again."
@@ -110,7 +110,7 @@ def _check_output(tool: Any, wanted: tuple[int | None, ...], meaning: str) -> No
 
 
 def _fits(shape: list[Any], wanted: tuple[int | None, ...]) -> bool:
-  """Whether sizes are the wanted ones, where both are known."""
+  """Whether all sizes that are known on both sides agree."""
   pairs = zip(shape, wanted, strict=True)
   return all(a == b for a, b in pairs if isinstance(a, int) and b is not None)
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mhmr_jax.body.joints import COCO_FLIP
-from mhmr_jax.keypoints import noise as noise_lib
-from mhmr_jax.keypoints.noise import KeypointNoise, corrupt
+from mhmr_jax.keypoints import corruption
+from mhmr_jax.keypoints.corruption import corrupt
+from mhmr_jax.keypoints.noise import KeypointNoise
 from tests.keypoints.people import HEIGHT, STANDING
 
 _SILENT = KeypointNoise(
@@ -94,11 +95,27 @@ def test_systematic_error_lasts_through_the_clip_and_jitter_is_correlated():
   assert 0.7 < lagged < 0.85
 
 
-def test_autoregression_is_stationary():
-  matrix = noise_lib._autoregression(20, 0.8)
-  covariance = matrix @ matrix.T
-  np.testing.assert_allclose(np.diag(covariance), 1, atol=1e-5)
-  np.testing.assert_allclose(np.diag(covariance, 1), 0.8, atol=1e-5)
+def _closed_form(frames, correlation):
+  """The matrix that turns white noise into the AR(1) process, and its covariance."""
+  lag = np.arange(frames)[:, None] - np.arange(frames)
+  matrix = np.where(lag >= 0, correlation ** np.maximum(lag, 0.0), 0.0)
+  matrix[:, 1:] *= np.sqrt(1 - correlation**2)
+  return matrix, correlation ** np.abs(lag)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 16, 300])
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 1.0])
+def test_autoregression_is_the_closed_form(frames, correlation):
+  white = np.random.default_rng(0).standard_normal((frames, 34), np.float32)
+  before = white.copy()
+  drift = corruption.autoregression(white, correlation)
+  matrix, covariance = _closed_form(frames, correlation)
+  # Stationary: its variance is 1 in all frames, and correlation^lag between them.
+  np.testing.assert_allclose(matrix @ matrix.T, covariance, atol=1e-12)
+  expected = (matrix @ white.astype(float)).astype(np.float32)
+  np.testing.assert_allclose(drift, expected, rtol=1e-6, atol=1e-6)
+  assert drift.dtype == np.float32
+  np.testing.assert_array_equal(white, before)
 
 
 def test_hidden_points_are_guessed_worse_with_lower_scores_or_dropped():
