@@ -1,4 +1,4 @@
-"""The bodies that an evaluation poses: the prediction's and the labels'."""
+"""The bodies that an evaluation poses: for predictions and for labels by gender."""
 
 import pathlib
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from mhmr_jax.body import smpl
 
 
 class Bodies(NamedTuple):
-  """Predictions are of the neutral body, labels of one of their person's gender."""
+  """The neutral body, which predictions pose, and those of the labels' genders."""
 
   neutral: smpl.SmplModel
   male: smpl.SmplModel | None = None
@@ -15,11 +15,11 @@ class Bodies(NamedTuple):
 
   @classmethod
   def load(cls, neutral: str = "", male: str = "", female: str = "") -> "Bodies":
-    """Reads the files; an empty neutral one is the free body, other empty ones none."""
+    """Reads the files. Without a neutral file, the neutral body is the free body."""
     return cls(_load(neutral) or smpl.load(), *(_load(path) for path in (male, female)))
 
   def of(self, gender: str) -> smpl.SmplModel | None:
-    """The body of a clip's gender; None if its file was not named."""
+    """Returns the body for a clip's gender, or None if its file was not named."""
     return {"male": self.male, "female": self.female}.get(gender, self.neutral)
 
 

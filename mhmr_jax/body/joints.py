@@ -1,4 +1,4 @@
-"""Joint and keypoint orders, what hangs on what, and what a mirror swaps."""
+"""Joint and keypoint orders, their bones, and their left-right counterparts."""
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +18,7 @@ COCO_KEYPOINTS = (
   "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 
-# HMR's, the first 14 of which are LSP's: what papers call the common joints.
+# The joints of HMR; the first 14, LSP's, are what papers call the common joints.
 COCOPLUS_JOINTS = (
   "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
   "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow",
@@ -26,7 +26,7 @@ COCOPLUS_JOINTS = (
   "right_ear",
 )  # fmt: skip
 COMMON_JOINTS = COCOPLUS_JOINTS[:14]
-# The rows of the J_regressor_h36m that goes with H36M_TO_J14 (SPIN's).
+# The rows of SPIN's J_regressor_h36m.
 H36M_JOINTS = (
   "pelvis", "left_hip", "left_knee", "left_ankle", "right_hip", "right_knee",
   "right_ankle", "spine", "neck", "jaw", "head_top", "left_shoulder", "left_elbow",
@@ -44,7 +44,7 @@ def _mirrored(names: tuple[str, ...]) -> tuple[int, ...]:
 SMPL_FLIP = _mirrored(SMPL_JOINTS)
 COCO_FLIP = _mirrored(COCO_KEYPOINTS)
 
-# The COCO points that name an SMPL joint, and that joint's index.
+# For each COCO keypoint that is also a joint of SMPL: that joint's index.
 COCO_FROM_SMPL = {
   index: SMPL_JOINTS.index(name)
   for index, name in enumerate(COCO_KEYPOINTS)
@@ -61,5 +61,5 @@ COCO_BONES = (
 def flip_pose(
   pose: Float[np.ndarray, "*batch 24 3"],
 ) -> Float[np.ndarray, "*batch 24 3"]:
-  """Mirrors axis-angle poses left to right (x -> -x of their own frame)."""
+  """Mirrors axis-angle poses left to right (x to -x of the body's own frame)."""
   return pose[..., SMPL_FLIP, :] * np.array([1.0, -1.0, -1.0], np.float32)

@@ -1,4 +1,4 @@
-"""The joints of labelled poses, for tracks of any length without a compilation each."""
+"""Joints of labelled poses, in blocks of one size: one compilation for any length."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from mhmr_jax.body import smpl
+from mhmr_jax.runtime.batching import padded_batches
 
-_FRAMES_AT_ONCE = 128
+_FRAMES_PER_BLOCK = 128
 _Function = Callable[[smpl.SmplModel, Array, Array], Array]
 
 
@@ -46,11 +47,14 @@ def _regressed(
 
 
 def _in_blocks(
-  function: _Function, body: smpl.SmplModel, pose: np.ndarray, betas: np.ndarray
-) -> np.ndarray:
+  function: _Function,
+  body: smpl.SmplModel,
+  pose: Float[np.ndarray, "time 24 3"],
+  betas: Float[np.ndarray, "10"],
+) -> Float[np.ndarray, "time points 3"]:
   shape = jnp.asarray(betas, jnp.float32)
-  blocks = []
-  for start in range(0, len(pose), _FRAMES_AT_ONCE):
-    rows = np.arange(start, start + _FRAMES_AT_ONCE).clip(max=len(pose) - 1)
-    blocks.append(function(body, jnp.asarray(pose[rows], jnp.float32), shape))
-  return np.concatenate(blocks)[: len(pose)]
+  blocks = [
+    np.asarray(function(body, jnp.asarray(pose[rows], jnp.float32), shape))[:count]
+    for rows, count in padded_batches(len(pose), _FRAMES_PER_BLOCK)
+  ]
+  return np.concatenate(blocks)

@@ -1,10 +1,4 @@
-"""Reads model files and Python-2 pickles without running anything in them.
-
-SMPL's official files pickle chumpy objects, whose package does not import today, and
-a pickle may name any function to be called. Here each of the few names that such
-files need stands for a recorder of its arguments; the records become arrays after
-they are checked, and any other name is refused.
-"""
+"""Reads the files of body models: SMPL's `.pkl`, or an `.npz` with the same arrays."""
 
 import math
 import pathlib
@@ -16,12 +10,12 @@ from scipy import sparse
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import npz, pickles
 
-# What one array may unfold to; SMPL's 300 shape components take 50 MB.
+# The most bytes that one array may unfold to; SMPL's 300 shapes take 50 MB.
 _MAX_BYTES = 1 << 30
 
 
 def read_model(path: str | pathlib.Path) -> dict[str, np.ndarray]:
-  """The arrays of an `.npz`, or of a `.pkl` that holds a dict; sparse ones made dense.
+  """Reads the arrays of an `.npz` or of a `.pkl` that holds a dict, sparse ones too.
 
   Raises:
     InputError: the file is missing, damaged, hostile, or of another kind.

@@ -1,8 +1,8 @@
-"""Reads the files that give joints from SMPL's vertices, and checks their rows.
+"""Reads the files of matrices that regress joints from SMPL's vertices.
 
-Two files called J_regressor_h36m are in circulation, the legs of one where the other
-has those of the other side. The rows' names are therefore read off the body itself:
-each limb's row has to lie near that joint of SMPL's.
+Two files called J_regressor_h36m are in circulation, and one has the rows of the left
+and right leg swapped. The order of the rows is therefore checked on the body itself:
+the point of each limb's row must lie near that joint of SMPL.
 """
 
 import itertools
@@ -19,24 +19,29 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.files import npz, pickles
 
 KINDS = {"h36m": joints.H36M_JOINTS, "cocoplus": joints.COCOPLUS_JOINTS}
-# The keys that files with several arrays have them under.
+# The key of each kind's array in files that hold several.
 _KEYS = {"h36m": "J_regressor_h36m", "cocoplus": "cocoplus_regressor"}
-_H36M_LEGS = (1, 2, 3)  # And three on, the other leg.
-# Regressed hips lie 86 mm further out than SMPL's.
+_H36M_LEGS = (1, 2, 3)  # The rows of one leg; the other's are 3 further on.
+# Metres from SMPL's joint of the same name; hips lie up to 86 mm further out.
 _TOLERANCE = 0.2
-_MIDDLE = 0.06
+_MIDDLE = 0.06  # Metres from the plane of symmetry, of points on neither side.
+# Points that lie one above the other on the unposed body.
 _UPWARDS = ("pelvis", "spine", "neck", "jaw", "nose", "head_top")
 
 
 def read(
   path: str | pathlib.Path, kind: str, body: smpl.SmplModel
 ) -> Float[np.ndarray, "K V"]:
-  """The rows of `KINDS[kind]`, whose points are weighted sums of the vertices.
+  """Reads a regressor: its points are weighted sums of the vertices.
 
   Args:
-    path: an .npy, or an .npz or .pkl with one such array or with one of that name.
+    path: an .npy file, or an .npz or .pkl file with a single array or with one under
+      the name that SPIN or HMR gives it.
     kind: "h36m" or "cocoplus".
-    body: whose vertices they are, unposed.
+    body: the body whose vertices the regressor is for.
+
+  Returns:
+    One row for each name in `KINDS[kind]`.
 
   Raises:
     InputError: the file is missing, damaged or hostile, is for another mesh, or its
@@ -53,7 +58,7 @@ def read(
       order[row], order[row + 3] = row + 3, row
     if not _misplaced(points[order], names, body):
       logging.warning(
-        "%s has the right leg in rows 1 to 3: the legs were swapped, and put right.",
+        "%s has the right leg in rows 1 to 3: the rows of the two legs were exchanged.",
         path,
       )
       return regressor[order]
@@ -104,13 +109,13 @@ def _shaped(
 def _misplaced(
   points: Float[np.ndarray, "K 3"], names: tuple[str, ...], body: smpl.SmplModel
 ) -> list[str]:
-  """The names of rows whose points are not where the unposed body has them."""
+  """Returns the names of rows whose points lie elsewhere on the unposed body."""
   at = dict(zip(names, points, strict=True))
   template = np.asarray(body.joint_template, np.float64)
   wrong = set()
   for name, point in at.items():
     side = {"left": 1, "right": -1}.get(name.split("_")[0], 0)
-    # Left is at positive x of SMPL's frame.
+    # SMPL's left side is at positive x.
     if side * point[0] < 0 or (not side and abs(point[0]) > _MIDDLE):
       wrong.add(name)
     if name in joints.SMPL_JOINTS:

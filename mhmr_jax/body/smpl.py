@@ -1,7 +1,10 @@
 """The SMPL body layer: a frozen pytree and pure functions (Loper et al. 2015).
 
-`forward` skins every vertex. `joints` touches none, and `regressed_joints` of a
-`restrict`ed model only those that its regressor reads.
+`forward` skins every vertex. `joints` computes no vertex, and `regressed_joints` of a
+`restrict`ed model only the vertices that its regressor reads. The skinning here is
+JAX's, with the batch first. `posed_frames` skins with the frames last, for evaluation,
+and `synth.skinning` in NumPy, for processes that render: stored clips depend on its
+bits.
 """
 
 import dataclasses
@@ -17,12 +20,12 @@ from jaxtyping import Array, Float, Int
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.body import model_files
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import pickles
+from mhmr_jax.files import arrays
 from mhmr_jax.geometry import rotations as rot
 
 FREE_BODY = pathlib.Path(__file__).parent / "free_body.npz"
 
-# Nose, left eye, right eye, left ear, right ear on SMPL's own mesh.
+# The nose, left eye, right eye, left ear and right ear on SMPL's own mesh.
 _FACE_VERTICES = (332, 2800, 6260, 583, 4071)
 _SMPL_NUM_VERTICES = 6890
 
@@ -34,8 +37,9 @@ _einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 class SmplModel:
   """A body in SMPL's form; metres, y up, facing +z.
 
-  The joints of the unposed body are joint_template + joint_shapedirs @ betas:
-  J_regressor already applied. A body without pose blend shapes has P = 0.
+  `joint_template` and `joint_shapedirs` are J_regressor applied to `v_template` and
+  `shapedirs`: the joints of the unposed body are joint_template + joint_shapedirs @
+  betas. A body without pose blend shapes has P = 0.
   """
 
   v_template: Float[Array, "V 3"]
@@ -61,7 +65,7 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
   """
   path = FREE_BODY if path is None else pathlib.Path(path)
   data = model_files.read_model(path)
-  read = functools.partial(pickles.read_array, data, path)
+  read = functools.partial(arrays.read_array, data, path)
   v_template = read("v_template", (None, 3))
   num_vertices = len(v_template)
   shapedirs = read("shapedirs", (num_vertices, 3, None))[..., :10]
@@ -114,7 +118,11 @@ def forward(
   betas: Float[Array, "*#batch 10"],
   transl: Float[Array, "*#batch 3"],
 ) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch 24 3"]]:
-  """Vertices and joints; the global rotation turns about the pelvis."""
+  """Poses a body and returns its vertices and joints in metres.
+
+  The pose is axis-angle, and its first entry, the global orientation, rotates the body
+  about its pelvis (as in smplx).
+  """
   return forward_matrices(model, rot.axis_angle_to_matrix(pose), betas, transl)
 
 
@@ -124,7 +132,7 @@ def joints(
   betas: Float[Array, "*#batch 10"],
   transl: Float[Array, "*#batch 3"],
 ) -> Float[Array, "*#batch 24 3"]:
-  """The joints alone: `forward`'s, at a cost that has no vertices in it."""
+  """The joints that `forward` returns, computed without any vertex."""
   return joints_from_matrices(model, rot.axis_angle_to_matrix(pose), betas, transl)
 
 
@@ -134,7 +142,7 @@ def forward_matrices(
   betas: Float[Array, "*#batch 10"],
   transl: Float[Array, "*#batch 3"],
 ) -> tuple[Float[Array, "*#batch V 3"], Float[Array, "*#batch 24 3"]]:
-  """`forward` of rotation matrices."""
+  """`forward` for a pose of rotation matrices."""
   R, t, joints = bone_transforms(model, rotations, betas)
   vertices = _skin(model, _unposed(model, rotations, betas), R, t)
   return vertices + transl[..., None, :], joints + transl[..., None, :]
@@ -161,7 +169,7 @@ def joints_from_matrices(
   betas: Float[Array, "*#batch 10"],
   transl: Float[Array, "*#batch 3"],
 ) -> Float[Array, "*#batch 24 3"]:
-  """`joints` of rotation matrices."""
+  """`joints` for a pose of rotation matrices."""
   rest_joints = _rest_joints(model, betas)
   _, t = _kinematic_chain(model.parents, rotations, rest_joints)
   return t + transl[..., None, :]
@@ -170,10 +178,10 @@ def joints_from_matrices(
 def restrict(
   model: SmplModel, regressor: Float[Array | np.ndarray, "K V"]
 ) -> SmplModel:
-  """The model of only the vertices that a regressor reads, to be `regressed_joints`.
+  """Reduces a model to the vertices that a regressor reads, for `regressed_joints`.
 
   `keypoint_regressor` becomes the regressor on those vertices; faces are dropped.
-  joint_template and joint_shapedirs stay those of the whole body.
+  `joint_template` and `joint_shapedirs` stay those of the whole body.
   """
   rows = np.asarray(regressor)
   used = np.flatnonzero(rows.any(axis=0))
@@ -195,7 +203,7 @@ def regressed_joints(
   betas: Float[Array, "*#batch 10"],
   transl: Float[Array, "*#batch 3"],
 ) -> Float[Array, "*#batch K 3"]:
-  """The points that a restricted model's regressor takes from its vertices."""
+  """Poses the points of a restricted model's regressor."""
   vertices, _ = forward(restricted, pose, betas, transl)
   return _einsum("kv,...vc->...kc", restricted.keypoint_regressor, vertices)
 
@@ -212,13 +220,20 @@ def _unposed(
   rotations: Float[Array, "*#batch 24 3 3"],
   betas: Float[Array, "*#batch 10"],
 ) -> Float[Array, "*#batch V 3"]:
-  """Template, shape and pose blend shapes, before skinning."""
+  """The template with shape and pose blend shapes added, before skinning."""
   vertices = model.v_template + _einsum("vcs,...s->...vc", model.shapedirs, betas)
   if not model.posedirs.shape[-1]:
     return vertices
-  feature = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
-  feature = feature.reshape(*feature.shape[:-3], 207)
+  feature = pose_feature(rotations)
   return vertices + _einsum("vcp,...p->...vc", model.posedirs, feature)
+
+
+def pose_feature(
+  rotations: Float[Array, "*batch 24 3 3"],
+) -> Float[Array, "*batch 207"]:
+  """What pose blend shapes are linear in: R - I of all joints but the pelvis."""
+  feature = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
+  return feature.reshape(*feature.shape[:-3], 207)
 
 
 def _skin(
@@ -245,14 +260,14 @@ def _kinematic_chain(
   rotations: Float[Array, "*#batch 24 3 3"],
   rest_joints: Float[Array, "*#batch 24 3"],
 ) -> tuple[Float[Array, "*#batch 24 3 3"], Float[Array, "*#batch 24 3"]]:
-  """Every joint's world rotation and place, one level of the tree at a time."""
+  """Computes every joint's world rotation and position, a level of the tree at once."""
   offsets = rest_joints[..., 1:, :] - rest_joints[..., parents[1:], :]
   batch = jnp.broadcast_shapes(rotations.shape[:-3], rest_joints.shape[:-2])
   R = [jnp.broadcast_to(rotations[..., :1, :, :], (*batch, 1, 3, 3))]
   t = [jnp.broadcast_to(rest_joints[..., :1, :], (*batch, 1, 3))]
   above = slice(0, 1)
   while above.stop < len(parents):
-    # SMPL's joints are in order of depth, so a level is a slice.
+    # SMPL's joints are sorted by their depth in the tree, so a level is a slice.
     start = stop = above.stop
     while stop < len(parents) and parents[stop] < start:
       stop += 1

@@ -14,7 +14,7 @@ def test_surface_errors_are_the_pve_of_whole_bodies():
   # Pose blend shapes, which the free body lacks.
   shape = (len(body.v_template), 3, 207)
   body = body.replace(posedirs=rng.normal(0, 1e-3, shape).astype(np.float32))
-  said, label = (
+  predicted, label = (
     (
       posed_frames.matrices(rng.normal(0, 0.4, (3, 24, 3))),
       rng.normal(size=(3, 10)).astype(np.float32),
@@ -22,17 +22,17 @@ def test_surface_errors_are_the_pve_of_whole_bodies():
     for _ in range(2)
   )
   origin = np.zeros((3, 3), np.float32)
-  whole = [jax.jit(smpl.forward_matrices)(body, *b, origin) for b in (said, label)]
+  whole = [jax.jit(smpl.forward_matrices)(body, *b, origin) for b in (predicted, label)]
   roots = [joints[:, 0] for _, joints in whole]
   expected = metrics.pve(whole[0][0], whole[1][0], *roots)
 
-  def errors(said, label):
+  def errors(predicted, label):
     posed = [
-      posed_frames.Posed(*b, *posed_frames.bones(body, *b)) for b in (said, label)
+      posed_frames.Posed(*b, *posed_frames.bones(body, *b)) for b in (predicted, label)
     ]
     return posed_frames.surface_errors(body, body, *posed, *roots)
 
-  np.testing.assert_allclose(jax.jit(errors)(said, label), expected, rtol=1e-4)
+  np.testing.assert_allclose(jax.jit(errors)(predicted, label), expected, rtol=1e-4)
 
 
 def test_blocks_give_what_one_call_does_and_zeros_elsewhere():

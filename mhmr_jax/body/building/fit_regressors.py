@@ -1,4 +1,4 @@
-"""Fits the regressors that give joints and keypoints from a body's vertices."""
+"""Fits the regressors of joints and keypoints from a body's vertices."""
 
 import numpy as np
 import scipy.optimize
@@ -6,9 +6,9 @@ from jaxtyping import Float, Int
 
 from mhmr_jax.body import joints
 
-# Vertices looked at for a joint, and those it keeps.
+# How many of the nearest vertices may carry a joint, and how many of them do.
 REACH, SIZE = 300, 30
-# The error, in metres, that is worth spreading a joint's weight over more vertices.
+# Metres: the weight of the regularisation that spreads a joint over more vertices.
 SPREAD = 0.003
 
 
@@ -17,7 +17,7 @@ def fit_joints(
   places: Float[np.ndarray, "c 24 3"],
   mirror: Int[np.ndarray, " v"],
 ) -> Float[np.ndarray, "24 v"]:
-  """Weights over nearby vertices, none negative, that give every adult's joints."""
+  """Fits non-negative weights over nearby vertices that give every adult's joints."""
   regressor = np.zeros((24, vertices.shape[1]))
   for joint, other in enumerate(joints.SMPL_FLIP):
     if other < joint:
@@ -41,10 +41,10 @@ def fit_keypoints(
   weights: Float[np.ndarray, "v 24"],
   mirror: Int[np.ndarray, " v"],
 ) -> Float[np.ndarray, "17 v"]:
-  """COCO's points, where its annotators and detectors put them.
+  """Fits COCO's keypoints to where its annotators and detectors place them.
 
-  Limbs have theirs at the joints. The hips lie a fifth of the way from the joint
-  to the body's side, some 24 cm apart, as detectors see them.
+  Keypoints of the limbs are SMPL's joints. The hips lie a fifth of the way from the
+  joint to the body's side, some 24 cm apart, where detectors place them.
   """
   mean = vertices.mean(0)
   rows = np.zeros((17, len(mean)))
@@ -71,9 +71,9 @@ def fit_keypoints(
 
 
 def _mixture(points: np.ndarray, target: np.ndarray) -> np.ndarray:
-  """The mixture of `points` [c, k, 3] that is closest to `target` [c, 3]."""
+  """Fits the convex combination of `points` [c, k, 3] closest to `target` [c, 3]."""
   offsets = (points - target[:, None]).transpose(0, 2, 1).reshape(-1, points.shape[1])
-  # A little of the identity spreads the weight.
+  # Regularisation towards equal weights.
   spread = SPREAD**2 * np.eye(points.shape[1])
   gram = offsets.T @ offsets / len(points) + spread
   weights = _convex_weights(gram)
@@ -84,8 +84,8 @@ def _mixture(points: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _convex_weights(gram: np.ndarray) -> np.ndarray:
-  """The w that minimises w' gram w, none negative, with a sum of 1."""
-  # The last row makes the sum 1: it outweighs metres a hundredfold.
+  """The w >= 0 with sum 1 that minimises w' gram w."""
+  # The last row enforces the sum, with a hundred times the weight of a metre.
   system = np.append(np.linalg.cholesky(gram).T, np.full((1, len(gram)), 1e2), axis=0)
   weights, _ = scipy.optimize.nnls(system, np.append(np.zeros(len(gram)), 1e2))
   return weights / weights.sum()

@@ -1,4 +1,4 @@
-"""MakeHuman's CC0 body, read from the wheel that carries it, and adults made of it."""
+"""Reads MakeHuman's CC0 body from the wheel that carries it, and samples adults."""
 
 import dataclasses
 import gzip
@@ -25,7 +25,8 @@ _LEVELS = {
   "firmness": ("minfirmness", "averagefirmness", "maxfirmness"),
 }
 _BUILD = ("gender", "age", "muscle", "weight")
-# What a target's file is called, and the traits whose product is its weight.
+# Patterns of the target files' names, and the traits whose levels are multiplied to
+# give a target's weight.
 _FAMILIES = (
   ("macrodetails/{}", ("ancestry", "gender", "age")),
   ("macrodetails/universal-{}", _BUILD),
@@ -44,8 +45,8 @@ class MakeHuman:
     groups: quads of each named part (`body`, `helper-l-eye`, `joint-l-knee`).
     mirror: the vertex at -x of each vertex.
     weights: skinning weights of each bone of the rig `cmu_mb`.
-    traits: for each row of `targets`, the levels of the traits that it is for.
-    targets: vertex offsets in metres, of adults.
+    traits: for each row of `targets`, the level of each trait that it stands for.
+    targets: vertex offsets of adults in metres.
   """
 
   vertices: Float[np.ndarray, "n 3"]
@@ -57,7 +58,11 @@ class MakeHuman:
 
 
 def read_wheel(path: str) -> MakeHuman:
-  """Reads what the free body is made of; runs none of the wheel's code."""
+  """Reads the data that the free body is made of; runs none of the wheel's code.
+
+  Raises:
+    InputError: the file is missing, or is not that wheel.
+  """
   try:
     with zipfile.ZipFile(path) as wheel:
       vertices, groups = _parse_obj(_read(wheel, "3dobjs/base.obj"))
@@ -77,7 +82,7 @@ def read_wheel(path: str) -> MakeHuman:
 def sample_adults(
   source: MakeHuman, count: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "count n 3"]:
-  """Adults of both genders, from young to old, each exactly symmetric."""
+  """Samples adults of both genders, from young to old, each exactly symmetric."""
   mixing = np.zeros((count, len(source.traits)))
   for row in mixing:
     levels = _sample_traits(rng)
@@ -91,13 +96,13 @@ def sample_adults(
 
 def _sample_traits(rng: np.random.Generator) -> dict[str, dict[str, float]]:
   male = rng.random() < 0.5
-  place = {  # 0 to 1, from the first level of each trait to its last
+  place = {  # 0 to 1, from the first level of each trait to the last.
     "gender": abs(male - 0.2 * rng.beta(1, 2)),
     "age": 0.9 * rng.beta(1, 2),
     # MakeHuman's averages are slim; these have a body-mass index of 23.5 +- 4.
     "muscle": rng.beta(1.2, 2.2),
     "weight": rng.beta(2.2, 1.2),
-    # Women of 1.63 m and men of 1.76 m on average; the ends are 1.2 and 2.4 m.
+    # Women are 1.63 m and men 1.76 m tall on average; the ends are 1.2 and 2.4 m.
     "height": rng.normal(0.535, 0.045),
     "proportions": rng.normal(0.5, 0.2),
     "cup": rng.normal(0.5, 0.2),
@@ -147,7 +152,7 @@ def _parse_mirror(text: str) -> np.ndarray:
 def _read_targets(
   wheel: zipfile.ZipFile, count: int
 ) -> tuple[list[dict[str, str]], np.ndarray]:
-  """Reads the adults' targets; a combination without a file changes nothing."""
+  """Reads the adults' targets; combinations of traits without a file have none."""
   names, traits, targets = set(wheel.namelist()), [], []
   choices = {"ancestry": _ANCESTRIES, **_LEVELS}
   for pattern, family in _FAMILIES:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.spatial
 
-from mhmr_jax.body import simplify
+from mhmr_jax.body.building import simplify
 
 FLIP = np.array([-1.0, 1.0, 1.0])
 

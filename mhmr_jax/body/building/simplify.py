@@ -1,4 +1,4 @@
-"""Makes a coarser triangle mesh that keeps a subset of a mesh's vertices."""
+"""Simplifies a triangle mesh to a subset of its vertices, keeping it symmetric."""
 
 import heapq
 
@@ -12,7 +12,7 @@ def triangulate(
   vertices: Float[np.ndarray, "n 3"],
   mirror: Int[np.ndarray, " n"],
 ) -> Int[np.ndarray, "t 3"]:
-  """Cuts quads along the shorter diagonal, alike on both sides of the body."""
+  """Splits quads along the shorter diagonal, the same on both sides of the body."""
   first = np.linalg.norm(vertices[quads[:, 0]] - vertices[quads[:, 2]], axis=1)
   second = np.linalg.norm(vertices[quads[:, 1]] - vertices[quads[:, 3]], axis=1)
   # Equal up to rounding: the smaller vertex of the two sides' quads decides.
@@ -25,7 +25,7 @@ def triangulate(
 def largest_patch(
   faces: Int[np.ndarray, "t 3"], chosen: Bool[np.ndarray, " t"]
 ) -> Bool[np.ndarray, " t"]:
-  """Which of the chosen faces are in their largest group joined by edges."""
+  """Selects the largest group of the chosen faces that are connected by edges."""
   index = np.flatnonzero(chosen)
   edges = np.sort(faces[index][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
   _, edge = np.unique(edges, axis=0, return_inverse=True)
@@ -43,14 +43,18 @@ def mirrored(
   chosen: Bool[np.ndarray, " t"],
   mirror: Int[np.ndarray, " n"],
 ) -> Bool[np.ndarray, " t"]:
-  """Which faces are the mirror images of the chosen ones."""
+  """Selects the faces that are mirror images of the chosen ones."""
   images = {tuple(face) for face in np.sort(mirror[faces[chosen]], axis=1).tolist()}
   corners = np.sort(faces, axis=1).tolist()
   return np.array([tuple(face) in images for face in corners])
 
 
 def boundary_loop(faces: Int[np.ndarray, "t 3"]) -> list[int]:
-  """The only boundary of a patch, in the direction of its faces."""
+  """Returns the boundary of a patch, in the direction of its faces' edges.
+
+  Raises:
+    ValueError: the patch has more than one boundary.
+  """
   edges = {(a, b) for face in faces.tolist() for a, b in _edges(face)}
   after = {a: b for a, b in edges if (b, a) not in edges}
   loop = [min(after)]
@@ -62,11 +66,11 @@ def boundary_loop(faces: Int[np.ndarray, "t 3"]) -> list[int]:
 
 
 class Simplifier:
-  """Quadric edge collapse, both sides of a symmetric mesh at once.
+  """Quadric edge collapse on both sides of a symmetric mesh at once.
 
   After Garland & Heckbert, "Surface simplification using quadric error metrics"
-  (1997), with every collapse going to one of the edge's own vertices, so that
-  whatever is known of the kept vertices (targets, weights) stays exact.
+  (1997), but every collapse keeps one of the edge's own vertices, so that the kept
+  vertices' attributes (targets, weights) stay exact.
   """
 
   def __init__(
@@ -81,10 +85,11 @@ class Simplifier:
 
     Args:
       vertices: metres.
-      faces: of a closed surface.
+      faces: a closed surface.
       mirror: the vertex at -x of each vertex.
-      importance: of each face's shape; a factor on its squared distances.
-      features: metres; what else a vertex carries and its place should show.
+      importance: factors on the squared distances from each face.
+      features: metres; attributes of the vertices whose change a collapse should keep
+        small.
     """
     self.vertices = vertices
     self.mirror = mirror.tolist()
@@ -130,10 +135,10 @@ class Simplifier:
     return {u for i in self.around[v] for u in self.faces[i]} - {v}
 
   def _on_left(self, v: int) -> bool:
-    return self.vertices[v, 0] > 0
+    return bool(self.vertices[v, 0] > 0)
 
   def _candidates(self, v: int) -> list[tuple[float, int, int]]:
-    # The right side follows the left; the middle line collapses along itself.
+    # The right side follows the left; the middle line collapses within itself.
     if not self._on_left(v) and self.mirror[v] != v:
       return []
     options = [
@@ -195,7 +200,7 @@ def runs_into(
   faces: Int[np.ndarray, "t 3"],
   blockers: Int[np.ndarray, "b 3"],
 ) -> Bool[np.ndarray, " t"]:
-  """Whether the ray along a face's normal runs into one of the blockers."""
+  """Whether the ray along a face's normal hits one of the faces in `blockers`."""
   start = vertices[faces].mean(1)
   ray = _normal(vertices[faces])
   ray /= np.maximum(np.linalg.norm(ray, axis=1, keepdims=True), 1e-12)

