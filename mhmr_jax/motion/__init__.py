@@ -1,1 +1,1 @@
-"""Where poses come from: motion capture files and procedural motion."""
+"""Sources of poses over time: motion capture files and procedural motion."""

@@ -1,4 +1,4 @@
-"""Acclaim's skeleton (ASF) and motion (AMC) files, as CMU writes them."""
+"""Reads Acclaim's skeleton (ASF) and motion (AMC) files, as CMU writes them."""
 
 import collections
 import dataclasses
@@ -18,14 +18,15 @@ _ANGLES = {":DEGREES": True, ":RADIANS": False}
 
 @dataclasses.dataclass(frozen=True)
 class Bone:
-  """A bone: where it lies at rest, and the angles that turn it.
+  """A bone in the rest pose, and how its angles rotate it.
 
   Attributes:
+    parent: name of the parent bone; empty for the root.
     direction: unit vector in the rest pose, world frame.
     length: metres.
-    axis: rest frame in which the angles turn the bone.
-    order: axes in the order of turning, e.g. 'xyz'; about fixed axes.
-    dofs: the file's columns, of tx ty tz rx ry rz.
+    axis: the rest frame, in whose axes the angles rotate the bone.
+    order: the fixed axes in the order of the rotations, e.g. 'xyz'.
+    dofs: the columns that the motion file has for the bone, of tx ty tz rx ry rz.
   """
 
   parent: str
@@ -38,7 +39,13 @@ class Bone:
 
 @dataclasses.dataclass(frozen=True)
 class Skeleton:
-  """An ASF file: bones by name, parents first; 'root' has length zero."""
+  """The skeleton of an ASF file.
+
+  Attributes:
+    bones: by name, parents first; 'root' has length zero.
+    metres_per_unit: the length of the file's unit.
+    degrees: whether the file's angles are in degrees, not radians.
+  """
 
   bones: dict[str, Bone]
   metres_per_unit: float
@@ -76,7 +83,7 @@ def read_skeleton(path: str | pathlib.Path) -> Skeleton:
 def read_angles(
   path: str | pathlib.Path, skeleton: Skeleton
 ) -> dict[str, Float[np.ndarray, "time _"]]:
-  """Reads an AMC file: each bone's columns, in the skeleton's units.
+  """Reads an AMC file: the columns of each bone, in the skeleton's units.
 
   Raises:
     InputError: the file is missing or malformed, or doesn't fit the skeleton.
@@ -115,7 +122,7 @@ def read_angles(
 def local_rotations(
   skeleton: Skeleton, angles: dict[str, Float[np.ndarray, "time _"]]
 ) -> dict[str, Rotation]:
-  """Each bone's rotation from its parent, in world axes: C R(angles) C^-1."""
+  """Each bone's rotation relative to its parent, in world axes: C R(angles) C^-1."""
   frames = len(angles["root"])
   local = {}
   for name, bone in skeleton.bones.items():
@@ -131,7 +138,7 @@ def local_rotations(
 def global_rotations(
   skeleton: Skeleton, local: dict[str, Rotation]
 ) -> dict[str, Rotation]:
-  """Each bone's rotation from its rest pose, in the world."""
+  """Each bone's world rotation from its rest pose."""
   world: dict[str, Rotation] = {}
   for name, bone in skeleton.bones.items():
     world[name] = world[bone.parent] * local[name] if bone.parent else local[name]
@@ -141,7 +148,7 @@ def global_rotations(
 def root_path(
   skeleton: Skeleton, angles: dict[str, Float[np.ndarray, "time _"]]
 ) -> Float[np.ndarray, "time 3"]:
-  """The root's position in metres."""
+  """The root's position in every frame, metres."""
   dofs = skeleton.bones["root"].dofs
   columns = [dofs.index(dof) for dof in _TRANSLATIONS]
   return angles["root"][:, columns] * skeleton.metres_per_unit
@@ -207,7 +214,7 @@ def _sections(path: pathlib.Path) -> dict[str, list[list[str]]]:
 
 @dataclasses.dataclass(frozen=True)
 class _Fields:
-  """The values of one block of an ASF file, and what to call it in messages."""
+  """The values of one block of an ASF file, and its name in error messages."""
 
   where: str
   values: dict[str, list[str]]
@@ -243,7 +250,7 @@ def _blocks(path: pathlib.Path, lines: list[list[str]]) -> dict[str, _Fields]:
 
 
 def _parents(path: pathlib.Path, lines: list[list[str]]) -> dict[str, str]:
-  """Each bone's parent, parents first."""
+  """The parent of each bone; parents come before their children."""
   children: dict[str, list[str]] = collections.defaultdict(list)
   for words in lines:
     if words[0] not in ("begin", "end"):

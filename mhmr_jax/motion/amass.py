@@ -1,4 +1,4 @@
-"""AMASS motion files (SMPL-H or SMPL-X poses), as SMPL poses with y up."""
+"""Reads AMASS motion files (SMPL-H or SMPL-X poses) as SMPL poses with y up."""
 
 import pathlib
 
@@ -10,18 +10,18 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.files import npz
 from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 
-_BODY_JOINTS = 22  # SMPL-H's and SMPL-X's first joints are SMPL's; hands follow.
+_BODY_JOINTS = 22  # The first joints of SMPL-H and SMPL-X are SMPL's; hands follow.
 _RATES = ("mocap_framerate", "mocap_frame_rate")
-_SLOWEST, _FASTEST = 1, 10_000  # Frames a second: others are not a recording's.
-# AMASS has z up: a quarter turn about x puts it on y.
+_SLOWEST, _FASTEST = 1, 10_000  # Plausible frames per second of a recording.
+# In AMASS z is up: a quarter turn about x moves it to y.
 _Y_UP = Rotation.from_rotvec([-np.pi / 2, 0, 0])
 
 
 def read(path: str | pathlib.Path, fps: float = 30.0) -> PoseSequence:
-  """Reads one motion; the joints of SMPL's hands are set to zero.
+  """Reads a motion; the rotations of SMPL's hand joints are set to zero.
 
-  `transl` is AMASS's `trans` turned upright: the pelvis path up to a constant, the
-  rest pelvis of the subject's body, which the file doesn't hold.
+  `transl` is AMASS's `trans` with y up: the path of the pelvis up to a constant, which
+  is the rest pelvis of the subject's body and is not in the file.
 
   Raises:
     InputError: the file is missing, not AMASS's, or holds pickled objects.
@@ -55,7 +55,7 @@ def _numbers(
   if name not in arrays:
     raise InputError(f"{path}: has no '{name}'; is this an AMASS motion file?")
   array = arrays[name]
-  if not dims and array.size == 1:  # One number, in however many brackets.
+  if not dims and array.size == 1:  # A number, of any shape.
     array = array.reshape(())
   if array.ndim != dims or array.dtype.kind not in "fiu":
     raise InputError(f"{path}: '{name}' is not a {dims}-dimensional array of numbers.")

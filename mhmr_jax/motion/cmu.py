@@ -1,9 +1,9 @@
 """CMU motion capture (ASF skeleton, AMC motion), retargeted to SMPL's joints.
 
-Every SMPL joint takes the world rotation of a CMU bone. The two rest poses differ
-(CMU's legs are splayed by 20 degrees), so SMPL's is first laid along CMU's, limb by
-limb, by the smallest rotations: limbs then point exactly where the source's do, and
-twist follows the source.
+Every SMPL joint is given the world rotation of a CMU bone. The rest poses differ
+(CMU's legs are splayed by 20 degrees), so SMPL's rest pose is first aligned with CMU's,
+limb by limb, by the smallest rotations. Limbs then point exactly where CMU's do, and
+follow their twist.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from mhmr_jax.motion import acclaim
 from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 from mhmr_jax.motion.skeleton import rest_joints
 
-# The files don't say their rate; this is what CMU recorded at.
+# Frames per second of CMU's recordings; the files don't hold it.
 CMU_FPS = 120.0
 
 _SPINE = ("lowerback", "upperback", "thorax")
@@ -27,13 +27,14 @@ _SPINE = ("lowerback", "upperback", "thorax")
 
 @dataclasses.dataclass(frozen=True)
 class _Source:
-  """What an SMPL joint turns with.
+  """The CMU bones whose rotation an SMPL joint is given.
 
   Attributes:
-    bones: one CMU bone, or two to turn half-way between: the neck's two, and the
-      forearm, which CMU twists in a bone of its own.
-    chain: the CMU bones whose rest direction is kept; none: the rest poses agree.
-    ends: the SMPL joints between which it is kept.
+    bones: one bone, or two whose rotations are averaged: those of the neck, and those
+      of the forearm, which CMU twists in a bone of its own.
+    chain: the bones with whose rest direction SMPL's limb is aligned; none where the
+      rest poses agree.
+    ends: the SMPL joints at the ends of that limb.
   """
 
   bones: tuple[str, ...]
@@ -42,9 +43,9 @@ class _Source:
 
 
 def _sources() -> dict[str, _Source]:
-  # The spine is aligned as one: the small bones curve differently in the two
-  # skeletons. Collars aren't: CMU's start lower, and would raise the shoulders. Hip
-  # sockets, fingers and thumbs fold into their parents.
+  # The spine is aligned as a whole, because its bones curve differently in the two
+  # skeletons. The collars are not aligned: CMU's start lower, and the shoulders would
+  # be raised. CMU's hip sockets, fingers and thumbs are ignored.
   sources = {
     "pelvis": _Source(("root",)),
     "spine1": _Source(("lowerback",), _SPINE, ("spine1", "neck")),
@@ -78,9 +79,9 @@ _SOURCES = _sources()
 def read(
   asf_path: str | pathlib.Path, amc_path: str | pathlib.Path, fps: float = 30.0
 ) -> PoseSequence:
-  """Reads one motion, recorded at 120 frames a second, as SMPL poses.
+  """Reads a motion, recorded at 120 frames per second, as SMPL poses.
 
-  The hands' joints keep their rest pose. `transl` is the root's path in metres.
+  The joints of the hands keep their rest pose. `transl` is the root's path in metres.
 
   Raises:
     InputError: a file is missing or malformed, or the two don't belong together.
@@ -107,15 +108,15 @@ def _check_bones(path: str | pathlib.Path, skeleton: acclaim.Skeleton) -> None:
 def _retarget(
   skeleton: acclaim.Skeleton, rotations: dict[str, Rotation]
 ) -> Float[np.ndarray, "time 24 3"]:
-  """From CMU's world rotations to SMPL's local ones."""
+  """Converts CMU's world rotations to SMPL's local ones."""
   alignments = _alignments(skeleton)
   world = []
   for joint, source in _SOURCES.items():
     rotation = rotations[source.bones[0]]
     if len(source.bones) == 2:
       turn = (rotation.inv() * rotations[source.bones[1]]).as_rotvec()
-      # Half of the turn while it is small. It goes back to none at the half-turn, past
-      # which the same forearm may be said to turn the other way.
+      # Half of the turn while it is small. The factor decreases to zero at a half-turn,
+      # where the direction of the turn is ambiguous.
       angle = np.linalg.norm(turn, axis=-1, keepdims=True)
       rotation = rotation * Rotation.from_rotvec(turn * np.sinc(angle / np.pi) / 2)
     world.append(rotation * alignments[joint])
@@ -125,9 +126,9 @@ def _retarget(
 
 
 def _alignments(skeleton: acclaim.Skeleton) -> dict[str, Rotation]:
-  """Each joint's turn from SMPL's rest pose to CMU's.
+  """Each joint's rotation from SMPL's rest pose to CMU's.
 
-  A foot is turned with its leg, and then by the smallest rotation that is missing.
+  A foot is rotated with its leg, and then by the smallest rotation that aligns it.
   """
   turns: dict[str, Rotation] = {}
   for joint, source in _SOURCES.items():
@@ -138,7 +139,7 @@ def _alignments(skeleton: acclaim.Skeleton) -> dict[str, Rotation]:
     first, last = (SMPL_JOINTS.index(name) for name in source.ends)
     direction = rest_joints()[last] - rest_joints()[first]
     if joint.endswith("foot"):
-      direction = direction * (1, 0, 1)  # Toes lie flat at rest, in both skeletons.
+      direction = direction * (1, 0, 1)  # Toes lie flat at rest in both skeletons.
     bones = [skeleton.bones[name] for name in source.chain]
     wanted = np.sum([bone.direction * bone.length for bone in bones], axis=0)
     above = turns[SMPL_JOINTS[parent]]

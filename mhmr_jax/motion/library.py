@@ -1,4 +1,4 @@
-"""One interface for all motion: a folder of motion capture, or procedural motion."""
+"""The one interface to motion: a folder of motion capture, or procedural motion."""
 
 import abc
 import collections
@@ -16,20 +16,25 @@ from mhmr_jax.motion.pose_sequence import PoseSequence
 FPS = 30.0
 SPLITS = ("train", "test")
 _TEST_PART = 0.2
-_ENOUGH_GROUPS = 5  # Fewer subjects or files than this can't be held out.
+_ENOUGH_GROUPS = 5  # With fewer subjects (or files), none is held out for test.
 _CACHED_MOTIONS = 128
 
 
 class MotionSource(abc.ABC):
-  """Where clips' motion comes from; train and test share none."""
+  """A source of motion for clips, whose train and test splits share nothing."""
 
   @abc.abstractmethod
   def split(self, name: str) -> list[str]:
-    """What the split 'train' or 'test' draws from."""
+    """The names of what the split 'train' or 'test' draws from."""
 
   @abc.abstractmethod
   def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
-    """Draws `frames` frames at 30 fps; the same for the same generator's state.
+    """Draws a motion at 30 fps, which depends on the generator's state alone.
+
+    Args:
+      rng: the random generator.
+      split: 'train' or 'test'.
+      frames: how many frames to draw.
 
     Raises:
       InputError: the split has no readable motion that long.
@@ -40,7 +45,7 @@ def open_motions(path: str) -> MotionSource:
   """Opens a folder of CMU (`.asf`, `.amc`) or AMASS (`.npz`) files, at any depth.
 
   Args:
-    path: the folder; empty: procedural motion.
+    path: the folder; procedural motion if it is empty.
 
   Raises:
     InputError: the folder holds no motion.
@@ -54,7 +59,7 @@ def _check_split(name: str) -> None:
 
 
 class _Procedural(MotionSource):
-  """Even seeds train, odd ones test."""
+  """Procedural motion: train draws even seeds, test odd ones."""
 
   def split(self, name: str) -> list[str]:
     _check_split(name)
@@ -68,7 +73,7 @@ class _Procedural(MotionSource):
 
 @dataclasses.dataclass(frozen=True)
 class _File:
-  """A motion file, and the part of its time that a split may use."""
+  """A motion file, and the part of its time that a split may draw from."""
 
   path: pathlib.Path
   skeleton: pathlib.Path | None
@@ -83,7 +88,7 @@ class _File:
 
 
 class _Files(MotionSource):
-  """Motion capture: split by subject, or else by file, or else by time."""
+  """Motion capture, split by subject, or by file or time where there are too few."""
 
   def __init__(self, folder: pathlib.Path):
     files = _find(folder)
@@ -109,8 +114,9 @@ class _Files(MotionSource):
   def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
     _check_split(split)
     files = self._splits[split]
-    # A draw without replacement, in which a file's chance is its size; what this
-    # process knows of the files' lengths must not change it.
+    # An order drawn without replacement, in proportion to the files' sizes (Gumbel
+    # top-k). Unlike lengths, sizes are known before a file is read, so that the draw
+    # does not depend on which files this process has read.
     chance = np.log([file.size for file in files]) + rng.gumbel(size=len(files))
     place = rng.random()
     for index in np.argsort(-chance):
@@ -163,7 +169,7 @@ def _find(folder: pathlib.Path) -> list[_File]:
 
 
 def _divide(files: list[_File]) -> dict[str, list[_File]]:
-  """Into train and test, the same way wherever the folder lies."""
+  """Divides files into train and test, in the same way wherever the folder lies."""
   for key in ([file.subject for file in files], [file.path.name for file in files]):
     groups = sorted(set(key), key=lambda name: hashlib.sha256(name.encode()).digest())
     if len(groups) >= _ENOUGH_GROUPS:

@@ -1,4 +1,4 @@
-"""The one form all motion comes in, and how to change its frame rate."""
+"""Captured or generated motion, and how its frame rate is changed."""
 
 import dataclasses
 import math
@@ -10,13 +10,13 @@ from scipy.spatial.transform import Rotation
 
 @dataclasses.dataclass(frozen=True)
 class PoseSequence:
-  """A person's poses over time; world y up, metres, SMPL's joints.
+  """Poses of a person over time, of SMPL's joints; y is up in the world.
 
   Attributes:
-    pose: axis-angle, angles at most pi; entry 0 is the global orientation.
-    transl: the pelvis path: the pelvis joint's position in the world, whatever the
-      body. SMPL's own `transl` is this minus the rest pelvis of the shaped body.
-    fps: frames a second.
+    pose: axis-angle, at most pi radians; entry 0 is the global orientation.
+    transl: the position of the pelvis joint in the world, metres, which does not depend
+      on the body. SMPL's own `transl` is this minus the rest pelvis of the shaped body.
+    fps: frames per second.
   """
 
   pose: Float[np.ndarray, "time 24 3"]
@@ -33,9 +33,9 @@ class PoseSequence:
 
 
 def resample(motion: PoseSequence, fps: float) -> PoseSequence:
-  """Reads the motion at another rate: slerp for rotations, linear for the path.
+  """Resamples a motion: slerp for rotations, linear interpolation for the path.
 
-  Frame 0 stays; the last frames that fall short of a whole new one go.
+  The first frame is kept, and no frame after the last one is extrapolated.
   """
   stride = motion.fps / fps
   frames = math.floor((len(motion) - 1) / stride + 1e-6) + 1

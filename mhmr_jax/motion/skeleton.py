@@ -1,4 +1,4 @@
-"""The mean body's rest skeleton, in NumPy: motion starts no JAX device."""
+"""The mean body's rest skeleton, read with NumPy so that no JAX device is started."""
 
 import functools
 

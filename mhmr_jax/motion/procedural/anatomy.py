@@ -1,9 +1,9 @@
-"""Joint angles as anatomy names them, and the body they pose.
+"""Anatomical joint angles, and the kinematics of the mean body in them.
 
 Procedural motion is written in these angles (radians), which may be interpolated and
-mixed freely: hinges stay hinges, and both sides count the same way. Everything is of
-the mean body, x left, y up, z forward, the pelvis at the origin; a side's own frame is
-the left one, and the right side is its mirror image.
+mixed freely: hinges stay hinges, and the same angle has the same sense on both sides.
+Positions are those of the mean body, x left, y up, z forward, the pelvis at the origin.
+The frame of a side is that of the left; the right side is its mirror image.
 """
 
 import functools
@@ -16,30 +16,34 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mhmr_jax.motion.skeleton import rest_joints
 
-Array = np.ndarray
-
 # The angles of the middle: yaw, then pitch (forward) and roll (to the right) of the
-# pelvis; bending forward, turning left and leaning right of spine and neck, shared out
-# over their joints; and what each of these (spine1, 2, 3, neck, head) bends besides.
+# pelvis; forward bend, left turn and right lean of the spine and of the neck, which
+# their joints share; and an additional rotation vector of each of these joints (spine1,
+# spine2, spine3, neck, head).
 YAW, PITCH, ROLL = 0, 1, 2
+SPINE_BEND, SPINE_TURN, SPINE_LEAN = 3, 4, 5
+NECK_BEND, NECK_TURN, NECK_LEAN = 6, 7, 8
 SPINE, NECK = slice(3, 6), slice(6, 9)
 BOW = slice(9, 24)
+SPINE_BOW, NECK_BOW = slice(9, 18), slice(18, 24)
 NUM_MIDDLE = 24
 
-# The angles of a side. Shoulder and hip are rotation vectors from a middling position,
-# far from the half-turn where rotation vectors jump.
-COLLAR = slice(0, 2)  # Up, forward.
+# The angles of a side. Shoulder and hip are rotation vectors from the middle of their
+# range, far from the half-turn where rotation vectors jump.
+COLLAR_UP, COLLAR_FORWARD = 0, 1
 SHOULDER = slice(2, 5)
 ELBOW, PRONATION = 5, 6
-WRIST = slice(7, 9)  # Palm flexion, deviation to the thumb.
+PALM_FLEXION, THUMB_DEVIATION = 7, 8
+WRIST = slice(7, 9)
 HIP = slice(9, 12)
 KNEE = 12
-ANKLE = slice(13, 15)  # Toes up, sole inward.
-TOES = 15  # Up.
+ANKLE_UP, SOLE_INWARD = 13, 14
+ANKLE = slice(13, 15)
+TOES_UP = 15
 NUM_SIDE = 16
 NUM_ANGLES = NUM_MIDDLE + 2 * NUM_SIDE
 
-_MIRROR = np.array([1.0, -1.0, -1.0])  # A rotation vector seen in a mirror across x.
+_MIRROR = np.array([1.0, -1.0, -1.0])  # Mirrors a rotation vector in the plane x = 0.
 _SIDE_JOINTS = {
   name: np.array([SMPL_JOINTS.index(f"{side}_{name}") for side in ("left", "right")])
   for name in ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")
@@ -48,12 +52,12 @@ _SPINE_JOINTS = [SMPL_JOINTS.index(f"spine{i}") for i in (1, 2, 3)]
 _NECK_JOINTS = [SMPL_JOINTS.index(name) for name in ("neck", "head")]
 _SPINE_SHARE = np.array([0.3, 0.4, 0.3])[:, None]
 _NECK_SHARE = np.array([0.55, 0.45])[:, None]
-# Forearms bend forward, and a little up, from the T-pose's.
+# Forearms bend forward and a little upward from the T-pose.
 ELBOW_HINGE = np.array([0.0, -np.cos(0.35), np.sin(0.35)])
 KNEE_HINGE = np.array([1.0, 0.0, 0.0])
 
 
-def rotation(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
+def rotation(vector: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
   """Rodrigues' formula."""
   square = np.einsum("...i,...i->...", vector, vector)
   angle = np.sqrt(np.maximum(square, 1e-12))
@@ -71,7 +75,9 @@ def rotation(vector: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
   return matrix
 
 
-def rotation_vector(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3"]:
+def rotation_vector(
+  matrix: Float[np.ndarray, "*batch 3 3"],
+) -> Float[np.ndarray, "*batch 3"]:
   """The inverse of `rotation`, at most a half-turn."""
   flat = Rotation.from_matrix(matrix.reshape(-1, 3, 3)).as_rotvec()
   return flat.reshape(matrix.shape[:-1])
@@ -84,22 +90,30 @@ _SHOULDER_MIDDLE = rotation(np.radians([-45.0, 0, 0])) @ rotation(
 _HIP_MIDDLE = rotation(np.radians([-50.0, 0, 0]))
 
 
-def sides(angles: Float[Array, "*batch angles"]) -> Float[Array, "*batch 2 16"]:
+def sides(
+  angles: Float[np.ndarray, "*batch angles"],
+) -> Float[np.ndarray, "*batch 2 16"]:
   """A view of the left and the right side's angles."""
   return angles[..., NUM_MIDDLE:].reshape(*angles.shape[:-1], 2, NUM_SIDE)
 
 
-def shoulder_angles(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3"]:
+def shoulder_angles(
+  matrix: Float[np.ndarray, "*batch 3 3"],
+) -> Float[np.ndarray, "*batch 3"]:
   """The angles of a shoulder's rotation from the T-pose, in the side's own frame."""
   return rotation_vector(matrix @ _SHOULDER_MIDDLE.T)
 
 
-def hip_angles(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 3"]:
+def hip_angles(
+  matrix: Float[np.ndarray, "*batch 3 3"],
+) -> Float[np.ndarray, "*batch 3"]:
   """The angles of a hip's rotation from the T-pose, in the side's own frame."""
   return rotation_vector(matrix @ _HIP_MIDDLE.T)
 
 
-def mirror(matrix: Float[Array, "*batch 2 3 3"]) -> Float[Array, "*batch 2 3 3"]:
+def mirror(
+  matrix: Float[np.ndarray, "*batch 2 3 3"],
+) -> Float[np.ndarray, "*batch 2 3 3"]:
   """Takes rotations between the body's frame and the two sides' own frames."""
   matrix = matrix.copy()
   matrix[..., 1, :, :] *= np.outer((-1, 1, 1), (-1, 1, 1))
@@ -107,9 +121,9 @@ def mirror(matrix: Float[Array, "*batch 2 3 3"]) -> Float[Array, "*batch 2 3 3"]
 
 
 def pelvis_rotation(
-  angles: Float[Array, "*batch angles"],
-) -> Float[Array, "*batch 3 3"]:
-  """The pelvis in the frame that turns with the yaw."""
+  angles: Float[np.ndarray, "*batch angles"],
+) -> Float[np.ndarray, "*batch 3 3"]:
+  """The pelvis's rotation in the upright frame, which turns with the yaw."""
   tilt = np.zeros((*angles.shape[:-1], 3))
   tilt[..., 0] = angles[..., PITCH]
   tilt[..., 2] = angles[..., ROLL]
@@ -117,8 +131,8 @@ def pelvis_rotation(
 
 
 def local_rotations(
-  angles: Float[Array, "*batch angles"],
-) -> Float[Array, "*batch 24 3 3"]:
+  angles: Float[np.ndarray, "*batch angles"],
+) -> Float[np.ndarray, "*batch 24 3 3"]:
   """Each SMPL joint's rotation from its parent."""
   batch = angles.shape[:-1]
   first = np.zeros((*batch, 24, 3))
@@ -130,17 +144,17 @@ def local_rotations(
   first[..., _SPINE_JOINTS + _NECK_JOINTS, :] += bow
   side = sides(angles)
   own = {name: np.zeros((*batch, 2, 3)) for name in _SIDE_JOINTS}
-  own["collar"][..., 2] = side[..., 0]
-  own["collar"][..., 1] = -side[..., 1]
+  own["collar"][..., 2] = side[..., COLLAR_UP]
+  own["collar"][..., 1] = -side[..., COLLAR_FORWARD]
   own["shoulder"] = side[..., SHOULDER]
   own["elbow"] = side[..., ELBOW, None] * ELBOW_HINGE
-  own["wrist"][..., 2] = -side[..., 7]
-  own["wrist"][..., 1] = -side[..., 8]
+  own["wrist"][..., 2] = -side[..., PALM_FLEXION]
+  own["wrist"][..., 1] = -side[..., THUMB_DEVIATION]
   own["hip"] = side[..., HIP]
   own["knee"][..., 0] = side[..., KNEE]
-  own["ankle"][..., 0] = -side[..., 13]
-  own["ankle"][..., 2] = side[..., 14]
-  own["foot"][..., 0] = -side[..., TOES]
+  own["ankle"][..., 0] = -side[..., ANKLE_UP]
+  own["ankle"][..., 2] = side[..., SOLE_INWARD]
+  own["foot"][..., 0] = -side[..., TOES_UP]
   for name, joints in _SIDE_JOINTS.items():
     vector = own[name].copy()
     vector[..., 1, :] *= _MIRROR
@@ -159,8 +173,10 @@ def local_rotations(
   return matrices
 
 
-def _fill_turn(matrix: Float[Array, "*batch 3 3"], angle: Array, axis: int) -> None:
-  """Writes the rotation about one axis."""
+def _fill_turn(
+  matrix: Float[np.ndarray, "*batch 3 3"], angle: np.ndarray, axis: int
+) -> None:
+  """Writes the rotations about one axis into zeros."""
   i, j = (axis + 1) % 3, (axis + 2) % 3
   matrix[..., axis, axis] = 1
   matrix[..., i, i] = matrix[..., j, j] = np.cos(angle)
@@ -168,7 +184,7 @@ def _fill_turn(matrix: Float[Array, "*batch 3 3"], angle: Array, axis: int) -> N
   matrix[..., i, j] = -matrix[..., j, i]
 
 
-def _apply_middles(matrices: Float[Array, "*batch 24 3 3"]) -> None:
+def _apply_middles(matrices: Float[np.ndarray, "*batch 24 3 3"]) -> None:
   for name, middle in (("shoulder", _SHOULDER_MIDDLE), ("hip", _HIP_MIDDLE)):
     both = mirror(np.stack([middle, middle]))
     joints = _SIDE_JOINTS[name]
@@ -176,8 +192,8 @@ def _apply_middles(matrices: Float[Array, "*batch 24 3 3"]) -> None:
 
 
 @functools.cache
-def _levels() -> list[tuple[Array, Array, Array]]:
-  """Joints, parents and offsets of each generation, for a walk down the tree."""
+def _levels() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+  """The joints of each level of the tree, their parents and their offsets from them."""
   depth = np.zeros(24, int)
   for joint in range(1, 24):
     depth[joint] = depth[SMPL_PARENTS[joint]] + 1
@@ -191,9 +207,9 @@ def _levels() -> list[tuple[Array, Array, Array]]:
 
 
 def forward_kinematics(
-  local: Float[Array, "*batch 24 3 3"],
-) -> tuple[Float[Array, "*batch 24 3"], Float[Array, "*batch 24 3 3"]]:
-  """Joint positions from the pelvis, and world rotations."""
+  local: Float[np.ndarray, "*batch 24 3 3"],
+) -> tuple[Float[np.ndarray, "*batch 24 3"], Float[np.ndarray, "*batch 24 3 3"]]:
+  """Joint positions relative to the pelvis, metres, and world rotations."""
   world = local.copy()
   points = np.zeros(local.shape[:-1])
   for joints, parents, offsets in _levels():
@@ -208,17 +224,18 @@ class Limb(NamedTuple):
   """A left limb of two bones: hip, knee, ankle, or shoulder, elbow, wrist.
 
   Attributes:
-    start: where it hangs, in the rest pose.
-    upper, lower: the bones in the rest pose.
+    start: position of the first joint in the rest pose.
+    upper: from the first to the middle joint in the rest pose.
+    lower: from the middle to the last joint in the rest pose.
     hinge: axis of the middle joint.
-    pole: where the middle joint points to when it bends.
+    pole: the direction in which the middle joint moves when it bends.
   """
 
-  start: Array
-  upper: Array
-  lower: Array
-  hinge: Array
-  pole: Array
+  start: Float[np.ndarray, "3"]
+  upper: Float[np.ndarray, "3"]
+  lower: Float[np.ndarray, "3"]
+  hinge: Float[np.ndarray, "3"]
+  pole: Float[np.ndarray, "3"]
 
 
 @functools.cache
@@ -231,24 +248,25 @@ def _limb(first: str, middle: str, last: str) -> Limb:
 
 
 def leg() -> Limb:
-  """Hip, knee and ankle."""
+  """The left leg: hip, knee and ankle."""
   return _limb("hip", "knee", "ankle")
 
 
 def arm() -> Limb:
-  """Shoulder, elbow and wrist."""
+  """The left arm: shoulder, elbow and wrist."""
   return _limb("shoulder", "elbow", "wrist")
 
 
 def reach(
-  limb: Limb, target: Float[Array, "*batch 3"], pole: Float[Array, "*batch 3"]
-) -> tuple[Float[Array, "*batch 3 3"], Float[Array, "*batch"]]:
+  limb: Limb, target: Float[np.ndarray, "*batch 3"], pole: Float[np.ndarray, "*batch 3"]
+) -> tuple[Float[np.ndarray, "*batch 3 3"], Float[np.ndarray, "*batch"]]:
   """Two-bone inverse kinematics: the upper joint's rotation and the hinge's angle.
 
   Args:
     limb: the limb, in the rest pose.
-    target: where its end should be from its start; pulled in when out of reach.
-    pole: where the middle joint should point to.
+    target: where its end should be, relative to its start; one out of reach is pulled
+      in.
+    pole: the direction in which the middle joint should bend.
   """
   upper, lower, hinge = limb.upper, limb.lower, limb.hinge
   along = (upper @ hinge) * (lower @ hinge)
@@ -263,9 +281,9 @@ def reach(
 
 
 def _frame(
-  along: Float[Array, "*batch 3"], pole: Float[Array, "*batch 3"]
-) -> Float[Array, "*batch 3 3"]:
-  """Right-handed axes: x along the first vector, y as near the second as may be."""
+  along: Float[np.ndarray, "*batch 3"], pole: Float[np.ndarray, "*batch 3"]
+) -> Float[np.ndarray, "*batch 3 3"]:
+  """Right-handed axes: x along the first vector, y as near the second as possible."""
   x = along / np.maximum(np.linalg.norm(along, axis=-1, keepdims=True), 1e-9)
   z = np.cross(x, pole)
   z = z / np.maximum(np.linalg.norm(z, axis=-1, keepdims=True), 1e-9)
@@ -273,7 +291,7 @@ def _frame(
 
 
 @functools.cache
-def collar_bone() -> Float[Array, "3"]:
+def collar_bone() -> Float[np.ndarray, "3"]:
   """From the left collar's joint to the shoulder's, in the rest pose."""
   rest = rest_joints()
   return (
@@ -282,7 +300,7 @@ def collar_bone() -> Float[Array, "3"]:
 
 
 @functools.cache
-def shoulders_from_chest() -> Float[Array, "2 3"]:
+def shoulders_from_chest() -> Float[np.ndarray, "2 3"]:
   """From spine3 to the left and the right shoulder, in the rest pose."""
   rest = rest_joints()
   return rest[_SIDE_JOINTS["shoulder"]] - rest[SMPL_JOINTS.index("spine3")]

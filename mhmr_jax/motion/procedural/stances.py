@@ -1,6 +1,6 @@
-"""What the lower body may do: stances, from which key poses are made.
+"""Stances of the lower body, from which random key poses are made.
 
-Degrees; legs are (forward lift, abduction, outward turn) in the upright frame.
+Angles are in degrees; `poses.KeyPose` says what each of them is.
 """
 
 import dataclasses
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mhmr_jax.motion.poses import (
+from mhmr_jax.motion.procedural.poses import (
   ANKLE,
   KNEE,
   SHOULDER,
@@ -67,7 +67,7 @@ def _lunge(rng: Generator, pose: KeyPose) -> None:
 
 
 def _one_leg(rng: Generator, pose: KeyPose) -> None:
-  """Stepping high, climbing, balancing: one leg carries, the other is anywhere."""
+  """Stepping high, climbing or balancing: one leg stands, the other is anywhere."""
   _stand(rng, pose)
   bend = rng.uniform(0, 25) if rng.random() < 0.6 else rng.uniform(0, 60)
   pose.legs[1] += (bend * 0.55, 0, 0)
@@ -99,7 +99,7 @@ def _kick(rng: Generator, pose: KeyPose) -> None:
 
 
 def _bend(rng: Generator, pose: KeyPose) -> None:
-  """Bending at the hips and back: hands to the floor, the knees or elsewhere."""
+  """Bends at the hips and back, the hands at the legs or hanging to the floor."""
   _stand(rng, pose)
   total = rng.uniform(20, 125)
   share = rng.uniform(0.35, 0.65)
@@ -118,7 +118,7 @@ def _bend(rng: Generator, pose: KeyPose) -> None:
 
 
 def hanging_hands(rng: Generator, pitch: float) -> np.ndarray:
-  """Places of hands that hang from a trunk bent forward by `pitch`."""
+  """Draws positions of hands that hang from a trunk bent forward by `pitch`."""
   angle = np.radians(pitch + rng.normal(0, 20, 2))
   length = rng.uniform(0.6, 0.97, 2)
   outward = rng.normal(0.05, 0.15, 2)
@@ -175,7 +175,7 @@ def _floor(rng: Generator, pose: KeyPose) -> None:
 def _kneel(rng: Generator, pose: KeyPose) -> None:
   pose.flat[:] = 0
   pose.ankles[:, 0] = rng.normal(-25, 20, 2)
-  if rng.random() < 0.5:  # Upright or sitting on the heels.
+  if rng.random() < 0.5:  # Between upright and sitting on the heels.
     heels = rng.uniform(0, 1)
     pose.legs = rng.normal((65 * heels, 6, 3), (6, 6, 6), (2, 3))
     pose.legs[1, 0] = pose.legs[0, 0] + rng.normal(0, 4)
@@ -217,7 +217,7 @@ def _prone(rng: Generator, pose: KeyPose) -> None:
 
 def _lie(rng: Generator, pose: KeyPose, lift: float) -> None:
   pose.roll = rng.normal(0, 12)
-  # In the upright frame the legs of somebody lying are level too.
+  # Legs are given in the upright frame, and those of a lying person are level.
   pose.legs = rng.normal((lift - pose.pitch, 8, 8), (8, 8, 12), (2, 3))
   pose.knees = np.abs(rng.normal(lift, 15, 2))
   pose.flat[:] = 0
@@ -225,7 +225,7 @@ def _lie(rng: Generator, pose: KeyPose, lift: float) -> None:
 
 
 def _climb(rng: Generator, pose: KeyPose) -> None:
-  """On a ladder, a tree or a wall: legs drawn up, arms up or in front."""
+  """Climbs a ladder, a tree or a wall: legs drawn up, arms up or in front."""
   pose.legs = rng.normal((55, 14, 12), (28, 12, 14), (2, 3))
   pose.knees = np.clip(pose.legs[:, 0] + rng.normal(18, 22, 2), 3, 140)
   pose.flat = rng.uniform(0, 1, 2)
@@ -237,7 +237,7 @@ def _climb(rng: Generator, pose: KeyPose) -> None:
 
 
 def _hang(rng: Generator, pose: KeyPose) -> None:
-  """From the hands: the legs dangle."""
+  """Hangs from the hands; the legs dangle."""
   lift = rng.normal(10, 18)
   pose.legs = rng.normal((lift, 5, 5), (12, 7, 8), (2, 3))
   bend = rng.uniform(0, 110)
@@ -249,7 +249,7 @@ def _hang(rng: Generator, pose: KeyPose) -> None:
 
 
 def _leap(rng: Generator, pose: KeyPose) -> None:
-  """In the air: tucked, straddled or split."""
+  """In the air, the legs tucked, straddled or split."""
   kind = rng.integers(3)
   if kind == 0:
     pose.legs = rng.normal((75, 8, 5), (25, 8, 8), (2, 3))
@@ -270,13 +270,13 @@ STANCES: dict[str, Callable[[Generator, KeyPose], None]] = {
   "kneel": _kneel, "crawl": _crawl, "supine": _supine, "prone": _prone, "climb": _climb,
   "hang": _hang, "leap": _leap,
 }  # fmt: skip
-# Those whose hands have their own places.
 _LYING = {"crawl", "supine", "prone"}
+# Stances that place the hands themselves.
 _OWN_ARMS = {"bend", "chair", "floor", "crawl", "climb", "hang"}
 
 
 def sample(rng: Generator, name: str) -> KeyPose:
-  """A random key pose of one stance; either side may lead."""
+  """Draws a key pose of one stance; either side may lead."""
   pose = KeyPose()
   STANCES[name](rng, pose)
   set_torso(rng, pose, 0.5 if name in _LYING else 1.0)
@@ -287,7 +287,7 @@ def sample(rng: Generator, name: str) -> KeyPose:
 
 
 def set_free_parts(rng: Generator, pose: KeyPose) -> None:
-  """Gives a pose whose legs come from elsewhere its arms and a livelier trunk."""
+  """Draws the arms and a livelier trunk for a pose whose legs come from elsewhere."""
   set_torso(rng, pose, 0.7)
   set_arms(rng, pose)
   _limit(pose)
@@ -305,7 +305,7 @@ def mirrored(pose: KeyPose) -> KeyPose:
 
 
 def _limit(pose: KeyPose) -> None:
-  """Keeps joints within what a body can do."""
+  """Clips joints to a body's range of motion."""
   pose.spine = np.clip(pose.spine, (-30, -45, -35), (75, 45, 35))
   pose.neck = np.clip(pose.neck, (-55, -75, -35), (55, 75, 35))
   pose.knees = np.clip(pose.knees, 0, 150)

@@ -1,4 +1,4 @@
-"""Walking, running and what lies between: cyclic angle curves with a style."""
+"""Walking, running and gaits between them: cyclic curves of angles with a style."""
 
 import functools
 from collections.abc import Mapping
@@ -7,14 +7,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
-from mhmr_jax.motion import anatomy
-from mhmr_jax.motion.anatomy import Array
-from mhmr_jax.motion.pieces import Piece
-from mhmr_jax.motion.poses import Generator, leg_rotation, set_hips
+from mhmr_jax.motion.procedural import anatomy
+from mhmr_jax.motion.procedural.pieces import Piece
+from mhmr_jax.motion.procedural.poses import Generator, leg_rotation, set_hips
 
-# Angles (degrees) over a cycle (per cent, from one heel strike to the next of the same
-# foot), roughly as gait laboratories publish them; hips from the upright,
-# soles from level (toes up).
+# Angles in degrees at percentages of a cycle (from one heel strike of a foot to its
+# next), roughly as gait laboratories publish them. Hips count from the upright thigh,
+# soles from the level (toes up is positive).
 _WALK = {
   "hip": {0: 20, 12: 17, 30: 1, 50: -18, 60: -12, 74: 15, 86: 23},
   "knee": {0: 5, 13: 18, 26: 11, 40: 5, 50: 12, 60: 39, 71: 64, 85: 33, 96: 4},
@@ -28,12 +27,12 @@ _RUN = {
   "toes": {0: 5, 12: 0, 30: 20, 38: 24, 50: 4},
 }
 _SAMPLES = 128
-# Runners fly between these parts of each half-cycle.
+# The part of a cycle at which runners leave the ground, and how long they fly.
 _TAKE_OFF, _FLIGHT = 0.36, 0.14
 
 
 @functools.cache
-def _curves(run: bool) -> Float[Array, "4 samples"]:
+def _curves(run: bool) -> Float[np.ndarray, "4 samples"]:
   """Hip, knee, sole and toes over a cycle, in radians."""
   tables: Mapping[str, Mapping[int, float]] = _RUN if run else _WALK
   grid = np.arange(_SAMPLES) / _SAMPLES
@@ -48,14 +47,14 @@ def _curves(run: bool) -> Float[Array, "4 samples"]:
 
 def _styled(
   rng: Generator, effort: float, running: float
-) -> tuple[Float[Array, "4 2 samples"], float]:
-  """Each side's curves, and how bent the legs are all along."""
+) -> tuple[Float[np.ndarray, "4 2 samples"], float]:
+  """Each side's curves in a random style, and how bent the legs are throughout."""
   both = (1 - running) * _curves(False) + running * _curves(True)
   scale = rng.lognormal(0, (0.07, 0.07, 0.12, 0.2)) * rng.lognormal(0, 0.15)
-  scale[2] = min(scale[1:3])  # A foot that points down wants a knee that bends.
+  scale[2] = min(scale[1:3])  # A foot can only point down as far as the knee bends.
   scale = scale[:, None] * (0.7 + 0.45 * min(effort, 1))
   hip, knee, sole, toes = both * scale
-  if rng.random() < 0.15:  # Marching, stepping over or up.
+  if rng.random() < 0.15:  # Marching, or stepping over or onto something.
     grid = np.arange(_SAMPLES) / _SAMPLES
     lift = rng.uniform(0.3, 1.2) * np.clip(np.sin(2 * np.pi * (grid - 0.55)), 0, 1)
     hip, knee = hip + lift, knee + lift * rng.uniform(0.7, 1.4)
@@ -69,12 +68,12 @@ def _styled(
 
 
 def _even_pace(
-  hips: Float[Array, "2 samples"],
-  knees: Float[Array, "2 samples"],
-  sole: Float[Array, "samples"],
+  hips: Float[np.ndarray, "2 samples"],
+  knees: Float[np.ndarray, "2 samples"],
+  sole: Float[np.ndarray, "samples"],
   stance: float,
-) -> Float[Array, "2 samples"]:
-  """What to add to the hips so that the standing foot goes back at an even speed."""
+) -> Float[np.ndarray, "2 samples"]:
+  """The change of the hips' angles that gives the standing foot an even speed."""
   rest = anatomy.leg()
   shin = hips - knees
   upper, lower = np.linalg.norm(rest.upper), np.linalg.norm(rest.lower)
@@ -94,14 +93,14 @@ def _even_pace(
   return np.cumsum(turn, axis=1)
 
 
-def _slope(values: Float[Array, "2 samples"]) -> Float[Array, "2 samples"]:
+def _slope(values: Float[np.ndarray, "2 samples"]) -> Float[np.ndarray, "2 samples"]:
   """The change from one sample of the cycle to the next."""
   return (np.roll(values, -1, axis=-1) - np.roll(values, 1, axis=-1)) / 2
 
 
 def _read(
-  curves: Float[Array, "4 2 samples"], phase: Float[Array, "time 2"]
-) -> Float[Array, "4 time 2"]:
+  curves: Float[np.ndarray, "4 2 samples"], phase: Float[np.ndarray, "time 2"]
+) -> Float[np.ndarray, "4 time 2"]:
   position = (phase % 1.0) * _SAMPLES
   index = position.astype(int) % _SAMPLES
   part = position - np.floor(position)
@@ -111,7 +110,7 @@ def _read(
 
 
 def gait(rng: Generator, frames: int, dt: float) -> Piece:
-  """Walks, runs, marches, sneaks, limps; ahead, backward, sideways or in a curve."""
+  """Walks, runs, marches, sneaks or limps, ahead, backward, sideways or in a curve."""
   effort = float(np.clip(rng.gamma(2.2, 0.22), 0, 1.6))  # 0 strolls, 1 runs.
   running = float(np.clip((effort - 0.55) * 4, 0, 1))
   rate = (0.66 + 0.62 * effort) * rng.lognormal(0, 0.12)
@@ -135,13 +134,17 @@ def gait(rng: Generator, frames: int, dt: float) -> Piece:
   set_hips(angles, leg_rotation(legs))
   side = anatomy.sides(angles)
   side[..., anatomy.KNEE] = knee
-  side[..., 13], side[..., anatomy.TOES] = ankle, toes
+  side[..., anatomy.ANKLE_UP], side[..., anatomy.TOES_UP] = ankle, toes
   _swing_arms(rng, angles, phase, effort)
   return Piece(angles, _flight(beat, running, rate, rng))
 
 
 def _move_trunk(
-  rng: Generator, angles: Array, cycle: Array, effort: float, crouch: float
+  rng: Generator,
+  angles: Float[np.ndarray, "time angles"],
+  cycle: Float[np.ndarray, "time"],
+  effort: float,
+  crouch: float,
 ) -> None:
   swing, bounce = np.cos(cycle), np.cos(2 * cycle)
   lean = np.radians(rng.normal(3 + 7 * effort, 5)) + 0.25 * crouch
@@ -149,16 +152,23 @@ def _move_trunk(
   angles[:, anatomy.PITCH] = lean * 0.6 + sway[4] * bounce
   angles[:, anatomy.YAW] -= sway[0] * swing
   angles[:, anatomy.ROLL] = sway[1] * np.sin(cycle)
-  angles[:, 3] = lean * 0.7 + np.radians(rng.normal(0, 6)) + sway[4] * bounce
-  angles[:, 4] = sway[2] * swing + np.radians(rng.normal(0, 4))
-  angles[:, 5] = -angles[:, anatomy.ROLL] * rng.uniform(0.3, 1.2)
+  angles[:, anatomy.SPINE_BEND] = (
+    lean * 0.7 + np.radians(rng.normal(0, 6)) + sway[4] * bounce
+  )
+  angles[:, anatomy.SPINE_TURN] = sway[2] * swing + np.radians(rng.normal(0, 4))
+  angles[:, anatomy.SPINE_LEAN] = -angles[:, anatomy.ROLL] * rng.uniform(0.3, 1.2)
   angles[:, anatomy.NECK] = np.radians(rng.normal((0, 0, 0), (10, 12, 4)))
-  angles[:, 6] -= 0.6 * lean
-  angles[:, 7] -= angles[:, 4]
+  angles[:, anatomy.NECK_BEND] -= 0.6 * lean
+  angles[:, anatomy.NECK_TURN] -= angles[:, anatomy.SPINE_TURN]
 
 
-def _swing_arms(rng: Generator, angles: Array, phase: Array, effort: float) -> None:
-  """Each arm with the other side's leg."""
+def _swing_arms(
+  rng: Generator,
+  angles: Float[np.ndarray, "time angles"],
+  phase: Float[np.ndarray, "time 2"],
+  effort: float,
+) -> None:
+  """Swings each arm with the other side's leg."""
   swing = np.cos(2 * np.pi * (phase[:, ::-1] + rng.normal(0.02, 0.03)))
   size = (0.25 + 0.4 * effort) * rng.lognormal(0, 0.5) * rng.lognormal(0, 0.15, 2)
   bend = np.radians(rng.normal(18 + 62 * min(effort, 1), 12, 2))
@@ -166,7 +176,7 @@ def _swing_arms(rng: Generator, angles: Array, phase: Array, effort: float) -> N
   arms[..., 0] = size * swing + np.radians(rng.normal(2, 6)) - 0.1 * bend
   arms[..., 1] = np.radians(np.abs(rng.normal(11, 5, 2)) - 90)
   arms[..., 2] = np.radians(rng.normal(0, 15, 2))
-  # The same order as a thigh's, from arms that hang instead of standing out.
+  # Rotations in the same order as a thigh's, from hanging arms instead of the T-pose.
   vectors = np.zeros((3, *arms.shape))
   vectors[0, ..., 0], vectors[1, ..., 2] = -arms[..., 0], arms[..., 1]
   vectors[2, ..., 0] = arms[..., 2]
@@ -178,7 +188,10 @@ def _swing_arms(rng: Generator, angles: Array, phase: Array, effort: float) -> N
   side[..., anatomy.WRIST] = np.radians(rng.normal(0, 10, (2, 2)))
 
 
-def _flight(beat: Array, running: float, rate: float, rng: Generator) -> Array:
+def _flight(
+  beat: Float[np.ndarray, "time"], running: float, rate: float, rng: Generator
+) -> Float[np.ndarray, "time"]:
+  """Metres that a runner is lifted off the ground."""
   if running < 0.5:
     return np.zeros(len(beat))
   part = ((beat % 0.5) - _TAKE_OFF) / _FLIGHT
@@ -186,7 +199,9 @@ def _flight(beat: Array, running: float, rate: float, rng: Generator) -> Array:
   return np.where((part > 0) & (part < 1), 4 * height * part * (1 - part), 0.0)
 
 
-def _wander(rng: Generator, time: Array, size: float) -> Array:
+def _wander(
+  rng: Generator, time: Float[np.ndarray, "time"], size: float
+) -> Float[np.ndarray, "time"]:
   """A slow drift, zero at the start."""
   rate, phase = rng.uniform(0.5, 2.5), rng.uniform(0, 2 * np.pi)
   return size * (np.sin(rate * time + phase) - np.sin(phase))

@@ -1,4 +1,4 @@
-"""A piece of procedural motion, how pieces are timed, joined and set on the ground."""
+"""Pieces of procedural motion: how they are timed, joined and set on the ground."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,23 +7,28 @@ import numpy as np
 from jaxtyping import Float
 
 from mhmr_jax.body.joints import SMPL_JOINTS
-from mhmr_jax.motion.anatomy import YAW, Array
+from mhmr_jax.motion.procedural.anatomy import YAW
 
 
 class Piece(NamedTuple):
-  """Angles (anatomy's) and metres that the body is lifted off the ground."""
+  """A piece of motion in the angles of `anatomy`, whose path is not known yet.
 
-  angles: Float[Array, "time angles"]
-  lift: Float[Array, "time"]
+  Attributes:
+    angles: radians.
+    lift: metres that the body is lifted off the ground.
+  """
+
+  angles: Float[np.ndarray, "time angles"]
+  lift: Float[np.ndarray, "time"]
 
 
 def minimum_jerk(
-  time: Float[Array, "time"],
-  knots: Float[Array, "knots"],
-  values: Float[Array, "knots dims"],
+  time: Float[np.ndarray, "time"],
+  knots: Float[np.ndarray, "knots"],
+  values: Float[np.ndarray, "knots dims"],
   hold: float,
-) -> Float[Array, "time dims"]:
-  """Moves from value to value with the smallest jerk, resting `hold` of the time."""
+) -> Float[np.ndarray, "time dims"]:
+  """Moves between values with minimum jerk, after resting for the part `hold`."""
   index = np.clip(np.searchsorted(knots, time, "right") - 1, 0, len(knots) - 2)
   part = (time - knots[index]) / (knots[index + 1] - knots[index])
   part = np.clip((part - hold) / (1 - hold), 0, 1)
@@ -32,10 +37,10 @@ def minimum_jerk(
 
 
 def catmull_rom(
-  time: Float[Array, "time"],
-  knots: Float[Array, "knots"],
-  values: Float[Array, "knots dims"],
-) -> Float[Array, "time dims"]:
+  time: Float[np.ndarray, "time"],
+  knots: Float[np.ndarray, "knots"],
+  values: Float[np.ndarray, "knots dims"],
+) -> Float[np.ndarray, "time dims"]:
   """Passes through the values without stopping (Catmull-Rom)."""
   last = len(knots) - 1
   index = np.clip(np.searchsorted(knots, time, "right") - 1, 0, last - 1)
@@ -53,23 +58,23 @@ def catmull_rom(
   )
 
 
-def join(tracks: Sequence[Piece], overlap: int) -> Piece:
-  """One after the other, `overlap` frames mixed; each goes on from the last yaw."""
-  angles, lift = tracks[0]
+def join(pieces: Sequence[Piece], overlap: int) -> Piece:
+  """Joins pieces with `overlap` frames of cross-fading; the yaw is continuous."""
+  angles, lift = pieces[0]
   weight = np.linspace(0, 1, overlap + 2)[1:-1]
   weight = weight * weight * (3 - 2 * weight)
-  for track in tracks[1:]:
-    following = track.angles.copy()
+  for piece in pieces[1:]:
+    following = piece.angles.copy()
     following[:, YAW] += angles[-overlap, YAW] - following[0, YAW]
     mixed = weight[:, None] * (following[:overlap] - angles[-overlap:])
     mixed += angles[-overlap:]
-    height = (1 - weight) * lift[-overlap:] + weight * track.lift[:overlap]
+    height = (1 - weight) * lift[-overlap:] + weight * piece.lift[:overlap]
     angles = np.concatenate([angles[:-overlap], mixed, following[overlap:]])
-    lift = np.concatenate([lift[:-overlap], height, track.lift[overlap:]])
+    lift = np.concatenate([lift[:-overlap], height, piece.lift[overlap:]])
   return Piece(angles, lift)
 
 
-# Where a body touches the ground: joint, offset in its rest axes, radius (metres).
+# Spheres that may touch the ground: joint, centre in its rest axes, radius (metres).
 _CONTACTS: tuple[tuple[str, tuple[float, float, float], float], ...] = (
   ("pelvis", (0.0, -0.02, -0.06), 0.09),
   ("spine3", (0.0, 0.05, -0.05), 0.09),
@@ -96,23 +101,23 @@ _HANDS = [i for i, (name, _, _) in enumerate(_CONTACTS) if name.endswith("hand")
 
 
 def pelvis_path(
-  points: Float[Array, "time 24 3"],
-  world: Float[Array, "time 24 3 3"],
-  lift: Float[Array, "time"],
+  points: Float[np.ndarray, "time 24 3"],
+  world: Float[np.ndarray, "time 24 3 3"],
+  lift: Float[np.ndarray, "time"],
   dt: float,
   by_hands: bool = False,
-) -> Float[Array, "time 3"]:
-  """The path on which what carries the body neither slides nor sinks.
+) -> Float[np.ndarray, "time 3"]:
+  """The path of the pelvis on which the supporting points do not slide or sink.
 
-  The lowest points carry it, those within some centimetres sharing the load; in the
-  air it keeps the speed it had. By the hands, it hangs from them instead.
+  The lowest points support the body, and points within a few centimetres share the
+  load; in the air the body keeps its speed.
 
   Args:
-    points: joints from the pelvis.
-    world: their rotations.
-    lift: metres above where the lowest point would touch the ground (y = 0).
-    dt: seconds a frame.
-    by_hands: the body hangs from its hands, which stay where they are.
+    points: the joints relative to the pelvis, metres.
+    world: the joints' world rotations.
+    lift: metres between the lowest point and the ground (y = 0).
+    dt: seconds per frame.
+    by_hands: whether the body hangs from its hands instead, which stay in place.
   """
   touching = points[:, _JOINTS] + np.einsum("tkab,kb->tka", world[:, _JOINTS], _OFFSETS)
   if by_hands:
@@ -137,9 +142,9 @@ def pelvis_path(
 
 
 def _smooth(
-  values: Float[Array, "time dims"], width: float
-) -> Float[Array, "time dims"]:
-  """Weighs neighbours by a Gaussian, `width` frames wide."""
+  values: Float[np.ndarray, "time dims"], width: float
+) -> Float[np.ndarray, "time dims"]:
+  """Smooths over time by a Gaussian whose standard deviation is `width` frames."""
   if not len(values):
     return values
   reach = int(np.ceil(2.5 * width))

@@ -1,6 +1,6 @@
-"""What a procedural person does: pieces of motion made from key poses.
+"""Actions of a procedural person: pieces of motion that mostly join key poses.
 
-Every action takes a generator, a number of frames and seconds a frame.
+Every action takes a random generator, a number of frames and the seconds per frame.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,16 +8,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from mhmr_jax.motion import anatomy, poses, stances
-from mhmr_jax.motion.anatomy import Array
-from mhmr_jax.motion.gaits import gait
-from mhmr_jax.motion.pieces import Piece, catmull_rom, minimum_jerk
-from mhmr_jax.motion.poses import Generator, KeyPose
+from mhmr_jax.motion.procedural import anatomy, poses, stances
+from mhmr_jax.motion.procedural.gaits import gait
+from mhmr_jax.motion.procedural.pieces import Piece, catmull_rom, minimum_jerk
+from mhmr_jax.motion.procedural.poses import Generator, KeyPose
 
 Action = Callable[[Generator, int, float], Piece]
 
-_TRUNK = [anatomy.PITCH, anatomy.ROLL, 3, 4, 5, *range(9, 18)]
-_NECK = [6, 7, 8, *range(18, 24)]
+_ANGLES = range(anatomy.NUM_ANGLES)
+_TRUNK = [
+  *(anatomy.PITCH, anatomy.ROLL),
+  *_ANGLES[anatomy.SPINE],
+  *_ANGLES[anatomy.SPINE_BOW],
+]
+_NECK = [*_ANGLES[anatomy.NECK], *_ANGLES[anatomy.NECK_BOW]]
 _LEGS = [
   anatomy.NUM_MIDDLE + side * anatomy.NUM_SIDE + i
   for side in (0, 1)
@@ -27,21 +31,23 @@ _ARMS = [
   [anatomy.NUM_MIDDLE + side * anatomy.NUM_SIDE + i for i in range(anatomy.HIP.start)]
   for side in (0, 1)
 ]
-# What moves on a clock of its own.
+# Groups of angles, each of which reaches the key poses at times of its own.
 _GROUPS = (_TRUNK + _LEGS, _NECK, _ARMS[0], _ARMS[1])
 
 
-def _knots(rng: Generator, duration: float, pace: float) -> Float[Array, "knots"]:
-  """Times at which poses are reached; the first is at or before 0."""
+def _knots(rng: Generator, duration: float, pace: float) -> Float[np.ndarray, "knots"]:
+  """Times at which key poses are reached; the first is at or before 0."""
   steps = pace * rng.lognormal(0, 0.35, int(duration / pace * 2.5) + 3)
   knots = np.cumsum(steps) - steps[0] * (1 + rng.random())
   return knots[: np.searchsorted(knots, duration) + 1]
 
 
 def _unhurried(
-  rng: Generator, knots: Float[Array, "knots"], keys: Float[Array, "knots angles"]
-) -> Float[Array, "knots"]:
-  """Gives long ways the time they take."""
+  rng: Generator,
+  knots: Float[np.ndarray, "knots"],
+  keys: Float[np.ndarray, "knots angles"],
+) -> Float[np.ndarray, "knots"]:
+  """Moves the times apart where the angles between two key poses differ a lot."""
   far = np.abs(np.diff(keys, axis=0)).max(axis=1)
   steps = np.maximum(np.diff(knots), far / rng.lognormal(1.1, 0.35))
   return knots[0] + np.concatenate([[0], np.cumsum(steps)])
@@ -51,10 +57,10 @@ def _string(
   rng: Generator,
   frames: int,
   dt: float,
-  knots: Array,
-  keys: Float[Array, "knots angles"],
+  knots: Float[np.ndarray, "knots"],
+  keys: Float[np.ndarray, "knots angles"],
 ) -> Piece:
-  """Goes from key to key; trunk, head and arms arrive at slightly different times."""
+  """Joins key poses; trunk, head and arms reach them at slightly different times."""
   time = np.arange(frames) * dt
   angles = np.zeros((frames, anatomy.NUM_ANGLES))
   pace = float(np.diff(knots).mean())
@@ -79,11 +85,11 @@ def _pace(rng: Generator) -> float:
 
 
 def strung(names: Sequence[str]) -> Action:
-  """Key poses of these stances, one after the other."""
+  """An action that goes through random key poses of some stances."""
 
   def action(rng: Generator, frames: int, dt: float) -> Piece:
     knots = _knots(rng, frames * dt, _pace(rng))
-    stay = rng.random() < 0.5  # Mostly the same stance, or a new one each time.
+    stay = rng.random() < 0.5  # Poses of one stance, or of a new one each time.
     name = _pick(rng, names)
     keys = []
     for _ in knots:
@@ -97,7 +103,12 @@ def strung(names: Sequence[str]) -> Action:
 
 
 def repeated(names: Sequence[str], mirrored: float) -> Action:
-  """To and fro between two key poses, or (part `mirrored`) a pose and its mirror."""
+  """An action that goes to and fro between two key poses.
+
+  Args:
+    names: the stances.
+    mirrored: the probability that the second pose is the first one's mirror image.
+  """
 
   def action(rng: Generator, frames: int, dt: float) -> Piece:
     name = _pick(rng, names)
@@ -112,7 +123,7 @@ def repeated(names: Sequence[str], mirrored: float) -> Action:
     angles = np.zeros((frames, anatomy.NUM_ANGLES))
     for group in _GROUPS:
       wave = 0.5 - 0.5 * np.cos(cycle + rng.normal(0, 0.4))
-      sharp = rng.uniform(0, 1)  # How long it rests at the ends.
+      sharp = rng.uniform(0, 1)  # How long the motion rests at either pose.
       wave = wave + sharp * (wave * wave * (3 - 2 * wave) - wave)
       angles[:, group] = first[group] + wave[:, None] * (second - first)[group]
     return Piece(angles, np.zeros(frames))
@@ -121,13 +132,13 @@ def repeated(names: Sequence[str], mirrored: float) -> Action:
 
 
 def planted(mood: str) -> Action:
-  """Both feet stay where they are: legs by inverse kinematics under a moving trunk."""
+  """An action with both feet in place: the trunk moves, inverse kinematics the legs."""
 
   def action(rng: Generator, frames: int, dt: float) -> Piece:
     pace = _pace(rng) * (0.5 if mood == "box" else 1.0)
     knots = _knots(rng, frames * dt, pace)
     keys = [_trunk_pose(rng, mood) for _ in knots]
-    if mood in ("squat", "bend", "sit"):  # And back up again.
+    if mood in ("squat", "bend", "sit"):  # Every other pose is upright again.
       for key in keys[::2]:
         key[0].pitch, key[0].spine = rng.normal(0, 4), rng.normal(0, 4, 3)
         key[1][:] = rng.normal(0, 0.02, 4)
@@ -137,18 +148,18 @@ def planted(mood: str) -> Action:
     solved = poses.solve([pose for pose, _ in keys])
     if mood != "box":
       knots = _unhurried(rng, knots, solved)
-    track = _string(rng, frames, dt, knots, solved)
+    piece = _string(rng, frames, dt, knots, solved)
     time = np.arange(frames) * dt
     place = minimum_jerk(time, knots, places, rng.uniform(0, 0.4))
-    track.angles[:, anatomy.YAW] = place[:, 3]
-    _plant(rng, track.angles, place[:, :3], wide=mood in ("box", "reach"))
-    return track
+    piece.angles[:, anatomy.YAW] = place[:, 3]
+    _plant(rng, piece.angles, place[:, :3], wide=mood in ("box", "reach"))
+    return piece
 
   return action
 
 
-def _trunk_pose(rng: Generator, mood: str) -> tuple[KeyPose, Float[Array, "4"]]:
-  """A pose for trunk and arms; the pelvis's sideways, down, back (m) and yaw."""
+def _trunk_pose(rng: Generator, mood: str) -> tuple[KeyPose, Float[np.ndarray, "4"]]:
+  """A pose of trunk and arms, and the pelvis's move: left, down, back (m) and yaw."""
   pose = KeyPose()
   place = rng.normal(0, (0.03, 0, 0.02, 0.1))
   place[1] = np.abs(rng.normal(0, 0.03))
@@ -181,7 +192,7 @@ def _trunk_pose(rng: Generator, mood: str) -> tuple[KeyPose, Float[Array, "4"]]:
 
 
 def _guard(rng: Generator, keys: Sequence[KeyPose]) -> None:
-  """Hands before the face; every other pose one of them strikes."""
+  """Puts the fists before the face; in every other pose one of them strikes."""
   for index, pose in enumerate(keys):
     pose.hands = rng.normal((-0.1, 0.05, 0.42), 0.07, (2, 3))
     pose.poles = rng.normal((0.4, -1, 0), 0.15, (2, 3))
@@ -194,11 +205,20 @@ def _guard(rng: Generator, keys: Sequence[KeyPose]) -> None:
 
 def _plant(
   rng: Generator,
-  angles: Float[Array, "time angles"],
-  place: Float[Array, "time 3"],
+  angles: Float[np.ndarray, "time angles"],
+  place: Float[np.ndarray, "time 3"],
   wide: bool,
 ) -> None:
-  """Writes the legs so that both feet stay on the ground, level where ankles allow."""
+  """Writes the legs' angles so that both feet stay in place.
+
+  The soles are level as far as the ankles allow.
+
+  Args:
+    rng: draws where the feet stand.
+    angles: the angles of all frames, to be completed.
+    place: the pelvis's move to the left, down and back, metres.
+    wide: whether the feet stand far apart.
+  """
   leg = anatomy.leg()
   length = np.linalg.norm(leg.upper) + np.linalg.norm(leg.lower)
   half = leg.start[0] + rng.gamma(2, 0.03) + (rng.uniform(0, 0.2) if wide else 0)
@@ -211,7 +231,7 @@ def _plant(
   pelvis[..., 0] = sideways[:, None] * (1, -1)
   pelvis[..., 1] = (0.985 * high - down)[:, None]
   pelvis[..., 2] = -back[:, None]
-  # Into the frames of the upright pelvis, and of each side.
+  # From the world's frame to those of the upright pelvis and of each side.
   yaw = angles[:, anatomy.YAW, None] * (1, -1)
   offset = feet - pelvis
   away = offset.copy()
@@ -228,12 +248,12 @@ def _plant(
   ankle = anatomy.rotation_vector(np.swapaxes(shin, -1, -2) @ level)
   side = anatomy.sides(angles)
   side[..., anatomy.KNEE] = bend
-  side[..., 13] = np.clip(-ankle[..., 0], -0.9, 0.6)
-  side[..., 14] = np.clip(ankle[..., 2], -0.45, 0.45)
+  side[..., anatomy.ANKLE_UP] = np.clip(-ankle[..., 0], -0.9, 0.6)
+  side[..., anatomy.SOLE_INWARD] = np.clip(ankle[..., 2], -0.45, 0.45)
 
 
 def jump(rng: Generator, frames: int, dt: float) -> Piece:
-  """Crouches, leaves the ground, lands; once or again and again."""
+  """Crouches, leaves the ground and lands, as often as there is time for."""
   height = rng.uniform(0.05, 0.45)
   air = 2 * np.sqrt(2 * height / 9.81)
   down, up, land, rest = rng.uniform((0.25, 0.15, 0.15, 0.1), (0.6, 0.3, 0.35, 0.7))
@@ -243,10 +263,10 @@ def jump(rng: Generator, frames: int, dt: float) -> Piece:
   whole = float(period[-1] + rest)
   hop = rng.random() < 0.3
   cycle = [stances.sample(rng, name) for name in names]
-  if hop:  # On one leg, or with straight legs.
+  if hop:
     cycle = [stances.sample(rng, "one_leg") for _ in names]
   keys = poses.solve(cycle)
-  for arm in _ARMS:  # No time for long ways.
+  for arm in _ARMS:  # There is no time for large motions of the arms.
     keys[:, arm] = (keys[:, arm] + keys[:, arm].mean(axis=0)) / 2
   time = np.arange(frames) * dt
   start = -rng.uniform(0, whole)
@@ -264,8 +284,8 @@ def jump(rng: Generator, frames: int, dt: float) -> Piece:
 
 
 def stroll(rng: Generator, frames: int, dt: float) -> Piece:
-  """A gait while the arms, the head and the trunk do something of their own."""
-  track = gait(rng, frames, dt)
+  """A gait whose arms, head and trunk move independently of the legs."""
+  piece = gait(rng, frames, dt)
   names = (
     "hold",
     "face",
@@ -289,23 +309,24 @@ def stroll(rng: Generator, frames: int, dt: float) -> Piece:
   other = _string(rng, frames, dt, knots, solved).angles
   both = rng.random() < 0.4
   for group in _ARMS if both else [_ARMS[rng.integers(2)]]:
-    track.angles[:, group] = other[:, group]
-  track.angles[:, _NECK] += other[:, _NECK]
-  track.angles[:, _TRUNK] += 0.6 * other[:, _TRUNK]
-  return track
+    piece.angles[:, group] = other[:, group]
+  piece.angles[:, _NECK] += other[:, _NECK]
+  piece.angles[:, _TRUNK] += 0.6 * other[:, _TRUNK]
+  return piece
 
 
 def step_turn(rng: Generator, frames: int, dt: float) -> Piece:
-  """Turns round on the spot."""
-  track = gait(rng, frames, dt)
+  """A gait that turns round at up to 3.5 radians a second."""
+  piece = gait(rng, frames, dt)
   rate = rng.choice([-1, 1]) * rng.uniform(0.8, 3.5)
-  track.angles[:, anatomy.YAW] += rate * np.arange(frames) * dt
-  return track
+  piece.angles[:, anatomy.YAW] += rate * np.arange(frames) * dt
+  return piece
 
 
 _UPRIGHT = ("stand", "wide", "stride", "one_leg", "lunge", "bend", "squat")
 _LOW = ("squat", "kneel", "floor", "chair", "lunge", "crawl")
 
+# Every action, and the weight by which it is drawn.
 ACTIONS: dict[str, tuple[Action, float]] = {
   "gait": (gait, 4),
   "stroll": (stroll, 3),

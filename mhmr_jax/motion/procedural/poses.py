@@ -1,7 +1,7 @@
-"""Random plausible key poses: stances for the legs, places for the hands.
+"""Key poses before inverse kinematics, random arms and trunks, and the kinematics.
 
-Angles here are in degrees, sides count outwards, and legs are given in the upright
-frame of the pelvis (they keep pointing to the floor when the pelvis tilts).
+Angles here are in degrees, positive outward on both sides. Legs are given in the
+upright frame of the pelvis: they keep pointing to the floor when the pelvis tilts.
 """
 
 import dataclasses
@@ -10,37 +10,61 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from mhmr_jax.motion import anatomy
-from mhmr_jax.motion.anatomy import Array
+from mhmr_jax.body.joints import SMPL_JOINTS
+from mhmr_jax.motion.procedural import anatomy
 
 Generator = np.random.Generator
 
-# What a hand's place is counted from: the shoulder (in the chest's axes), or the knee
-# or ankle of its side (in the pelvis's upright axes). In arm's lengths.
+# The origin of a hand's position, which is in arm's lengths: the shoulder (axes of the
+# chest), or the knee or ankle of its side (axes of the upright pelvis).
 SHOULDER, KNEE, ANKLE = range(3)
+_LANDMARKS = np.array(
+  [
+    [SMPL_JOINTS.index(f"{side}_{name}") for side in ("left", "right")]
+    for name in ("knee", "ankle")
+  ]
+)
+_CHEST = SMPL_JOINTS.index("spine3")
 
 
 @dataclasses.dataclass
 class KeyPose:
-  """One pose, before inverse kinematics."""
+  """One pose, before inverse kinematics; left first where there are two sides.
+
+  Attributes:
+    pitch: of the pelvis, forward.
+    roll: of the pelvis, to the right.
+    spine: forward bend, left turn and right lean, shared by the spine's joints.
+    neck: the same for neck and head.
+    bow: additional rotation vectors of spine1, spine2, spine3, neck and head.
+    legs: forward lift, abduction and outward turn of each thigh.
+    knees: bend of each knee.
+    ankles: toes up, sole inward; added to a level foot where `flat` is 1, to a neutral
+      ankle where it is 0.
+    flat: see `ankles`.
+    hands: each hand's position from its origin, arm's lengths.
+    poles: the direction in which each elbow points.
+    hand_from: the origin: SHOULDER, KNEE or ANKLE.
+    forearms: pronation, palm flexion and deviation to the thumb.
+  """
 
   pitch: float = 0.0
   roll: float = 0.0
-  spine: Array = dataclasses.field(default_factory=lambda: np.zeros(3))
-  neck: Array = dataclasses.field(default_factory=lambda: np.zeros(3))
-  bow: Array = dataclasses.field(default_factory=lambda: np.zeros((5, 3)))
-  legs: Array = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
-  knees: Array = dataclasses.field(default_factory=lambda: np.zeros(2))
-  # Added to a level foot where `flat` is 1, to a neutral ankle where it is 0.
-  ankles: Array = dataclasses.field(default_factory=lambda: np.zeros((2, 2)))
-  flat: Array = dataclasses.field(default_factory=lambda: np.ones(2))
-  hands: Array = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
-  poles: Array = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
+  spine: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
+  neck: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
+  bow: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((5, 3)))
+  legs: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
+  knees: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
+  ankles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 2)))
+  flat: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(2))
+  hands: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
+  poles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
   hand_from: int = SHOULDER
-  forearms: Array = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
+  forearms: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
 
 
-# Where a hand may be: mean and spread of its place, where the elbow points, weight.
+# Regions of a hand: mean and standard deviation of its position, the elbow's
+# direction, and the weight by which the region is drawn.
 _HANDS: dict[str, tuple[Sequence[float], Sequence[float], Sequence[float], float]] = {
   "hang": ((0.12, -0.95, 0.06), (0.1, 0.03, 0.14), (0.3, 0, -1), 3),
   "swing": ((0.08, -0.8, 0.25), (0.1, 0.12, 0.35), (0.3, -0.3, -1), 2.5),
@@ -65,15 +89,15 @@ _HAND_WEIGHTS = np.array([weight for *_, weight in _HANDS.values()])
 _HAND_STEPS = np.cumsum(_HAND_WEIGHTS / _HAND_WEIGHTS.sum())
 
 
-def place_hand(rng: Generator, name: str = "") -> tuple[Array, Array]:
-  """A hand's place from its shoulder, in arm's lengths, and its elbow's direction."""
+def place_hand(rng: Generator, name: str = "") -> tuple[np.ndarray, np.ndarray]:
+  """Draws a hand's position from its shoulder, arm's lengths, and its elbow's pole."""
   name = name or _HAND_NAMES[int(np.searchsorted(_HAND_STEPS, rng.random()))]
   mean, spread, pole, _ = _HANDS[name]
   place = _anywhere(rng) if name == "anywhere" else rng.normal(mean, spread)
   return place, rng.normal(pole, 0.3)
 
 
-def _anywhere(rng: Generator) -> Array:
+def _anywhere(rng: Generator) -> np.ndarray:
   for _ in range(8):
     place = rng.normal((0.2, 0, 0.4), 1.0)
     place *= rng.uniform(0.35, 1.0) ** 0.5 / np.linalg.norm(place)
@@ -84,7 +108,7 @@ def _anywhere(rng: Generator) -> Array:
 
 
 def set_arms(rng: Generator, pose: KeyPose, names: Sequence[str] = ()) -> None:
-  """Puts both hands somewhere: alike in four poses of ten."""
+  """Draws positions for both hands, nearly symmetric ones in four poses of ten."""
   name = names[int(rng.integers(len(names)))] if names else ""
   place, pole = place_hand(rng, name)
   pose.hands[:], pose.poles[:] = place, pole
@@ -97,12 +121,12 @@ def set_arms(rng: Generator, pose: KeyPose, names: Sequence[str] = ()) -> None:
 
 
 def set_torso(rng: Generator, pose: KeyPose, scale: float = 1.0) -> None:
-  """Adds bending, twisting and a look somewhere."""
+  """Adds a random bend and twist of the spine and a random direction of the head."""
   lively = scale * rng.gamma(2.0, 0.5)
   pose.spine = pose.spine + rng.normal((4, 0, 0), (9, 9, 7)) * (lively, lively, lively)
   pose.neck = pose.neck + rng.normal((2, 0, 0), (11, 20, 7))
   pose.roll += rng.normal(0, 3 * lively)
-  tilt = rng.normal(0, 6)  # Of the pelvis; the small of the back makes up for it.
+  tilt = rng.normal(0, 6)  # Of the pelvis; the lower back compensates for it.
   pose.pitch += rng.normal(0, 4 * lively) + tilt
   pose.bow = rng.normal(0, (4, 3, 3), (5, 3))
   pose.bow[0, 0] -= tilt
@@ -111,8 +135,8 @@ def set_torso(rng: Generator, pose: KeyPose, scale: float = 1.0) -> None:
   pose.bow[3:, 0] += (-chin, chin)
 
 
-def solve(poses: Sequence[KeyPose]) -> Float[Array, "poses angles"]:
-  """The poses' angles, in radians: legs and arms by inverse kinematics."""
+def solve(poses: Sequence[KeyPose]) -> Float[np.ndarray, "poses angles"]:
+  """The poses' angles in radians, arms and legs by inverse kinematics."""
   stack = {
     field.name: np.array([getattr(pose, field.name) for pose in poses])
     for field in dataclasses.fields(KeyPose)
@@ -130,8 +154,10 @@ def solve(poses: Sequence[KeyPose]) -> Float[Array, "poses angles"]:
   return angles
 
 
-def leg_rotation(legs: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
-  """A thigh's rotation from forward lift, abduction and outward turn, in radians."""
+def leg_rotation(
+  legs: Float[np.ndarray, "*batch 3"],
+) -> Float[np.ndarray, "*batch 3 3"]:
+  """A thigh's rotation by forward lift, abduction and outward turn, in radians."""
   vectors = np.zeros((3, *legs.shape))
   vectors[0, ..., 0] = -legs[..., 0]
   vectors[1, ..., 2] = legs[..., 1]
@@ -141,7 +167,7 @@ def leg_rotation(legs: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3 3"]:
 
 
 def set_hips(
-  angles: Float[Array, "*batch angles"], thighs: Float[Array, "*batch 2 3 3"]
+  angles: Float[np.ndarray, "*batch angles"], thighs: Float[np.ndarray, "*batch 2 3 3"]
 ) -> None:
   """Writes the hips' angles from the thighs' rotations in the upright frame."""
   pelvis = anatomy.pelvis_rotation(angles)[..., None, :, :]
@@ -149,24 +175,26 @@ def set_hips(
   anatomy.sides(angles)[..., anatomy.HIP] = anatomy.hip_angles(anatomy.mirror(local))
 
 
-def _solve_legs(angles: Float[Array, "poses angles"], stack: dict[str, Array]) -> None:
+def _solve_legs(
+  angles: Float[np.ndarray, "poses angles"], stack: dict[str, np.ndarray]
+) -> None:
   legs, knees = np.radians(stack["legs"]), np.radians(stack["knees"])
   set_hips(angles, leg_rotation(legs))
   side = anatomy.sides(angles)
   side[..., anatomy.KNEE] = knees
   level = np.clip(knees - legs[..., 0], np.radians(-50), np.radians(35))
   side[..., anatomy.ANKLE] = np.radians(stack["ankles"])
-  side[..., 13] += level * stack["flat"]
+  side[..., anatomy.ANKLE_UP] += level * stack["flat"]
 
 
 def solve_arms(
-  angles: Float[Array, "poses angles"],
-  hands: Float[Array, "poses 2 3"],
-  poles: Float[Array, "poses 2 3"],
-  hand_from: Int[Array, "poses"],
-  forearms: Float[Array, "poses 2 3"],
+  angles: Float[np.ndarray, "poses angles"],
+  hands: Float[np.ndarray, "poses 2 3"],
+  poles: Float[np.ndarray, "poses 2 3"],
+  hand_from: Int[np.ndarray, "poses"],
+  forearms: Float[np.ndarray, "poses 2 3"],
 ) -> None:
-  """Writes the angles of the arms: raised hands take the shoulder with them."""
+  """Writes the angles of the arms; a raised hand raises its collar too."""
   arm = anatomy.arm()
   length = np.linalg.norm(arm.upper) + np.linalg.norm(arm.lower)
   place = hands * length
@@ -176,10 +204,11 @@ def solve_arms(
   side = anatomy.sides(angles)
   up = np.clip(place[..., 1] / length + 0.2, 0, 1.2)
   forward = np.clip(place[..., 2] / length, -0.5, 1) * np.clip(1.2 - up, 0, 1)
-  side[..., 0] += np.radians(18) * up
-  side[..., 1] += np.radians(10) * forward
+  side[..., anatomy.COLLAR_UP] += np.radians(18) * up
+  side[..., anatomy.COLLAR_FORWARD] += np.radians(10) * forward
   collar = np.zeros((*up.shape, 3))
-  collar[..., 2], collar[..., 1] = side[..., 0], -side[..., 1]
+  collar[..., 2] = side[..., anatomy.COLLAR_UP]
+  collar[..., 1] = -side[..., anatomy.COLLAR_FORWARD]
   collar = anatomy.rotation(collar)
   bone = anatomy.collar_bone()
   target = place - (collar @ bone - bone)
@@ -191,20 +220,21 @@ def solve_arms(
 
 
 def _from_landmark(
-  angles: Float[Array, "poses angles"],
-  place: Float[Array, "poses 2 3"],
-  hand_from: Int[Array, "poses"],
-) -> Float[Array, "poses 2 3"]:
-  """From an offset to a leg's joint, to one from the resting shoulder."""
+  angles: Float[np.ndarray, "poses angles"],
+  place: Float[np.ndarray, "poses 2 3"],
+  hand_from: Int[np.ndarray, "poses"],
+) -> Float[np.ndarray, "poses 2 3"]:
+  """Converts positions relative to a knee or ankle to ones relative to the shoulder."""
   upright = angles.copy()
   upright[:, anatomy.YAW] = 0
   points, world = anatomy.forward_kinematics(anatomy.local_rotations(upright))
   signs = np.array([[1, 1, 1], [-1, 1, 1]])
-  leg_joints = np.array([[4, 5], [7, 8]])[hand_from - 1]
+  leg_joints = _LANDMARKS[hand_from - KNEE]
   landmark = np.take_along_axis(points, leg_joints[..., None], axis=1)
   # The shoulders, as if the collars were at rest.
-  shoulders = points[:, 9, None] + np.einsum(
-    "tab,jb->tja", world[:, 9], anatomy.shoulders_from_chest()
+  chest = world[:, _CHEST]
+  shoulders = points[:, _CHEST, None] + np.einsum(
+    "tab,jb->tja", chest, anatomy.shoulders_from_chest()
   )
   offset = landmark + place * signs - shoulders
-  return np.einsum("tba,tjb->tja", world[:, 9], offset) * signs
+  return np.einsum("tba,tjb->tja", chest, offset) * signs
