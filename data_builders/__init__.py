@@ -1,1 +1,1 @@
-"""TFDS builders, one folder a dataset."""
+"""TFDS builders, one folder for each dataset, and what they share."""

@@ -1,7 +1,7 @@
-"""Cuts a person out of a video's frames by one window, and moves labels along.
+"""Cuts a person out of a video's frames, and converts the labels to the cut-out.
 
-What is stored of a video is then a fraction of it, and still one camera's image: the
-window and its scale are the same for all frames.
+Window and scale are the same for all frames, so that the cut-outs are the images of one
+camera. They take a fraction of the video's storage.
 """
 
 import dataclasses
@@ -12,25 +12,26 @@ from jaxtyping import Float, UInt8
 
 from mhmr_jax.geometry import pinhole, windows
 
-# A training window is this much larger than the person's box, with its jitter.
+# Side of the largest training window, with its jitter, over that of the person's box.
 _MARGIN = 1.7
-# Frames that one training window may span: the person moves in it.
+# The most frames that one training window spans, in which the person moves.
 _RUN = 32
-# Of the box sizes: most frames have the person at least as large as asked for.
+# Quantile of the boxes' sizes that keeps the size asked for: in most frames the person
+# is at least that large.
 _SIZE_QUANTILE = 0.25
 _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 
 
 @dataclasses.dataclass(frozen=True)
 class Cutout:
-  """A part of the image, each of whose pixels is the mean of a block of the image's.
+  """A part of an image, whose pixels are means of blocks of the image's pixels.
 
   Attributes:
-    x: of its left border, image pixels.
-    y: of its upper border, image pixels.
-    width: in pixels of its own.
-    height: in pixels of its own.
-    block: image pixels along the side of one pixel.
+    x: its left border in image pixels.
+    y: its upper border in image pixels.
+    width: its width in its own pixels.
+    height: its height in its own pixels.
+    block: image pixels along the side of one of its pixels.
   """
 
   x: int
@@ -46,13 +47,13 @@ class Cutout:
     image_size: tuple[int, int],
     person: int,
   ) -> "Cutout":
-    """Large enough for every window that training may ask for of these frames.
+    """Returns a cut-out that holds every window that training may ask for.
 
     Args:
-      boxes: tight boxes in image pixels; zeros where not known.
-      image_size: width and height px.
-      person: at least so many pixels the person's longer side keeps, where it has
-        them in the image.
+      boxes: tight boxes in image pixels; zeros where they are not known.
+      image_size: width and height in pixels.
+      person: at least so many pixels of the person's longer side are kept, where the
+        image has them.
     """
     width, height = image_size
     known = boxes[(boxes != 0).any(-1)]
@@ -73,7 +74,7 @@ class Cutout:
     return cls(int(x), int(y), int(columns), int(rows), block)
 
   def jpeg(self, image: UInt8[np.ndarray, "height width 3"]) -> bytes:
-    """This part of a BGR image, as a JPEG image."""
+    """Cuts this part out of a BGR image; returns a JPEG file."""
     right, low = self.x + self.width * self.block, self.y + self.height * self.block
     region = image[self.y : low, self.x : right]
     if self.block > 1:
@@ -84,30 +85,30 @@ class Cutout:
   def points(
     self, points: Float[np.ndarray, "*batch 2"]
   ) -> Float[np.ndarray, "*batch 2"]:
-    """Image pixels to pixels of this part."""
+    """Converts image pixels to pixels of this part."""
     return (points - np.array([self.x, self.y])) / self.block
 
   def keypoints(
     self, keypoints: Float[np.ndarray, "time 17 3"]
   ) -> Float[np.ndarray, "time 17 3"]:
-    """As `points`; rows of zeros, which nobody knows, stay."""
+    """Converts keypoints; rows of zeros, which are not known, stay."""
     moved = np.append(self.points(keypoints[..., :2]), keypoints[..., 2:], axis=-1)
     return np.where(keypoints.any(-1, keepdims=True), moved, 0).astype(np.float32)
 
   def boxes(self, boxes: Float[np.ndarray, "time 4"]) -> Float[np.ndarray, "time 4"]:
-    """As `points`; zeros stay."""
+    """Converts boxes; zeros, which are not known, stay."""
     moved = self.points(boxes.reshape(-1, 2, 2)).reshape(-1, 4)
     return np.where(boxes.any(-1, keepdims=True), moved, 0).astype(np.float32)
 
   def intrinsics(self, intrinsics: Float[np.ndarray, "3 3"]) -> np.ndarray:
-    """Of the same camera, to pixels of this part."""
+    """Converts a camera's intrinsics to pixels of this part."""
     corner = np.array([self.x, self.y])
     return pinhole.crop_intrinsics(intrinsics, corner, 1 / self.block)
 
   def camera(self, camera: Float[np.ndarray, "time 3"]) -> Float[np.ndarray, "time 3"]:
-    """A weak-perspective camera [s, tx, ty] of the image to this part's."""
+    """Converts weak-perspective cameras [s, tx, ty]; zeros, not known, stay."""
     scale, t = camera[:, :1], camera[:, 1:]
-    seen = scale != 0
-    moved = t - np.array([self.x, self.y]) / np.where(seen, scale, 1)
+    known = scale != 0
+    moved = t - np.array([self.x, self.y]) / np.where(known, scale, 1)
     rows = np.concatenate([scale / self.block, moved], axis=-1)
-    return np.where(seen, rows, 0).astype(np.float32)
+    return np.where(known, rows, 0).astype(np.float32)

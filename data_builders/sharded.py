@@ -1,10 +1,14 @@
-"""Datasets written shard by shard, by one process at a time, whole or not at all.
+"""Datasets that are written shard by shard, by one process at a time, whole or not.
 
-TFDS's own writer holds up to 1000 MiB of a split in memory, and what is larger it
-hands to TensorFlow, which this project does without: it fails after the last example.
+TFDS's own writer holds up to 1000 MiB of a split in memory and hands larger splits to
+TensorFlow, which this project does without, so `_generate_splits` is replaced here by a
+few lines that write array_record files. Writing the JSON files without a
+`GeneratorBasedBuilder`, too, would not be shorter: the naming of folders, the temporary
+folder that is renamed at the end, and reading would have to be written again.
 """
 
 import contextlib
+import errno
 import itertools
 import pathlib
 import shutil
@@ -17,10 +21,11 @@ from array_record.python import array_record_module
 from tensorflow_datasets.core import example_serializer
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import locks
+from mhmr_jax.files import atomic, locks
 
 EXAMPLES_PER_SHARD = 64
-FILE_FORMAT = "array_record"  # The only one of TFDS's that needs no TensorFlow.
+FILE_FORMAT = "array_record"  # TFDS's only format that can be read without TensorFlow.
+_ADVICE = "make room there, or name another folder for generated data"
 
 Examples = Iterable[tuple[str | int, Mapping[str, Any]]]
 
@@ -31,8 +36,20 @@ def lengths(count: int) -> list[int]:
   return [EXAMPLES_PER_SHARD] * full + [rest] * (rest > 0)
 
 
+@contextlib.contextmanager
+def writing(path: str | pathlib.Path) -> Iterator[None]:
+  """Turns the errors of writing a file into an InputError with one sentence."""
+  try:
+    yield
+  except OSError as error:
+    raise atomic.not_writable(pathlib.Path(path), error, _ADVICE) from error
+  except RuntimeError as error:  # array_record's error, with a stack of C++ calls.
+    cause = OSError(errno.EIO, str(error).partition(";")[0])
+    raise atomic.not_writable(pathlib.Path(path), cause, _ADVICE) from error
+
+
 class ShardWriter:
-  """Writes the examples of one dataset to files; can be sent to other machines."""
+  """Writes examples of one dataset to files; it can be sent to other machines."""
 
   def __init__(self, features: Any):
     self._features = features
@@ -40,51 +57,42 @@ class ShardWriter:
     self._serializer = example_serializer.ExampleSerializer(info)
 
   def write(self, path: str, examples: Examples) -> int:
-    """Writes one file in the order given; returns how many there were.
+    """Writes one file of examples in their order; returns how many there were.
 
     Raises:
-      InputError: when it cannot be written.
+      InputError: the file cannot be written.
     """
     count = 0
-    with _writing(path):
+    with writing(path):
       file = array_record_module.ArrayRecordWriter(path, "group_size:1")
     for _, example in examples:
       encoded = self._features.encode_example(example)
-      # Otherwise the fields are in another order in each process.
+      # Without `deterministic` the fields' order differs between processes.
       record = self._serializer.get_tf_example(encoded).SerializeToString(
         deterministic=True
       )
-      with _writing(path):
+      with writing(path):
         file.write(record)
       count += 1
-    with _writing(path):
+    with writing(path):
       file.close()
     return count
 
 
-@contextlib.contextmanager
-def _writing(path: str) -> Iterator[None]:
-  try:
-    yield
-  except RuntimeError as error:
-    cause = str(error).partition(";")[0]
-    raise InputError(
-      f"{path} cannot be written ({cause}): make room there, or name another folder "
-      "for generated data."
-    ) from error
-
-
 class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
-  """Each split is an iterator of (key, example), stored in the order they come.
+  """A TFDS builder whose splits are iterators of (key, example), stored in their order.
 
-  Several processes may ask for the same dataset: one makes it, the others wait.
+  Where several processes ask for the same dataset, one makes it and the others wait.
   """
 
   def download_and_prepare(self, **kwargs: Any) -> None:
-    """As TFDS's own, in array_record files; what a dead process left is removed.
+    """Makes the dataset; removes what a killed process has left of it before.
+
+    Args:
+      **kwargs: as for TFDS's own method; the file format is always array_record.
 
     Raises:
-      InputError: when the folder cannot be written.
+      InputError: the folder cannot be written.
     """
     was_there = self.data_path.exists()
     with locks.exclusive(pathlib.Path(self.data_path).parent) as is_alone:
@@ -98,14 +106,14 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
 
   def _generate_splits(
     self, dl_manager: tfds.download.DownloadManager, download_config: Any
-  ) -> list[Any]:
+  ) -> list[tfds.core.SplitInfo]:
     limit = download_config.max_examples_per_split
     return [
       self._write_split(split, itertools.islice(examples, limit))
       for split, examples in self._split_generators(dl_manager).items()
     ]
 
-  def _write_split(self, split: str, examples: Examples) -> Any:
+  def _write_split(self, split: str, examples: Examples) -> tfds.core.SplitInfo:
     writer = ShardWriter(self.info.features)
     folder = pathlib.Path(self.data_path)
     rest = iter(examples)
@@ -117,7 +125,7 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
       lengths.append(writer.write(str(partial[-1]), chunk))
     if not lengths:
       raise InputError(f"The split {split!r} of {self.name} would have no examples.")
-    # How many shards there are is part of their names.
+    # The files' names say how many shards there are, which is known only now.
     for path, name in zip(partial, self._shard_names(split, len(lengths)), strict=True):
       path.rename(folder / name)
     return self._split_info(split, lengths)
@@ -129,8 +137,8 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
       for index in range(count)
     ]
 
-  def _split_info(self, split: str, lengths: Sequence[int]) -> Any:
-    """What TFDS keeps of a split whose files are all there."""
+  def _split_info(self, split: str, lengths: Sequence[int]) -> tfds.core.SplitInfo:
+    """What TFDS stores about a split whose files are written."""
     folder = pathlib.Path(self.data_path)
     names = self._shard_names(split, len(lengths))
     return tfds.core.SplitInfo(
@@ -142,8 +150,8 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
 
 
 def _remove_leftovers(data_path: pathlib.Path) -> None:
-  """Removes what builds of this very dataset left behind when they were killed."""
-  # tfds.core.utils.incomplete_dir: a random name of six characters.
+  """Removes the temporary folders of this dataset's builds that were killed."""
+  # tfds.core.utils.incomplete_dir adds six random characters.
   for left in data_path.parent.glob(f"incomplete.??????_{data_path.name}"):
-    logging.info("Removing %s, which a killed process left.", left)
+    logging.info("Removing %s, which a killed process has left.", left)
     shutil.rmtree(left)

@@ -1,28 +1,29 @@
-"""SMPL poses that were fitted to Kinetics videos: real people without 3D truth."""
+"""Builds Temporal-3D-Pose-Kinetics: Kinetics videos with SMPL fitted to people."""
 
 import dataclasses
 import functools
 import hashlib
-import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
 from absl import logging
 from tqdm import tqdm
 
-from data_builders import filmed, sharded
-from data_builders.kinetics_pseudo_gt import kinetics_reader
+from data_builders import clip_features, folder_names, sharded, threads
+from data_builders.kinetics_pseudo_gt import reader
 from mhmr_jax.errors import InputError
 from mhmr_jax.schema import Clip
 
-_SHOWN = 10
+_SHOWN = 10  # Clips that a message names.
+
+Files = Mapping[reader.ClipName, pathlib.Path]
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class KineticsPseudoGtConfig(tfds.core.BuilderConfig):
-  """What to read; all of it decides the data and its folder.
+  """What to read; all settings decide the data and the name of its folder.
 
   Attributes:
     labels: the folder of the pickles.
@@ -32,7 +33,8 @@ class KineticsPseudoGtConfig(tfds.core.BuilderConfig):
       keypoints check the labels, less strictly.
     min_frames: shorter clips are left out.
     test_fraction: share of the videos in the test split, by a hash of their ids.
-    person: the person's size in pixels that is kept at least, where the video has it.
+    person: at least so many pixels of the person's longer side are kept, where the
+      video has them.
   """
 
   name: str = ""
@@ -46,16 +48,16 @@ class KineticsPseudoGtConfig(tfds.core.BuilderConfig):
 
   def __post_init__(self) -> None:
     for field in ("labels", "videos", "body", "regressor"):
-      setattr(self, field, filmed.absolute(getattr(self, field)))
+      setattr(self, field, folder_names.absolute(getattr(self, field)))
     fields = [field.name for field in dataclasses.fields(KineticsPseudoGtConfig)]
     inherited = [field.name for field in dataclasses.fields(tfds.core.BuilderConfig)]
     settings = {f: getattr(self, f) for f in fields if f not in inherited}
     shown = f"min{self.min_frames}frames"
-    self.name = self.name or filmed.folder_name(shown, settings)
+    self.name = self.name or folder_names.of_settings(shown, settings)
 
 
 class Builder(sharded.ShardedBuilder):
-  """Clips of Kinetics with the labels of Temporal-3D-Pose-Kinetics."""
+  """Makes clips of Kinetics with the labels of Temporal-3D-Pose-Kinetics."""
 
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES: ClassVar = {"1.0.0": "Clips whose video is there."}
@@ -66,8 +68,8 @@ class Builder(sharded.ShardedBuilder):
   def _info(self) -> tfds.core.DatasetInfo:
     floats = ("pose", "betas", "joints_camera", "keypoints_image", "camera_image")
     features = {
-      "frames": tfds.features.Sequence(tfds.features.Text()),
-      **filmed.features(*floats),
+      "frames": clip_features.files(),
+      **clip_features.of_people_on_video(*floats),
     }
     return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
@@ -76,15 +78,16 @@ class Builder(sharded.ShardedBuilder):
   ) -> dict[str, Iterator[tuple[str, Clip]]]:
     del dl_manager
     config = self.builder_config
-    person = kinetics_reader.LabelBody.load(config.body, config.regressor)
-    labels = kinetics_reader.find_labels(pathlib.Path(config.labels))
-    videos = kinetics_reader.find_videos(pathlib.Path(config.videos))
+    self._left_out: dict[reader.ClipName, str] = {}
+    body = reader.LabelBody.load(config.body, config.regressor)
+    labels = reader.find_labels(pathlib.Path(config.labels))
+    videos = reader.find_videos(pathlib.Path(config.videos))
     if not labels:
       raise InputError(
         f"{config.labels} has no file named <id>_<start>_<end>.pkl: name the folder "
         "that Temporal-3D-Pose-Kinetics was unpacked in."
       )
-    with_video: dict[str, list[kinetics_reader.ClipName]] = {"train": [], "test": []}
+    with_video: dict[str, list[reader.ClipName]] = {"train": [], "test": []}
     left_out = {}
     for name in labels:
       if name in videos:
@@ -93,19 +96,18 @@ class Builder(sharded.ShardedBuilder):
         left_out[name] = f"{config.videos} has no video of that name"
     if not any(with_video.values()):
       raise InputError(
-        f"{config.videos} has no video of the {len(labels)} labelled clips, "
-        f"{next(iter(labels))} for one: name the folder of the videos "
-        "<id>_<start>_<end>.mp4."
+        f"{config.videos} has no video of the {len(labels)} labelled clips, such as "
+        f"{next(iter(labels))}: name the folder of the videos <id>_<start>_<end>.mp4."
       )
     self._report(left_out, len(labels))
     return {
-      split: self._generate_examples(split, names, labels, videos, person)
+      split: self._generate_examples(split, names, labels, videos, body)
       for split, names in with_video.items()
       if names
     }
 
-  def _split_of(self, name: kinetics_reader.ClipName) -> str:
-    """By the video, so that no two parts of one are in different splits."""
+  def _split_of(self, name: reader.ClipName) -> str:
+    """Assigns all clips of one video to the same split."""
     digest = hashlib.sha256(name.video.encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return "test" if share < self.builder_config.test_fraction else "train"
@@ -113,22 +115,22 @@ class Builder(sharded.ShardedBuilder):
   def _generate_examples(
     self,
     split: str,
-    names: list[kinetics_reader.ClipName],
-    labels: dict[kinetics_reader.ClipName, pathlib.Path],
-    videos: dict[kinetics_reader.ClipName, pathlib.Path],
-    person: kinetics_reader.LabelBody,
+    names: list[reader.ClipName],
+    labels: Files,
+    videos: Files,
+    body: reader.LabelBody,
   ) -> Iterator[tuple[str, Clip]]:
     config = self.builder_config
     read = functools.partial(
-      _read_or_say_why,
+      _read_or_explain,
       labels=labels,
       videos=videos,
-      person=person,
+      body=body,
       min_frames=config.min_frames,
       size=config.person,
     )
     left_out, yielded = {}, 0
-    clips = tqdm(filmed.in_order(read, names), f"{split} clips", len(names))
+    clips = tqdm(threads.in_order(read, names), f"{split} clips", len(names))
     for name, clip in zip(names, clips, strict=True):
       if isinstance(clip, str):
         left_out[name] = clip
@@ -143,8 +145,8 @@ class Builder(sharded.ShardedBuilder):
         "take them away."
       )
 
-  def _report(self, left_out: dict[kinetics_reader.ClipName, str], count: int) -> None:
-    """Counts and names the clips left out: some in the log, all beside the data."""
+  def _report(self, left_out: dict[reader.ClipName, str], count: int) -> None:
+    """Counts the clips left out; names some in the log, and all beside the data."""
     if not left_out:
       return
     some = [f"{name} ({reason})" for name, reason in left_out.items()][:_SHOWN]
@@ -153,18 +155,18 @@ class Builder(sharded.ShardedBuilder):
     logging.warning(
       "%d of %d clips are left out: %s", len(left_out), count, "; ".join(some)
     )
-    with open(os.path.join(self.data_path, "left_out.txt"), "a") as file:
-      file.writelines(f"{name}\t{reason}\n" for name, reason in left_out.items())
+    self._left_out |= left_out
+    lines = (f"{name}\t{reason}\n" for name, reason in self._left_out.items())
+    path = pathlib.Path(self.data_path) / "left_out.txt"
+    with sharded.writing(path):
+      path.write_text("".join(lines))
 
 
-def _read_or_say_why(
-  name: kinetics_reader.ClipName,
-  labels: dict[kinetics_reader.ClipName, pathlib.Path],
-  videos: dict[kinetics_reader.ClipName, pathlib.Path],
-  **options: Any,
+def _read_or_explain(
+  name: reader.ClipName, labels: Files, videos: Files, **options: Any
 ) -> Clip | str:
-  """A clip, or the reason why there is none."""
+  """Reads a clip, or returns the reason why it cannot be read."""
   try:
-    return kinetics_reader.read_clip(name, labels[name], videos[name], **options)
+    return reader.read_clip(name, labels[name], videos[name], **options)
   except InputError as error:
     return str(error)

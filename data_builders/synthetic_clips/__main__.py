@@ -2,8 +2,8 @@
 
 python -m data_builders.synthetic_clips --num_clips=200 --variant=full --size=224
 
-Training and evaluation find clips that were made with their settings, those of
-`config.data`; see the README for all settings, and for the use of many machines.
+Training and evaluation use these clips if `config.data` has the same settings. The
+README describes all settings, and how to use many machines.
 """
 
 import dataclasses
@@ -20,21 +20,21 @@ from mhmr_jax.runtime import program
 
 _NUM_CLIPS = flags.DEFINE_integer("num_clips", 1600, "Clips of both splits together.")
 _TEST_FRACTION = flags.DEFINE_float(
-  "test_fraction", 0.05, "Their share in the test split."
+  "test_fraction", 0.05, "The share of the clips in the test split."
 )
 _DATA_DIR = flags.DEFINE_string(
-  "data_dir", "~/.cache/mhmr_jax", "The folder that datasets go to."
+  "data_dir", "~/.cache/mhmr_jax", "The folder that datasets are stored in."
 )
 _BEAM_RUNNER = flags.DEFINE_string(
-  "beam_runner", None, "The Beam runner that makes the clips; or none, here."
+  "beam_runner", None, "The Beam runner that makes the clips; none: this machine."
 )
 _BEAM_OPTIONS = flags.DEFINE_string(
-  "beam_options", None, "Options of the Beam pipeline, as one string of flags."
+  "beam_options", None, "The Beam pipeline's options, as one string of flags."
 )
 
 
 def _settings() -> dict[str, flags.FlagHolder]:
-  """A flag for each of the builder's settings that has a default."""
+  """Defines a flag for each of the builder's settings, except for the counts."""
   define: dict[type, Callable[..., Any]] = {
     int: flags.DEFINE_integer,
     str: flags.DEFINE_string,
@@ -55,7 +55,7 @@ _SETTINGS = _settings()
 
 
 def main(argv: list[str]) -> None:
-  """Makes the clips, unless they are there, and says where."""
+  """Makes the clips unless they exist, and prints their folder."""
   del argv
   num_train, num_test = synthetic.split_counts(_NUM_CLIPS.value, _TEST_FRACTION.value)
   config = synthetic.SyntheticClipsConfig(

@@ -1,8 +1,8 @@
 """Makes the shards of synthetic clips in the workers of an Apache Beam pipeline.
 
-An element of the pipeline is a shard: clips are not sent from worker to worker, and
-none waits in memory for others. Shards are those of a build without Beam, to the byte,
-because the clips are made in a child process with the same settings of its libraries.
+An element of the pipeline is a shard, so that clips are neither sent between workers
+nor kept in memory. Shards have the bytes of a build without Beam, because the clips are
+made in a child process with the same settings of its libraries.
 """
 
 import dataclasses
@@ -20,34 +20,35 @@ from apache_beam.io.filesystems import FileSystems
 from array_record.python import array_record_module
 
 from data_builders import sharded
+from mhmr_jax.errors import InputError
 from mhmr_jax.synth import clips
 
-# Beam has several threads in a process. `workers` sets variables of the whole process,
-# and one child keeps one core busy.
+# Beam runs several threads in a process, but `clips.workers` sets environment variables
+# of the whole process, and one child already keeps one core busy.
 _one_at_a_time = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """A file of clips."""
+  """One file of clips."""
 
   name: str
   split: str
-  start: int  # The first clip's index.
+  start: int  # Index of the first clip.
   count: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """What all shards have in common."""
+  """What is needed to make any shard of a dataset."""
 
   spec: clips.ClipSpec
   writer: sharded.ShardWriter
-  folder: str  # Where finished shards go; a path or URL that Beam can write to.
+  folder: str  # Where finished shards go: a path or URL that Beam can write to.
 
 
 def shards(split: str, names: Sequence[str], lengths: Sequence[int]) -> list[Shard]:
-  """The shards of a split, with its clips in order."""
+  """Returns the shards of a split, with its clips in order."""
   return [
     Shard(name, split, sum(lengths[:number]), lengths[number])
     for number, name in enumerate(names)
@@ -55,7 +56,7 @@ def shards(split: str, names: Sequence[str], lengths: Sequence[int]) -> list[Sha
 
 
 def handover(folder: str, *parts: str) -> str:
-  """A dataset's own place below a folder that workers leave shards in; '' for ''."""
+  """Makes a dataset's own folder below the handover folder; '' stays ''."""
   if not folder:
     return ""
   place = FileSystems.join(folder, *parts)
@@ -69,11 +70,18 @@ def make(
 ) -> None:
   """Runs the pipeline and collects the shards in a folder of this machine.
 
+  Args:
+    job: what is needed to make the shards.
+    wanted: the shards to make.
+    folder: the folder of this machine.
+    options: Beam's `PipelineOptions`, or None.
+    runner: the name of Beam's runner, or None.
+
   Raises:
-    InputError: when the spec names a file or folder that cannot be used here.
-    OSError: when a shard is missing or not whole.
+    InputError: the spec names a file or folder that cannot be used here, or a shard is
+      missing or not complete.
   """
-  clips.ClipMaker(job.spec)  # Rather than in every worker, once they have started.
+  clips.ClipMaker(job.spec)  # Finds bad paths before any worker has started.
   with beam.Pipeline(runner=runner, options=options) as pipeline:
     _ = (
       pipeline
@@ -86,22 +94,25 @@ def make(
     if job.folder != folder:
       _copy(FileSystems.join(job.folder, shard.name), here)
     _check(here, shard.count)
-  if job.folder != folder:  # Object stores know no folders: file by file.
+  if job.folder != folder:  # Object stores have no folders, only files.
     FileSystems.delete([FileSystems.join(job.folder, shard.name) for shard in wanted])
 
 
 def _check(path: str, count: int) -> None:
   found = array_record_module.ArrayRecordReader(path).num_records()
   if found != count:
-    raise OSError(f"{path} holds {found} clips instead of {count}.")
+    raise InputError(
+      f"{path} holds {found} clips instead of {count}: empty the folder that workers "
+      "leave shards in, and run the same command again."
+    )
 
 
 def make_shard(shard: Shard, job: Job) -> None:
-  """Writes a shard under its name once it is whole; leaves one that is there."""
+  """Makes a shard, unless it exists; it gets its name when it is complete."""
   target = FileSystems.join(job.folder, shard.name)
   with _one_at_a_time:
     if FileSystems.exists(target):
-      logging.info("%s is there already.", target)
+      logging.info("%s exists already.", target)
       return
     indices = range(shard.start, shard.start + shard.count)
     with clips.workers(1) as pool, tempfile.TemporaryDirectory() as folder:
@@ -109,7 +120,7 @@ def make_shard(shard: Shard, job: Job) -> None:
       examples = ((f"{index:06d}", clip) for index, clip in made)
       local = os.path.join(folder, shard.name)
       job.writer.write(local, examples)
-      # Another attempt at the same shard may be under way elsewhere.
+      # Another worker may be making the same shard.
       partial = f"{target}.{uuid.uuid4().hex}.partial"
       _copy(local, partial)
     FileSystems.rename([partial], [target])

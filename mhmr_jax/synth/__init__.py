@@ -1,1 +1,1 @@
-"""The synthetic engine: people, cameras and backgrounds to labelled clips."""
+"""The synthetic engine: it films rendered people and labels the clips exactly."""

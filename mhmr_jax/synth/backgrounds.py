@@ -1,8 +1,8 @@
-"""What stands behind people: generated scenes, or a folder's pictures and videos.
+"""The backgrounds of clips: generated scenes, or the pictures and videos of a folder.
 
-A background is a picture on a plane in the world, far behind the person and facing
-the camera of the middle frame. It may move on that plane (pan, zoom, turn), and the
-camera's own motion is seen in it as in the person.
+A background is a picture on a plane in the world, far behind the person and facing the
+camera of the middle frame. It may move on that plane (pan, zoom and turn); the camera's
+own motion moves it as it moves the person.
 """
 
 import dataclasses
@@ -17,26 +17,25 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.synth import planes, render, textures
+from mhmr_jax.synth import picture_files, planes, render, textures
 from mhmr_jax.synth.camera import CameraPath
 
 Rng = np.random.Generator
 
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _VIDEOS = frozenset(
   {".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv"}
 )
-_TEST_SHARE = 0.2
-# So many files are tried for one that can be read.
+# How many files are tried until one can be read.
 _ATTEMPTS = 64
-# A video that claims larger frames is passed over: 8K has half as many pixels.
+# A video that claims larger frames is passed over; 8K has half as many pixels.
 _MAX_PIXELS = 1 << 26
-# Times the shorter side; the rest of a longer picture is cut away.
+# A longer picture is cut to this multiple of its shorter side.
 _MAX_ASPECT = 3
-# A file may claim any number of frames a second, and to have any number.
+# A file may claim any frame rate and any number of frames.
 _MAX_STRIDE = 8
 _MAX_FRAMES = 1e7
-# Shorter sides in frame widths: room to pan. Beyond its edges a picture is mirrored.
+# Shorter sides in frame widths, which leave room to pan. A picture is mirrored beyond
+# its edges.
 _SCENE_SIDE = 2.5
 _PICTURE_SIDES = (1.3, 3.0)
 _VIDEO_SIDE = 1.6
@@ -44,49 +43,49 @@ _FPS = 30.0
 
 
 class Media(NamedTuple):
-  """Pictures for a clip: one, or one a frame; and where they come from."""
+  """The pictures of a clip's background, RGB: a still one, or one for each frame."""
 
   pictures: list[UInt8[np.ndarray, "height width 3"]]
-  skipped: tuple[str, ...] = ()  # Files that could not be read before these could.
+  skipped: tuple[str, ...] = ()  # Files that were tried first and cannot be read.
 
 
 class Background(NamedTuple):
-  """A background as the camera sees it."""
+  """A background as the clip's camera sees it."""
 
   frames: UInt8[np.ndarray, "time size size 3"]
-  # Pixels of frame t-1 to pixels of frame t; the first is the identity.
+  # Homographies from pixels of frame t-1 to pixels of frame t; the first is identity.
   motion: Float[np.ndarray, "time 3 3"]
-  is_still: bool  # False where the picture itself moves: a video.
+  is_still: bool  # False for a video, whose own motion is not known.
 
   def flow(self, time: int) -> Float[np.ndarray, "size size 2"]:
-    """Flow of the plane from frame time-1 to frame time, at pixels' centres."""
+    """The plane's flow from frame time - 1 to frame time, on the grid of time - 1."""
     size = self.frames.shape[1]
     return planes.flow(self.motion[time], render.Window(0, 0, size, size))
 
 
 class Generated:
-  """Scenes made up from the random stream."""
+  """Scenes that are generated from the random stream."""
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
-    """A still scene; streams of the splits differ, so their scenes do."""
+    """Draws a still scene; the splits share none, as their streams differ."""
     del split, frames
     return Media([textures.scene(rng, round(_SCENE_SIDE * size))])
 
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-  """Pictures and videos below a folder, split by a hash of their names."""
+  """The pictures and videos below a folder, split by a hash of their names."""
 
   path: pathlib.Path
   files: dict[str, tuple[str, ...]]  # By split; relative to the path.
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
-    """A random picture, or successive frames of a random video.
+    """Draws a random picture, or successive frames of a random video.
 
-    Files that cannot be read are passed over for others.
+    Files that cannot be read are passed over.
 
     Raises:
-      InputError: when none of the split's files can be read.
+      InputError: none of the split's files that were tried can be read.
     """
     skipped: list[str] = []
     files = self.files[split]
@@ -94,7 +93,7 @@ class Folder:
       read = _read_video if _suffix(files[index]) in _VIDEOS else _read_picture
       try:
         pictures = read(self.path / files[index], rng, frames, size)
-      except cv2.error:  # Absurd sizes, for one; most damage returns nothing.
+      except cv2.error:  # Claims of absurd sizes; most damage returns no pictures.
         pictures = []
       if pictures:
         return Media(pictures, tuple(skipped))
@@ -106,10 +105,10 @@ class Folder:
 
 
 def open_backgrounds(path: str) -> Generated | Folder:
-  """The backgrounds of a folder; '' generates them.
+  """Opens a folder of backgrounds; '' means generated ones.
 
   Raises:
-    InputError: when there is no such folder, or too little in it for two splits.
+    InputError: there is no such folder, or it holds too few files for two splits.
   """
   if not path:
     return Generated()
@@ -119,21 +118,18 @@ def open_backgrounds(path: str) -> Generated | Folder:
       f"The folder of backgrounds {path} does not exist: name a folder of pictures or "
       "videos, or leave it empty to generate them."
     )
-  # By a hash of their names, so that the split is the same wherever the folder lies.
-  found = sorted(_list(folder), key=_hash)
-  if len(found) < 2:
+  # The hash of relative names makes the split the same wherever the folder lies.
+  files = sorted(_list(folder), key=_hash)
+  if len(files) < 2:
     raise InputError(
-      f"The folder of backgrounds {path} holds {len(found)} pictures and videos: the "
+      f"The folder of backgrounds {path} holds {len(files)} pictures and videos: the "
       "train and test splits need at least one each."
     )
-  num_test = max(1, round(_TEST_SHARE * len(found)))
-  return Folder(
-    folder, {"test": tuple(found[:num_test]), "train": tuple(found[num_test:])}
-  )
+  return Folder(folder, picture_files.split(files))
 
 
 def _list(folder: pathlib.Path) -> Iterator[str]:
-  """The pictures and videos below a folder, relative to it; none is opened."""
+  """Lists the pictures and videos below a folder, relative to it; opens none."""
   pending = [""]
   while pending:
     parent = pending.pop()
@@ -142,7 +138,7 @@ def _list(folder: pathlib.Path) -> Iterator[str]:
         name = parent + entry.name
         if entry.is_dir(follow_symlinks=False):
           pending.append(f"{name}/")
-        elif _suffix(name) in _PICTURES | _VIDEOS and entry.is_file():
+        elif _suffix(name) in picture_files.SUFFIXES | _VIDEOS and entry.is_file():
           yield name
 
 
@@ -157,16 +153,12 @@ def _hash(name: str) -> bytes:
 def _read_picture(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
   del frames
   side = size * rng.uniform(*_PICTURE_SIDES)
-  # Decoded at half its size where that is still enough: large photographs would
-  # take longer than the whole clip.
-  picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
-  if picture is None or min(picture.shape[:2]) < side:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+  picture = picture_files.read(path, side)
   return [] if picture is None else [_shrink(picture, side)]
 
 
 def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
-  """Frames from a random place on; a short video runs back from its end."""
+  """Reads frames from a random place on; a short video runs back from its end."""
   video = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
   try:
     width = video.get(cv2.CAP_PROP_FRAME_WIDTH)
@@ -179,7 +171,7 @@ def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
     last = int(count) - frames * stride
     start = int(rng.integers(0, max(1, last + 1)))
     pictures = _frames_from(video, start, stride, frames, size)
-    if start and len(pictures) < min(2, frames):  # It has fewer than it claims.
+    if start and len(pictures) < min(2, frames):  # Fewer than it claims.
       pictures = _frames_from(video, 0, stride, frames, size)
   finally:
     video.release()
@@ -190,14 +182,14 @@ def _read_video(path: pathlib.Path, rng: Rng, frames: int, size: int) -> list:
 
 
 def _bounded(claim: float, most: float) -> float:
-  """What a file claims; what is negative or no number becomes 0."""
+  """A file's claim, limited to `most`; a negative one or NaN becomes 0."""
   return min(claim, most) if claim > 0 else 0.0
 
 
 def _frames_from(
   video: cv2.VideoCapture, start: int, stride: int, frames: int, size: int
 ) -> list:
-  """At most so many frames; the large ones are never held together."""
+  """Reads at most `frames` frames; shrinks each one before it reads the next."""
   pictures: list[np.ndarray] = []
   video.set(cv2.CAP_PROP_POS_FRAMES, start)
   while len(pictures) < frames:
@@ -211,7 +203,7 @@ def _frames_from(
 
 
 def _shrink(picture: np.ndarray, side: float) -> UInt8[np.ndarray, "height width 3"]:
-  """BGR to RGB, the shorter side at most `side` pixels and the other not far longer."""
+  """BGR to RGB, with a shorter side of at most `side` pixels and a bounded aspect."""
   longest = _MAX_ASPECT * min(picture.shape[:2])
   top, left = (max(0, (length - longest) // 2) for length in picture.shape[:2])
   picture = picture[top : top + longest, left : left + longest]
@@ -231,42 +223,42 @@ def film(
   size: int,
   moves: bool = True,
 ) -> Background:
-  """Sets pictures up behind the person and looks at them through the camera.
+  """Puts pictures on a plane behind the person and films them with the clip's camera.
 
   Args:
-    rng: the stream of the plane's place and motion.
-    media: one picture, or one a frame.
-    camera: of T frames.
-    distance: metres to the person at the middle frame; the plane is farther.
-    size: of the square frame.
-    moves: False: a picture does not move on its plane, and of a video only the first
-      frame is shown; all else is drawn alike.
+    rng: the random stream of the plane's place and motion.
+    media: the pictures.
+    camera: the clip's camera.
+    distance: metres to the person at the middle frame; the plane is farther away.
+    size: pixels of the square frame's side.
+    moves: False keeps a picture still on its plane, and shows only the first frame of
+      a video; everything else is drawn the same.
   """
   frames = len(camera.R_wc)
   far = distance * np.exp(rng.uniform(np.log(1.3), np.log(8)))
   placed = _place(rng, media, frames, size, moves)
   pictures = media.pictures if moves else media.pictures[:1]
-  # OpenCV moves four channels twice as fast as three.
+  # OpenCV resamples four channels twice as fast as three.
   padded = [cv2.cvtColor(picture, cv2.COLOR_RGB2RGBA) for picture in pictures]
   image_from_picture = camera.plane_motion(far) @ placed
   whole = render.Window(0, 0, size, size)
-  seen = np.empty((frames, size, size, 3), np.uint8)
-  for t, image in enumerate(seen):
+  images = np.empty((frames, size, size, 3), np.uint8)
+  for t, image in enumerate(images):
     warped = planes.warp(
       padded[t % len(padded)], image_from_picture[t], whole, cv2.BORDER_REFLECT
     )
     cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB, image)
-  return Background(seen, _steps(image_from_picture), is_still=len(pictures) == 1)
+  return Background(images, _steps(image_from_picture), is_still=len(pictures) == 1)
 
 
 def _place(
   rng: Rng, media: Media, frames: int, size: int, moves: bool
 ) -> Float[np.ndarray, "time 3 3"]:
-  """Where the picture lies in pixels of the middle frame, over time."""
+  """Draws homographies from the picture's pixels to the middle frame's, over time."""
   height, width = media.pictures[0].shape[:2]
   is_video = len(media.pictures) > 1
-  # The picture's pixels are shrunk a little or stretched a little, and a small
-  # picture is stretched to fill the frame.
+  # The picture is shrunk or stretched a little; a small one is stretched until it fills
+  # the frame.
   least = size / min(height, width)
   scale = max(least, np.exp(rng.uniform(np.log(0.6), np.log(1.3))))
   spare = np.maximum(0, np.array([width, height]) - size / scale) / 2
@@ -293,6 +285,6 @@ def _place(
 def _steps(
   image_from_picture: Float[np.ndarray, "time 3 3"],
 ) -> Float[np.ndarray, "time 3 3"]:
-  """Pixels of each frame's predecessor to its own."""
+  """Homographies from each frame's predecessor to the frame."""
   before = np.concatenate([image_from_picture[:1], image_from_picture[:-1]])
   return image_from_picture @ np.linalg.inv(before)

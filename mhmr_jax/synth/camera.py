@@ -1,4 +1,4 @@
-"""Cameras that film a moving person: on a tripod, panned, walked along, hand-held."""
+"""Camera paths that follow a moving person: tripod, pan, walk, orbit, hand-held."""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from mhmr_jax.geometry import pinhole
 
 Rng = np.random.Generator
 
-# How far a camera may turn within a clip: a background is a plane, and beyond
-# this it would be seen edge-on.
+# How far a camera may turn within a clip: the background is a plane, which would be
+# seen edge-on beyond this angle.
 _MAX_TURN = np.radians(30)
 _MIN_DEPTH = 0.6  # Metres.
 _ATTEMPTS = 12
 
 
 class CameraPath(NamedTuple):
-  """A camera over time; world y is up, camera y is down."""
+  """A camera's pose in every frame; the world's y is up, the camera's y is down."""
 
   R_wc: Float[np.ndarray, "time 3 3"]  # World to camera.
   t_wc: Float[np.ndarray, "time 3"]
@@ -30,16 +30,16 @@ class CameraPath(NamedTuple):
   def to_camera(
     self, points_world: Float[np.ndarray, "time n 3"]
   ) -> Float[np.ndarray, "time n 3"]:
-    """Moves points of each frame from the world to the camera."""
+    """Transforms each frame's points from the world's frame to the camera's."""
     moved = self.R_wc @ points_world.transpose(0, 2, 1)
     moved += self.t_wc[:, :, None]
     return moved.transpose(0, 2, 1)
 
   def plane_motion(self, depth: float) -> Float[np.ndarray, "time 3 3"]:
-    """Homographies from pixels of the middle frame to those of each frame.
+    """Homographies of a plane, from pixels of the middle frame to those of each frame.
 
-    For a plane at that depth that faces the middle camera they are
-    K (R + t n^T / d) K^-1, with n = [0, 0, 1] and [R | t] from the middle camera.
+    The plane faces the middle frame's camera at the depth d (metres). Its homographies
+    are K (R + t n^T / d) K^-1, with n = [0, 0, 1] and [R | t] relative to that camera.
     """
     K = self.intrinsics.astype(np.float64)
     middle = len(self.R_wc) // 2
@@ -51,24 +51,25 @@ class CameraPath(NamedTuple):
 
 @dataclasses.dataclass
 class Shot:
-  """What a camera operator decides; the defaults follow the person exactly."""
+  """What a camera operator decides; by default the person is followed exactly."""
 
   focal: float  # Pixels.
-  fill: float  # Height of the person over the frame's, at the middle frame.
-  azimuth: float  # Radians about the person, from their world's +z.
+  fill: float  # The person's height over the frame's, at the middle frame.
+  azimuth: float  # Radians around the person, from the world's +z.
   elevation: float  # Radians above the person.
-  smoothing: float  # Seconds that the operator lags and leads.
-  pan: float = 1.0  # Share of the person's path that the lens turns after…
-  walk: float = 1.0  # … and that the camera moves along.
+  smoothing: float  # Seconds: standard deviation that the person's path is smoothed by.
+  pan: float = 1.0  # Share of the smoothed path that the lens turns to follow.
+  walk: float = 1.0  # Share of the smoothed path that the camera moves along.
   orbit: float = 0.0  # Radians a second around the person.
-  dolly: float = 0.0  # Logarithm of the distance, a second.
-  # Of the person from the frame's middle, in frame widths, and its change a second.
+  dolly: float = 0.0  # Change of the distance's logarithm, a second.
+  # The person's place relative to the frame's middle, in frame widths, and its change a
+  # second.
   offset: Float[np.ndarray, "2"] = dataclasses.field(
     default_factory=lambda: np.zeros(2)
   )
   drift: Float[np.ndarray, "2"] = dataclasses.field(default_factory=lambda: np.zeros(2))
   roll: float = 0.0  # Radians.
-  shake: float = 0.0  # Radians of unrest.
+  shake: float = 0.0  # Radians: standard deviation of the hand's unrest.
 
 
 def sample(
@@ -78,14 +79,14 @@ def sample(
   fps: float,
   shots: Callable[[Rng, int], Shot] | None = None,
 ) -> CameraPath:
-  """A camera that keeps most of a person in the frame most of the time.
+  """Draws a camera path that keeps most of a person in the frame most of the time.
 
   Args:
-    rng: the stream that the camera comes from.
-    points_world: points all over the person.
-    size: of the square frame in pixels.
+    rng: the random stream to draw from.
+    points_world: points all over the person, metres.
+    size: pixels of the square frame's side.
     fps: frames a second.
-    shots: draws what the operator decides; None: `sample_shot`.
+    shots: draws a shot for a stream and a size; None means `sample_shot`.
   """
   shots = shots or sample_shot
   for _ in range(_ATTEMPTS):
@@ -100,12 +101,14 @@ def sample(
 def hold_still(
   path: CameraPath, points_world: Float[np.ndarray, "time n 3"], size: int
 ) -> CameraPath:
-  """The camera of the middle frame, as far back as it takes to keep the person.
+  """Replaces a moving camera by the still one of its middle frame.
+
+  The still camera is moved back until it keeps the person in the frame.
 
   Args:
-    path: of the moving camera.
-    points_world: points all over the person.
-    size: of the square frame in pixels.
+    path: the moving camera.
+    points_world: points all over the person, metres.
+    size: pixels of the square frame's side.
   """
   frames = len(path.R_wc)
   R = np.repeat(path.R_wc[frames // 2][None], frames, 0)
@@ -121,11 +124,11 @@ def hold_still(
 
 
 def sample_shot(rng: Rng, size: int) -> Shot:
-  """The usual camera work, from a locked tripod to a shaky hand."""
+  """Draws the usual camera work, from a locked tripod to a shaky hand."""
   elevation = rng.choice(
     [rng.normal(3, 8), rng.uniform(-25, 20), rng.uniform(20, 60)], p=[0.6, 0.25, 0.15]
   )
-  # A few are closer than the frame is high.
+  # In a few shots the person is taller than the frame.
   fill = rng.uniform(0.35, 0.95) if rng.random() < 0.88 else rng.uniform(0.95, 1.4)
   shot = Shot(
     focal=size * np.exp(rng.uniform(np.log(0.9), np.log(2.5))),
@@ -154,7 +157,7 @@ def sample_shot(rng: Rng, size: int) -> Shot:
 def _film(
   rng: Rng, shot: Shot, points_world: np.ndarray, size: int, fps: float
 ) -> CameraPath:
-  """Where the camera stands and looks, frame by frame."""
+  """The path of a camera that carries out a shot."""
   frames = len(points_world)
   middle = frames // 2
   seconds = (np.arange(frames) - middle) / fps
@@ -170,7 +173,7 @@ def _film(
   eye = centre[middle] + shot.walk * path + towards * distance[:, None]
   target = centre[middle] + shot.pan * path
   R_wc = _look_at(target - eye)
-  # Turning right, about the camera's y, moves the person left, and so on.
+  # A turn to the right, about the camera's y, moves the person to the left.
   shift = (shot.offset + seconds[:, None] * shot.drift) * (size / shot.focal)
   turn = np.stack([shift[:, 1], -shift[:, 0], np.full(frames, shot.roll)], -1)
   turn += shot.shake * unrest(rng, frames, fps)
@@ -202,7 +205,7 @@ def _direction(
 
 
 def _look_at(direction: Float[np.ndarray, "time 3"]) -> Float[np.ndarray, "time 3 3"]:
-  """World to camera, of a camera that looks along `direction` and stands upright."""
+  """World-to-camera rotations of upright cameras that look along `direction`."""
   forward = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
   right = np.cross(forward, [0.0, 1.0, 0.0])
   right /= np.linalg.norm(right, axis=-1, keepdims=True)
@@ -215,16 +218,16 @@ def _distance(
   focal: float,
   fill: float,
 ) -> float:
-  """How far a camera must be for the points to fill that part of the frame.
+  """The camera's distance at which the points fill the given part of the frame.
 
-  The longer of their height and 0.7 of their width counts. Perspective makes the
-  equation implicit; a few rounds solve it to a percent.
+  What counts is the larger of their height and 0.7 times their width. Perspective
+  makes the equation implicit; a few fixed-point iterations solve it to a percent.
 
   Args:
-    points: relative to what the camera looks at, world axes.
-    towards: the direction to the camera.
-    focal: in frame widths.
-    fill: in frame widths.
+    points: metres, in world axes, relative to the point that the camera looks at.
+    towards: unit vector from that point to the camera.
+    focal: focal length in frame widths.
+    fill: size of the points in the image, in frame widths.
   """
   in_camera = points @ _look_at(-towards[None])[0].T
   distance = 3.0
@@ -236,14 +239,14 @@ def _distance(
 
 
 def unrest(rng: Rng, frames: int, fps: float) -> Float[np.ndarray, "time 3"]:
-  """Smooth noise of about unit size: sway of a second, tremor of a tenth."""
+  """Smooth noise of about unit deviation: a hand's slow sway and its fast tremor."""
   total = np.zeros((frames, 3))
   for period, size in ((0.6, 1.0), (0.15, 0.3), (0.06, 0.1)):
     sigma = period / 2 * fps
-    # Beyond the ends, so that these move like the middle.
+    # Noise beyond both ends keeps the ends as lively as the middle.
     margin = int(3 * sigma) + 1
     noise = rng.standard_normal((frames + 2 * margin, 3))
     smooth = ndimage.gaussian_filter1d(noise, sigma, axis=0)[margin:-margin]
-    # The filter leaves this part of white noise's standard deviation.
+    # The root restores the standard deviation, which the filter has reduced.
     total += size * smooth * np.sqrt(2 * np.sqrt(np.pi) * max(sigma, 0.3))
   return total

@@ -1,8 +1,8 @@
-"""Makes whole clips, each from its own random streams, in as many processes as asked.
+"""Makes whole clips, each from its own random streams, in several processes.
 
 A clip depends on the spec, the split and its index alone: `SeedSequence([seed, split,
-index])` spawns one stream each for motion, shape, looks, background and camera, so
-that more of one component draws nothing from another.
+index])` spawns a random stream for each component, so that what one component draws
+never changes another.
 """
 
 import collections
@@ -36,52 +36,52 @@ from mhmr_jax.synth import (
 )
 from mhmr_jax.synth.appearance import Style
 from mhmr_jax.synth.recording import Recording
-from mhmr_jax.synth.surreal import surreal_people
+from mhmr_jax.synth.surreal import people as surreal_people
 from mhmr_jax.synth.wardrobe import Wardrobe
 
 SPLITS = ("train", "test")
 _FPS = 30.0
 _JPEG_QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
 _PNG_OPTIONS = (cv2.IMWRITE_PNG_BILEVEL, 1)
-# New ones go to the end, so that those before them stay as they are.
+# New streams go to the end, so that the ones before them stay as they are.
 _STREAMS = (
   *("motion", "shape", "looks", "background", "filming", "sensor"),
   *("occluders", "distractors", "recording"),
 )
-# Of the frame's size, for pictures of which small parts are cut.
+# Size of the pictures that occluders are cut from, over the frame's size.
 _CUT_FROM = 0.4
 Streams = dict[str, np.random.Generator]
-# A folder, and a file in it that could not be used.
+# Pairs of a folder and a file in it that could not be used.
 Skipped = tuple[tuple[str, str], ...]
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipSpec:
-  """What the clips of a dataset have in common."""
+  """The settings that all clips of a dataset share."""
 
   seed: int
   frames: int
   size: int  # Pixels of the square frames' side.
-  motion: str = ""  # A folder of motion capture; '': procedural motion.
-  backgrounds: str = ""  # A folder of pictures and videos; '': generated scenes.
-  body: str = ""  # A body model's file; '': the free body.
-  textures: str = ""  # A folder of pictures of cloth; '': generated cloth.
+  motion: str = ""  # A folder of motion capture; '' means procedural motion.
+  backgrounds: str = ""  # A folder of pictures and videos; '' means generated scenes.
+  body: str = ""  # A body model's file; '' means the free body.
+  textures: str = ""  # A folder of pictures of cloth; '' means generated cloth.
   variant: str = "full"  # A name of `variants.VARIANTS`.
-  surreal: str = ""  # SURREAL's folder, whose people are filmed; '': rendered people.
+  surreal: str = ""  # SURREAL's folder, to film its people; '' means rendered people.
 
   def __post_init__(self) -> None:
     if variants.get(self.variant).shifted and self.surreal:
       raise InputError(
-        f"SURREAL's people ({self.surreal}) come as they were rendered, and variant "
-        f"{self.variant!r} is about other people: leave out one of the two."
+        f"Variant {self.variant!r} changes how people look, but SURREAL's people "
+        f"({self.surreal}) are rendered already: leave out one of the two."
       )
 
 
 class ClipMaker:
-  """Everything that the clips of a spec are made from, opened once.
+  """Opens everything that the clips of a spec are made from, and makes clips.
 
   Raises:
-    InputError: when the spec names a file or folder that cannot be used.
+    InputError: the spec names a file or folder that cannot be used.
   """
 
   def __init__(self, spec: ClipSpec):
@@ -98,22 +98,24 @@ class ClipMaker:
     if spec.surreal:
       self._surreal = surreal_people.open_people(spec.surreal, body)
     self._actor = people.Actor(body, self._domain)
-    self._extras = people.Actor(distractors.simplify(body), self._domain)
+    self._distractor_actor = people.Actor(distractors.simplify(body), self._domain)
 
   def make(self, split: str, index: int) -> tuple[Clip, Skipped]:
-    """One clip, and the files that could not be used."""
+    """Makes one clip; returns the files that could not be used, too."""
     spec, domain = self._spec, self._domain
     seeds = np.random.SeedSequence(
       [spec.seed, SPLITS.index(split), index, *domain.seed]
     )
     streams = seeds.spawn(len(_STREAMS))
     rng = dict(zip(_STREAMS, map(np.random.default_rng, streams), strict=True))
-    torn: list[str] = []
+    unread_textures: list[str] = []
     style = domain.style
     if self._wardrobe:
-      cloth = functools.partial(self._wardrobe.tile, split=split, skipped=torn)
+      cloth = functools.partial(
+        self._wardrobe.tile, split=split, skipped=unread_textures
+      )
       style = style._replace(cloth=cloth)
-    person, rejected = self._film(rng, split, style)
+    person, rejected = self._film_person(rng, split, style)
     media = self._scenes.draw(rng["background"], split, spec.frames, spec.size)
     background = backgrounds.film(
       rng["background"],
@@ -123,24 +125,25 @@ class ClipMaker:
       spec.size,
       moves=self._variant.moving_background,
     )
-    behind = self._distractors(rng["distractors"], split, person, style)
-    front, unread = self._occluders(rng["occluders"], split, person)
+    behind = self._film_distractors(rng["distractors"], split, person, style)
+    front, unread = self._film_occluders(rng["occluders"], split, person)
     scene = composite.Scene(background, behind, person.layers, front)
     sensor = domain.sensor(rng["sensor"], spec.frames, spec.size)
-    video = Recording()
+    recording = Recording()
     if self._variant.recording:
-      video = domain.recording(rng["recording"])
-    clip = _encode(person.behind(front), composite.composite(scene, sensor, video))
+      recording = domain.recording(rng["recording"])
+    frames = composite.composite(scene, sensor, recording)
+    clip = _encode(person.behind(front), frames)
     clip["sequence"] = f"{split}_{index:06d}"
     skipped = [(spec.backgrounds, name) for name in (*media.skipped, *unread)]
-    skipped += [(spec.textures, name) for name in torn]
+    skipped += [(spec.textures, name) for name in unread_textures]
     skipped += [(spec.surreal, reason) for reason in rejected]
     return clip, tuple(skipped)
 
-  def _film(
+  def _film_person(
     self, rng: Streams, split: str, style: Style
   ) -> tuple[people.Person, tuple[str, ...]]:
-    """Whom the clip is about, and the people who could not be used."""
+    """Films the clip's person; returns why clips of SURREAL were passed over, too."""
     spec, moving_camera = self._spec, self._variant.moving_camera
     if self._surreal is not None:
       take = self._surreal.film(
@@ -164,16 +167,16 @@ class ClipMaker:
     )
     return person, ()
 
-  def _distractors(
+  def _film_distractors(
     self, rng: np.random.Generator, split: str, person: people.Person, style: Style
   ) -> Sequence[composite.DrawnFrames]:
     if not self._variant.distractors:
       return []
     return distractors.film(
-      rng, self._extras, self._motions, split, person, self._spec.size, style
+      rng, self._distractor_actor, self._motions, split, person, self._spec.size, style
     )
 
-  def _occluders(
+  def _film_occluders(
     self, rng: np.random.Generator, split: str, person: people.Person
   ) -> tuple[Sequence[composite.DrawnFrames], tuple[str, ...]]:
     if not self._variant.occluders:
@@ -186,20 +189,18 @@ class ClipMaker:
     return [piece.film(size) for piece in pieces], media.skipped
 
 
-def _encode(person: people.Person, pictures: list[composite.RecordedFrame]) -> Clip:
-  frames = len(pictures)
+def _encode(person: people.Person, frames: list[composite.RecordedFrame]) -> Clip:
+  """Encodes the frames and their labels as they are stored."""
   return Clip(
     frames=[
-      _file(".jpg", cv2.cvtColor(picture.image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
-      for picture in pictures
+      _image_file(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), _JPEG_QUALITY)
+      for frame in frames
     ],
     mask=[
-      _file(".png", picture.mask.view(np.uint8) * 255, _PNG_OPTIONS)
-      for picture in pictures
+      _image_file(".png", frame.mask.view(np.uint8) * 255, _PNG_OPTIONS)
+      for frame in frames
     ],
-    flow=[
-      flow_images.encode_png(picture.flow, picture.flow_valid) for picture in pictures
-    ],
+    flow=[flow_images.encode_png(frame.flow, frame.flow_valid) for frame in frames],
     pose=person.pose,
     betas=person.betas,
     transl=person.transl,
@@ -207,13 +208,13 @@ def _encode(person: people.Person, pictures: list[composite.RecordedFrame]) -> C
     keypoints_image=person.keypoints_image,
     visibility=person.visibility,
     intrinsics=person.camera.intrinsics,
-    valid=np.ones(frames, bool),
+    valid=np.ones(len(frames), bool),
     fps=_FPS,
-    frame_index=np.arange(frames, dtype=np.int32),
+    frame_index=np.arange(len(frames), dtype=np.int32),
   )
 
 
-def _file(extension: str, image: np.ndarray, options: tuple[int, ...]) -> bytes:
+def _image_file(extension: str, image: np.ndarray, options: tuple[int, ...]) -> bytes:
   return cv2.imencode(extension, image, options)[1].tobytes()
 
 
@@ -224,25 +225,27 @@ def generate(
   indices: Sequence[int],
   ahead: int,
 ) -> Iterator[tuple[int, Clip]]:
-  """Makes clips in the processes of `workers`; yields them in order with their index.
+  """Makes clips in a pool of processes; yields them in order with their indices.
+
+  Files that could not be read are named in one warning at the end.
 
   Args:
-    pool: where they are made.
-    spec: of all clips.
+    pool: the processes, from `workers`.
+    spec: the settings of all clips.
     split: "train" or "test".
-    indices: of the clips.
-    ahead: at most so many clips wait in memory for the one before them.
+    indices: the clips to make.
+    ahead: the most clips that wait in memory for an earlier one.
 
   Raises:
-    InputError: when the spec names a file or folder that cannot be used.
+    InputError: the spec names a file or folder that cannot be used.
   """
   skipped: dict[str, set[str]] = collections.defaultdict(set)
-  coming = iter(indices)
+  remaining = iter(indices)
   submit = lambda index: pool.submit(_make, spec, split, index)
-  waiting = collections.deque(map(submit, itertools.islice(coming, ahead)))
+  waiting = collections.deque(map(submit, itertools.islice(remaining, ahead)))
   for index in indices:
     clip, unread = waiting.popleft().result()
-    waiting.extend(map(submit, itertools.islice(coming, 1)))
+    waiting.extend(map(submit, itertools.islice(remaining, 1)))
     for folder, name in unread:
       skipped[folder].add(name)
     yield index, clip
@@ -257,12 +260,12 @@ def generate(
 
 @contextlib.contextmanager
 def workers(count: int) -> Iterator[concurrent.futures.Executor]:
-  """A pool whose processes compute on one thread each, and on the CPU only.
+  """Starts a pool whose processes compute on one thread each, on the CPU only.
 
-  Even one process is a worker of its own, so that the number of threads, and with it
-  every bit of the results, is always the same.
+  A single process is a worker of its own, too, so that the number of threads, and with
+  it every bit of the results, is always the same.
   """
-  # They read these as they start, which is whenever the pool first needs them.
+  # A worker reads these when it starts, which may be long after the pool's start.
   settings = {"OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}
   before = {name: os.environ.get(name) for name in settings}
   os.environ.update(settings)
@@ -286,7 +289,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-  """A pool's workers otherwise outlive a parent that was killed."""
+  """Ends this worker with its parent; a killed parent would leave it running."""
   parent = multiprocessing.parent_process()
   if parent is not None:
     parent.join()

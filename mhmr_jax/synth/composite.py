@@ -1,4 +1,4 @@
-"""Puts people and things before a background: frames, masks and exact flow."""
+"""Composites people and occluders over a background: frames, masks and exact flow."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,23 +12,23 @@ from mhmr_jax.synth.planes import Drawn
 from mhmr_jax.synth.recording import Recording
 from mhmr_jax.synth.sensor import Sensor
 
-# What one person or thing covers, frame by frame; None where it is outside.
+# One person or occluder in every frame; None where it is outside the frame.
 DrawnFrames = Sequence[Drawn | None]
 
 
 class RecordedFrame(NamedTuple):
-  """One frame of a clip, as its camera recorded it."""
+  """One frame of a clip as its camera recorded it, with its labels."""
 
   image: UInt8[np.ndarray, "size size 3"]
-  mask: Bool[np.ndarray, "size size"]  # Pixels whose centre sees the person.
-  # From the frame before, on its grid; zero at the first.
+  mask: Bool[np.ndarray, "size size"]  # Pixels whose centre shows the person.
+  # Pixels from the frame before, on that frame's grid; zero at the first frame.
   flow: Float[np.ndarray, "size size 2"]
-  # Where that is known: not where a background's own video moves.
+  # False where the flow is not known: where a background that is a video shows.
   flow_valid: Bool[np.ndarray, "size size"]
 
 
 class Scene(NamedTuple):
-  """All that a clip shows, from the farthest to the nearest."""
+  """Everything that a clip shows, from the farthest to the nearest."""
 
   background: Background
   behind: Sequence[DrawnFrames]
@@ -38,14 +38,14 @@ class Scene(NamedTuple):
   def draw(
     self, time: int
   ) -> tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]]:
-    """What the lens sees at that frame, and which pixels see the person."""
+    """Draws a frame as the lens sees it; returns which pixels show the person, too."""
     image = self.background.frames[time].astype(np.float32)
     mask = np.zeros(image.shape[:2], bool)
-    for track in (*self.behind, self.person, *self.front):
-      drawn = track[time]
+    for frames in (*self.behind, self.person, *self.front):
+      drawn = frames[time]
       if drawn is not None:
         _lay(drawn.rgba, image[drawn.window.slices])
-        if track is self.person:
+        if frames is self.person:
           mask[drawn.window.slices] = drawn.mask
         elif mask.any():
           mask[drawn.window.slices] &= ~drawn.mask
@@ -54,11 +54,11 @@ class Scene(NamedTuple):
   def flow(
     self, time: int
   ) -> tuple[Float[np.ndarray, "size size 2"], Bool[np.ndarray, "size size"]]:
-    """From frame time to the next, on the grid of frame time; and where it is known."""
+    """The flow from a frame to the next, on the frame's grid; and where it is known."""
     flow = self.background.flow(time + 1)
     known = np.full(flow.shape[:2], self.background.is_still)
-    for track in (*self.behind, self.person, *self.front):
-      drawn = track[time]
+    for frames in (*self.behind, self.person, *self.front):
+      drawn = frames[time]
       if drawn is not None:
         cv2.copyTo(drawn.flow, drawn.mask.view(np.uint8), flow[drawn.window.slices])
         known[drawn.window.slices] |= drawn.mask
@@ -69,7 +69,7 @@ def _lay(
   rgba: Float[np.ndarray, "height width 4"],
   part: Float[np.ndarray, "height width 3"],
 ) -> None:
-  """Lays colours over a part of an image, with OpenCV: three times as fast."""
+  """Lays colours over a part of an image in place; OpenCV is three times as fast."""
   keep = cv2.cvtColor(1 - cv2.extractChannel(rgba, 3), cv2.COLOR_GRAY2RGB)
   cv2.add(cv2.multiply(part, keep), cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), part)
 
@@ -87,7 +87,7 @@ def composite(
     labels.append((mask, flow, known))
     if time + 1 < frames:
       flow, known = scene.flow(time)
-    # Nothing comes after the last frame: it moves as the one before.
+    # The last frame, which has no next one, is blurred by the flow before it.
     images.append(sensor.record(time, recording.blur(image, flow)))
   if recording.codec is not None:
     images = recording.codec.run(images)

@@ -1,4 +1,4 @@
-"""Other people, who walk about behind the person that a clip is about."""
+"""The other people of a clip, who walk about behind its person."""
 
 import dataclasses
 
@@ -13,14 +13,14 @@ from mhmr_jax.synth import appearance, camera, people, skinning
 
 Rng = np.random.Generator
 
-_CELL = 0.045  # Metres of a coarse body's detail: a pixel or two of someone far away.
-_COUNTS = (0.5, 0.3, 0.15, 0.05)  # Chances of 0, 1, … other people.
-_FARTHER = (1.5, 3.5)  # Than the person, times.
-_CLEARANCE = 0.7  # Metres that they stay behind the person at all times.
+_CELL = 0.045  # Metres: a pixel or two on people that far away.
+_COUNTS = (0.5, 0.3, 0.15, 0.05)  # Probabilities of 0, 1, 2 and 3 other people.
+_FARTHER = (1.5, 3.5)  # Times the person's distance.
+_CLEARANCE = 0.7  # Metres: they stay so far behind the person at all times.
 
 
 def simplify(body: skinning.Body) -> skinning.Body:
-  """A body with fewer vertices: those of one part and one cell of a grid are merged."""
+  """Merges all vertices of a body that share a body part and a cell of a grid."""
   cells = np.floor(body.v_template / _CELL).astype(int)
   keys = np.column_stack([body.part, cells])
   _, group = np.unique(keys, axis=0, return_inverse=True)
@@ -54,11 +54,11 @@ def simplify(body: skinning.Body) -> skinning.Body:
 def _faces(
   faces: Int[np.ndarray, "F 3"], group: Int[np.ndarray, "V"]
 ) -> Int[np.ndarray, "f 3"]:
-  """Those triangles that still have three corners, each once."""
+  """The triangles that still have three different corners, each once."""
   merged = group[faces]
   a, b, c = merged.T
   merged = merged[(a != b) & (b != c) & (c != a)]
-  # One order for all that have the same corners and face the same way.
+  # Triangles with the same corners that face the same way get the same row.
   first = merged.argmin(1)
   rolled = merged[np.arange(len(merged))[:, None], (first[:, None] + [0, 1, 2]) % 3]
   return np.unique(rolled, axis=0).astype(np.int32)
@@ -73,33 +73,33 @@ def film(
   size: int,
   style: appearance.Style,
 ) -> list[list[people.Layer | None]]:
-  """Layers of the other people of a clip, the farthest first.
+  """Films the other people of a clip; returns their layers, the farthest first.
 
   Args:
-    rng: the stream that they come from.
-    actor: a body, best a simple one.
-    motions: what they do.
-    split: whose motions.
-    person: whom they stay behind.
-    size: of the frame.
-    style: of their clothes.
+    rng: the random stream to draw from.
+    actor: a body, preferably a simplified one.
+    motions: where their motions come from.
+    split: the split whose motions they perform.
+    person: the clip's person, behind whom they stay.
+    size: pixels of the square frame's side.
+    style: what their looks are drawn from.
   """
   count = rng.choice(len(_COUNTS), p=_COUNTS)
   farther = np.sort(rng.uniform(*_FARTHER, count))[::-1]
   frames = len(person.layers)
   ground = _ground(person)
-  tracks = []
+  drawn = []
   for depth in farther * person.distance:
     motion = motions.sample(rng, split, frames)
     column = rng.uniform(-0.05, 1.05) * size
     turn = Rotation.from_rotvec([0, rng.uniform(0, 2 * np.pi), 0])
     placed = _place(motion, turn, person, column, depth, ground)
-    tracks.append(actor.extra(rng, placed, person, size, style))
-  return tracks
+    drawn.append(actor.film_distractor(rng, placed, person, size, style))
+  return drawn
 
 
 def _ground(person: people.Person) -> float:
-  """Height of the lowest joint in the world of the person's camera."""
+  """Height of the ground in the world, told from the person's lowest joint."""
   in_world = _to_world(person.camera, person.joints_camera)
   return float(np.quantile(in_world[..., 1].min(1), 0.1))
 
@@ -118,15 +118,15 @@ def _place(
   depth: float,
   ground: float,
 ) -> PoseSequence:
-  """The motion, turned about the vertical and moved to its place in the world.
+  """Turns a motion about the vertical and moves it to its place in the world.
 
   Args:
     motion: on a ground at height 0.
-    turn: about the vertical.
-    person: before whom the camera stands.
-    column: pixels; where its middle frame is seen.
-    depth: metres before the camera at that frame.
-    ground: height that the person stands at.
+    turn: rotation about the vertical.
+    person: the clip's person, for the camera and its distance.
+    column: where the middle frame projects to, in pixels from the left.
+    depth: metres from the camera at the middle frame.
+    ground: height of the ground in the world.
   """
   path = person.camera
   middle = len(path.R_wc) // 2
@@ -135,17 +135,18 @@ def _place(
   ahead = _level(forward)
   aside = (column - path.intrinsics[0, 2]) / path.intrinsics[0, 0] * depth
   start = eye + ahead * depth + _level(right) * aside
-  way = turn.apply(motion.transl - motion.transl[middle] * [1, 0, 1])
-  where = way + np.array([start[0], ground, start[2]])
-  # Whoever would come too near does so farther away.
-  gap = _depths(path, where) - person.joints_camera[:, 0, 2]
-  where += ahead * max(0.0, _CLEARANCE - float(gap.min()))
+  steps = turn.apply(motion.transl - motion.transl[middle] * [1, 0, 1])
+  transl = steps + np.array([start[0], ground, start[2]])
+  # A motion that would come too near to the camera is moved farther away.
+  gap = _depths(path, transl) - person.joints_camera[:, 0, 2]
+  transl += ahead * max(0.0, _CLEARANCE - float(gap.min()))
   pose = np.array(motion.pose, np.float32)
   pose[:, 0] = (turn * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
-  return PoseSequence(pose, where.astype(np.float32), motion.fps)
+  return PoseSequence(pose, transl.astype(np.float32), motion.fps)
 
 
 def _level(direction: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+  """The direction's horizontal part, at unit length."""
   level = direction * [1, 0, 1]
   return level / max(float(np.linalg.norm(level)), 1e-6)
 

@@ -1,4 +1,4 @@
-"""What the components of a clip are drawn from: the usual domain, and another."""
+"""The two domains that clips are drawn from: the usual one and the shifted one."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mhmr_jax.synth import appearance, backgrounds, camera, recording, sensor
-from mhmr_jax.synth.shifted import components, shifted_pictures
+from mhmr_jax.synth.shifted import appearance as shifted_appearance
+from mhmr_jax.synth.shifted import filming, pictures
 
 Rng = np.random.Generator
 
@@ -16,22 +17,32 @@ _MAX_BETA = 3.0
 
 @runtime_checkable
 class Scenes(Protocol):
-  """Where the pictures behind people come from."""
+  """A source of pictures to stand behind people."""
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> backgrounds.Media:
-    """Pictures for a clip of a split; larger than the frame's size."""
+    """Draws the pictures of one clip; they are larger than the frame.
+
+    Args:
+      rng: the random stream to draw from.
+      split: "train" or "test".
+      frames: frames of the clip.
+      size: pixels of the square frames' side.
+    """
 
 
 class Domain(NamedTuple):
-  """Everything by which clips of one domain look alike."""
+  """The distributions that the components of clips are drawn from.
 
-  shape: Callable[[Rng], Float[np.ndarray, "10"]]
+  Each function takes the component's random stream first.
+  """
+
+  shape: Callable[[Rng], Float[np.ndarray, "10"]]  # SMPL's betas.
   style: appearance.Style
   scenes: Scenes
-  shot: Callable[[Rng, int], camera.Shot]
-  sensor: Callable[[Rng, int, int], sensor.Sensor]  # Of frames and size.
+  shot: Callable[[Rng, int], camera.Shot]  # Takes the frame's size.
+  sensor: Callable[[Rng, int, int], sensor.Sensor]  # Takes frames and size.
   recording: Callable[[Rng], recording.Recording]
-  seed: tuple[int, ...] = ()  # Set apart from other domains' streams.
+  seed: tuple[int, ...] = ()  # Sets its random streams apart from other domains'.
 
 
 def _shape(rng: Rng) -> Float[np.ndarray, "10"]:
@@ -48,11 +59,11 @@ USUAL = Domain(
   recording=recording.sample,
 )
 SHIFTED = Domain(
-  shape=components.shape,
-  style=components.STYLE,
-  scenes=shifted_pictures.Scenes(),
-  shot=components.shot,
-  sensor=components.sensor,
-  recording=components.recording,
+  shape=shifted_appearance.shape,
+  style=shifted_appearance.STYLE,
+  scenes=pictures.Scenes(),
+  shot=filming.shot,
+  sensor=filming.sensor,
+  recording=filming.recording,
   seed=(1,),
 )

@@ -1,9 +1,10 @@
-"""Things that pass before people: parts of other pictures, cut out along superpixels.
+"""Occluders that pass in front of people: parts of pictures, cut along superpixels.
 
-As in Doersch & Zisserman (2019): a picture is divided into superpixels (SLIC), one
-and some of its neighbours are cut out together, and the piece moves on a smooth path
-of its own across the person. Some pieces stand in the world instead, nearer than the
-person, and move as the camera makes them.
+Doersch & Zisserman, "Sim2real transfer learning for 3D human pose estimation: motion to
+the rescue" (2019): a picture is divided into SLIC superpixels, a superpixel is cut out
+together with some of its neighbours, and the piece moves across the person on a smooth
+path. Here, some pieces stand in the world instead, nearer than the person, so that the
+camera's motion moves them.
 """
 
 from typing import NamedTuple
@@ -17,18 +18,18 @@ from mhmr_jax.synth.camera import CameraPath
 
 Rng = np.random.Generator
 
-# Superpixels are found on a picture of this side, once a clip.
+# Superpixels are found once a clip, on a picture of this side in pixels.
 _SLIC_SIDE = 96
 _SUPERPIXELS = 60
 _MAX_GROWTH = 9  # Superpixels of one piece.
-_COUNTS = (0.2, 0.25, 0.25, 0.2, 0.1)  # Chances of 0, 1, … pieces.
-_EXTENT = (0.12, 0.5)  # Of a piece, in sizes of the person.
-_MAX_EXTENT = 0.5  # The same in frame widths.
-_LEAST_DEPTH = 0.3  # Of a piece's corners, relative to the middle frame's.
+_COUNTS = (0.2, 0.25, 0.25, 0.2, 0.1)  # Probabilities of 0 to 4 pieces.
+_EXTENT = (0.12, 0.5)  # Size of a piece over the person's.
+_MAX_EXTENT = 0.5  # Size of a piece in frame widths.
+_LEAST_DEPTH = 0.3  # Depth of a piece's corners over that at the middle frame.
 
 
 class Patch(NamedTuple):
-  """What one piece covers in one frame; `planes.Drawn`."""
+  """One piece in one frame; a `planes.Drawn`."""
 
   window: render.Window
   rgba: Float[np.ndarray, "height width 4"]
@@ -37,13 +38,13 @@ class Patch(NamedTuple):
 
 
 class Occluder(NamedTuple):
-  """A piece of a picture, and where it is."""
+  """A piece of a picture, and its place over time."""
 
   rgba: Float[np.ndarray, "rows columns 4"]  # RGB 0..255 times alpha, and alpha.
-  place: Float[np.ndarray, "time 3 3"]  # Its pixels to those of each frame.
+  place: Float[np.ndarray, "time 3 3"]  # Homographies from its pixels to each frame's.
 
   def film(self, size: int) -> list[Patch | None]:
-    """What it covers of square frames; None where it is outside."""
+    """Draws the piece in square frames; None where it is outside the frame."""
     following = [*self.place[1:], self.place[-1]]
     return [
       self._patch(now, after @ np.linalg.inv(now), size)
@@ -69,15 +70,15 @@ def sample(
   joints_image: Float[np.ndarray, "time joints 2"],
   size: int,
 ) -> list[Occluder]:
-  """Draws the pieces that pass before a person, the nearest last.
+  """Draws the pieces that pass in front of a person; later ones cover earlier ones.
 
   Args:
-    rng: the stream that they come from.
-    picture: what they are cut out of.
-    camera: the clip's.
+    rng: the random stream to draw from.
+    picture: what they are cut from, RGB.
+    camera: the clip's camera.
     distance: metres to the person at the middle frame.
-    joints_image: where the person is, in pixels.
-    size: of the frame.
+    joints_image: the person's joints in pixels.
+    size: pixels of the square frame's side.
   """
   count = rng.choice(len(_COUNTS), p=_COUNTS)
   if not count:
@@ -104,14 +105,14 @@ def _sample_one(
   if scale < 1:
     cut = cv2.resize(cut, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     scale = 1.0
-  # Every piece crosses the person: it covers a point of a limb at some frame.
+  # Every piece crosses the person: in one frame its middle lies between two joints.
   frames = len(joints_image)
   meeting = int(rng.integers(frames))
   first, second = joints_image[meeting, rng.integers(0, joints_image.shape[1], 2)]
   target = first + rng.random() * (second - first)
   own = _path(rng, cut.shape[:2], scale, meeting, frames, size)
   world = camera.plane_motion(distance * rng.uniform(0.35, 0.9))
-  if rng.random() < 0.5:  # Carried along with the camera.
+  if rng.random() < 0.5:  # The camera's motion does not move this piece.
     world = np.tile(np.eye(3), (frames, 1, 1))
   place = _meet(world, own, meeting, target)
   corners = np.array([[0, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 1]], float)
@@ -129,15 +130,15 @@ def _path(
   frames: int,
   size: int,
 ) -> Float[np.ndarray, "time 3 3"]:
-  """Similarities that put a piece's middle at the origin at the frame `meeting`."""
+  """Draws similarities that put a piece's middle at the origin in frame `meeting`."""
   steps = np.arange(frames) - meeting
-  # Most drift, some cross the frame within about a second.
+  # Most pieces drift; some cross the frame within about a second.
   slow, fast = np.exp(rng.normal(np.log(0.006), 0.7)), rng.uniform(0.02, 0.05)
   speed = size * rng.choice([slow, fast], p=[0.65, 0.35])
   heading = rng.uniform(0, 2 * np.pi) + np.cumsum(np.full(frames, rng.normal(0, 0.02)))
-  course = speed * np.stack([np.cos(heading), np.sin(heading)], -1)
-  way = np.cumsum(course, 0)
-  centre = way - way[meeting]
+  velocity = speed * np.stack([np.cos(heading), np.sin(heading)], -1)
+  course = np.cumsum(velocity, 0)
+  centre = course - course[meeting]
   angle = rng.uniform(0, 2 * np.pi) + np.radians(rng.normal(0, 0.8)) * steps
   grown = scale * np.exp(np.clip(rng.normal(0, 0.006) * steps, -0.7, 0.7))
   matrices = np.tile(np.eye(3), (frames, 1, 1))
@@ -155,7 +156,7 @@ def _meet(
   meeting: int,
   target: Float[np.ndarray, "2"],
 ) -> Float[np.ndarray, "time 3 3"]:
-  """The own path within the world's, moved so that they meet the target then."""
+  """Composes both motions, shifted so that the piece meets the target in that frame."""
   x, y, depth = np.linalg.solve(world[meeting], [*target, 1.0])
   shift = np.array([[1, 0, x / depth], [0, 1, y / depth], [0, 0, 1]])
   place = world @ shift @ own
@@ -163,10 +164,10 @@ def _meet(
 
 
 class _Superpixels:
-  """A picture in pieces that follow its edges, and which of them touch."""
+  """A picture's superpixels, which follow its edges, and which of them touch."""
 
   def __init__(self, picture: UInt8[np.ndarray, "height width 3"]):
-    # Half a second to import, which only those need who make occluders.
+    # It takes half a second to import, which only clips with occluders need.
     from skimage import segmentation
 
     side = min(picture.shape[:2])
@@ -175,7 +176,7 @@ class _Superpixels:
     small = cv2.resize(
       self._picture, (_SLIC_SIDE, _SLIC_SIDE), interpolation=cv2.INTER_AREA
     )
-    # Four rounds find the edges; the others polish them.
+    # Four iterations find the edges; more would only polish them.
     self._labels: Int[np.ndarray, "side side"] = segmentation.slic(
       small, _SUPERPIXELS, compactness=12, max_num_iter=4, start_label=0, sigma=1
     )
@@ -189,7 +190,7 @@ class _Superpixels:
     np.fill_diagonal(self._touch, False)
 
   def cut(self, rng: Rng) -> Float[np.ndarray, "rows columns 4"]:
-    """One superpixel and some of those around it: RGB times alpha, and alpha."""
+    """Cuts out a superpixel and some that touch it: RGB times alpha, and alpha."""
     count = len(self._touch)
     chosen = np.zeros(count, bool)
     chosen[rng.integers(count)] = True
@@ -198,18 +199,18 @@ class _Superpixels:
       if len(around):
         chosen[rng.choice(around)] = True
     region = np.pad(chosen[self._labels].astype(np.float32), 2)
-    # Noise in the picture frays the edges.
+    # The blur smooths edges that noise in the picture frays.
     region = np.asarray(cv2.GaussianBlur(region, (0, 0), 1.3))
     region = _largest(region / region.max())
     rows, columns = (np.flatnonzero((region > 0.5).any(axis)) for axis in (1, 0))
     zoom = len(self._picture) / _SLIC_SIDE
-    # A pixel more all round, for the soft edge.
+    # One pixel more on each side leaves room for the soft edge.
     y0, x0 = max(0, rows[0] - 1), max(0, columns[0] - 1)
     y1, x1 = rows[-1] + 2, columns[-1] + 2
     shape = (max(2, round((x1 - x0) * zoom)), max(2, round((y1 - y0) * zoom)))
     soft = cv2.resize(region[y0:y1, x0:x1], shape, interpolation=cv2.INTER_CUBIC)
     alpha = np.clip((soft - 0.5) * 2 * max(zoom, 1.5) + 0.5, 0, 1)
-    # The padding put the region two off its place in the picture.
+    # The padding has moved the region by two pixels from its place in the picture.
     row = np.arange(shape[1]) + round((y0 - 2) * zoom)
     column = np.arange(shape[0]) + round((x0 - 2) * zoom)
     limit = len(self._picture) - 1
@@ -218,7 +219,7 @@ class _Superpixels:
 
 
 def _largest(region: Float[np.ndarray, "rows columns"]) -> np.ndarray:
-  """Only the largest of the parts in which it is above a half."""
+  """Keeps only the largest connected part in which the region is above a half."""
   _, label, parts, _ = cv2.connectedComponentsWithStats((region > 0.5).astype(np.uint8))
   largest = 1 + parts[1:, cv2.CC_STAT_AREA].argmax()
   return np.where((label == largest) | (label == 0), region, 0).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A rendered person: layers to composite, and the labels that go with them."""
+"""Films people: layers to composite, and the exact labels that go with them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -23,28 +23,28 @@ from mhmr_jax.synth import (
 
 Rng = np.random.Generator
 
-# Enough points of the surface to frame a person by.
+# Points of the surface, which are enough to frame a person by.
 _FRAMING_POINTS = 150
 
 
 class Layer(NamedTuple):
-  """What is drawn over a background in one frame, within a window of it."""
+  """A person in one frame, drawn in a window of it; a `planes.Drawn`."""
 
   window: render.Window
   rgba: Float[np.ndarray, "height width 4"]  # RGB 0..255 times alpha, and alpha.
   buffer: visibility.DepthBuffer
-  # To the next frame; read where the mask is true.
+  # Pixels to the next frame; valid where the mask is true.
   flow: Float[np.ndarray, "height width 2"]
 
   @property
   def mask(self) -> Bool[np.ndarray, "height width"]:
-    """Pixels whose centre sees the person."""
+    """Pixels whose centre shows the person."""
     return np.isfinite(self.buffer.depth)
 
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-  """A person over time, before a camera; a layer is None where out of the frame."""
+  """A person filmed by a camera; a layer is None where they are out of the frame."""
 
   layers: list[Layer | None]
   camera: camera.CameraPath
@@ -55,19 +55,23 @@ class Person:
   joints_camera: Float[np.ndarray, "time 24 3"]
   keypoints_image: Float[np.ndarray, "time 17 3"]  # The score is the visibility.
   visibility: Float[np.ndarray, "time 24"]
-  light: appearance.Light | None = None  # That falls on all around; None: not known.
+  light: appearance.Light | None = None  # The scene's; None where it is not known.
 
   @property
   def joints_image(self) -> Float[np.ndarray, "time 24 2"]:
-    """The joints in pixels."""
+    """The joints' projections in pixels."""
     return pinhole.project(self.joints_camera, self.camera.intrinsics)
 
-  def behind(self, tracks: Sequence[Sequence[planes.Drawn | None]]) -> "Person":
-    """The same person, without the visibility of what things in front cover."""
+  def behind(self, occluders: Sequence[Sequence[planes.Drawn | None]]) -> "Person":
+    """Returns the person with all that the occluders cover marked as not visible.
+
+    Args:
+      occluders: each in every frame; None where it is outside the frame.
+    """
     visibility, keypoints = self.visibility.copy(), self.keypoints_image.copy()
     joints = self.joints_image
     for t in range(len(self.layers)):
-      for drawn in (track[t] for track in tracks):
+      for drawn in (frames[t] for frames in occluders):
         if drawn is not None:
           visibility[t, _covered(joints[t], drawn)] = 0
           keypoints[t, _covered(keypoints[t, :, :2], drawn), 2] = 0
@@ -77,6 +81,7 @@ class Person:
 def _covered(
   pixels: Float[np.ndarray, "n 2"], drawn: planes.Drawn
 ) -> Bool[np.ndarray, "n"]:
+  """Which of the points are covered by what is drawn."""
   x0, y0, x1, y1 = drawn.window
   inside = np.all((pixels >= [x0, y0]) & (pixels < [x1, y1]), axis=-1)
   column, row = np.where(inside[:, None], pixels - [x0, y0], 0).astype(int).T
@@ -84,11 +89,11 @@ def _covered(
 
 
 class Actor:
-  """A body that can be filmed: what depends on the body alone is prepared once.
+  """Films one body model; what depends on the model alone is prepared once.
 
   Args:
-    body: the body.
-    domain: what shapes, and what cameras.
+    body: the body model.
+    domain: what shapes, looks and shots are drawn from.
   """
 
   def __init__(self, body: skinning.Body, domain: domains.Domain = domains.USUAL):
@@ -97,8 +102,8 @@ class Actor:
     self._mesh = render.Mesh(body.faces)
     self._part = body.part.astype(np.uint8)
     self._map = regions.map_body(body)
-    self._joints = visibility.of_joints(body)
-    self._keypoints = visibility.of_keypoints(self._joints)
+    self._joints = visibility.joint_rule(body)
+    self._keypoints = visibility.keypoint_rule(self._joints)
 
   def film(
     self,
@@ -111,17 +116,17 @@ class Actor:
     style: appearance.Style | None = None,
     moving_camera: bool = True,
   ) -> Person:
-    """Renders a motion.
+    """Renders a person who performs a motion.
 
     Args:
-      motion: T frames.
-      size: of the square frame in pixels.
-      shape: the stream of the body's shape.
-      looks: the stream of its clothes, skin and light.
-      filming: the stream of the camera.
-      style: of the looks; None: the domain's.
-      moving_camera: False: it stands where the moving one is at the middle frame, or
-        farther back.
+      motion: in a world whose y is up.
+      size: pixels of the square frame's side.
+      shape: the random stream of the body's shape.
+      looks: the random stream of clothes, skin and light.
+      filming: the random stream of the camera.
+      style: what looks are drawn from; None means the domain's style.
+      moving_camera: False keeps the camera where the moving one is at the middle frame,
+        or farther back.
     """
     body = self._body
     betas = self._domain.shape(shape)
@@ -148,10 +153,10 @@ class Actor:
       visibility=np.zeros((len(layers), 24), np.float32),
       light=look.light,
     )
-    self._see(person, path.to_camera(keypoints), size)
+    self._label(person, path.to_camera(keypoints), size)
     return person
 
-  def extra(
+  def film_distractor(
     self,
     rng: Rng,
     motion: PoseSequence,
@@ -159,7 +164,7 @@ class Actor:
     size: int,
     style: appearance.Style,
   ) -> list[Layer | None]:
-    """Another person, of whom nothing needs to be known, before the same camera."""
+    """Renders another person, without labels, before the person's camera and light."""
     betas = self._domain.shape(rng)
     pelvis = self._body.rest_joints(betas)[0]
     posed = self._body.pose(motion.pose, betas, motion.transl - pelvis)
@@ -175,9 +180,10 @@ class Actor:
     path: camera.CameraPath,
     size: int,
   ) -> list[Layer | None]:
+    """Draws all frames, with hair and clothes off the skin."""
     surface = path.to_camera(posed.vertices + look.swell[:, None] * posed.normals)
     depth = float(np.median(surface[len(surface) // 2, ..., 2]))
-    coat = look.seen_at(float(path.intrinsics[0, 0]) / max(depth, render.NEAR))
+    coat = look.at_resolution(float(path.intrinsics[0, 0]) / max(depth, render.NEAR))
     return [
       self._layer(surface[t], following, posed.normals[t], coat, path.intrinsics, size)
       for t, following in enumerate([*surface[1:], surface[-1]])
@@ -192,19 +198,18 @@ class Actor:
     intrinsics: Float[np.ndarray, "3 3"],
     size: int,
   ) -> Layer | None:
-    """Draws one frame; `following` are the vertices of the next."""
+    """Draws one frame; `following` are the vertices in the next frame."""
     fragments = self._mesh.rasterise(vertices, intrinsics, (size, size))
     if fragments is None:
       return None
     z, x_after, y_after, z_after, *paint = fragments.interpolate(
-      [vertices[:, 2], *following.T, *coat.of_vertices(normals)]
+      [vertices[:, 2], *following.T, *coat.vertex_values(normals)]
     )
     nearest = fragments.nearest()
     rgba = render.resolve(fragments, coat.colour(paint, nearest))
     x, y = fragments.middle()
-    u = x_after / z_after * intrinsics[0, 0] + intrinsics[0, 2] - x
-    v = y_after / z_after * intrinsics[1, 1] + intrinsics[1, 2] - y
-    flow = fragments.spread([u, v])
+    u, v = pinhole.project(np.stack([x_after, y_after, z_after]).T, intrinsics).T
+    flow = fragments.spread([u - x, v - y])
     depth = np.full(rgba.shape[:2], np.inf, np.float32)
     depth.reshape(-1)[fragments.pixel] = np.where(fragments.at_centre, z, np.inf)
     part = np.zeros(rgba.shape[:2], np.uint8)
@@ -212,10 +217,16 @@ class Actor:
     buffer = visibility.DepthBuffer(depth, part)
     return Layer(fragments.window, rgba, buffer, flow)
 
-  def _see(
+  def _label(
     self, person: Person, keypoints: Float[np.ndarray, "time 17 3"], size: int
   ) -> None:
-    """Fills in keypoints and visibility from the depth buffers."""
+    """Fills in keypoints and visibility from the depth buffers.
+
+    Args:
+      person: all other fields are filled in.
+      keypoints: metres, in the camera's frame.
+      size: pixels of the square frame's side.
+    """
     K = person.camera.intrinsics
     joint_pixels = person.joints_image
     person.keypoints_image[..., :2] = pinhole.project(keypoints, K)
@@ -225,10 +236,10 @@ class Actor:
       if layer is not None:
         depth[layer.window.slices], part[layer.window.slices] = layer.buffer
       buffer = visibility.DepthBuffer(depth, part)
-      person.visibility[t] = self._joints.seen(
+      person.visibility[t] = self._joints.visible(
         person.joints_camera[t], joint_pixels[t], buffer
       )
-      person.keypoints_image[t, :, 2] = self._keypoints.seen(
+      person.keypoints_image[t, :, 2] = self._keypoints.visible(
         keypoints[t], person.keypoints_image[t, :, :2], buffer
       )
 
@@ -236,7 +247,7 @@ class Actor:
 def _to_camera(
   pose: Float[np.ndarray, "time 24 3"], path: camera.CameraPath
 ) -> Float[np.ndarray, "time 24 3"]:
-  """The pose with its global orientation in the camera's frame."""
+  """Rotates the pose's global orientation from the world's frame to the camera's."""
   turned = Rotation.from_matrix(path.R_wc) * Rotation.from_rotvec(pose[:, 0])
   out = np.array(pose, np.float32)
   out[:, 0] = turned.as_rotvec()

@@ -1,6 +1,6 @@
-"""Pictures on planes: drawn through a homography, and the flow that it makes.
+"""Draws pictures on planes through homographies, and computes the planes' flow.
 
-Pixels have their centres at + 0.5, in pictures as in frames.
+Pixel i has its centre at i + 0.5, in pictures as in frames.
 """
 
 from typing import Protocol, runtime_checkable
@@ -11,18 +11,18 @@ from jaxtyping import Bool, Float
 
 from mhmr_jax.synth import render
 
-# OpenCV numbers pixels by their centres.
+# OpenCV has the centre of pixel i at i: these convert our coordinates to its and back.
 _HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
 _UNHALF = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 
 
 @runtime_checkable
 class Drawn(Protocol):
-  """What is laid over a frame within a window of it: a person's layer, a cut-out."""
+  """What is laid over one frame: a person's layer or an occluder's patch."""
 
   @property
   def window(self) -> render.Window:
-    """The part of the frame that it lies in."""
+    """The part of the frame that it covers."""
 
   @property
   def rgba(self) -> Float[np.ndarray, "height width 4"]:
@@ -34,18 +34,18 @@ class Drawn(Protocol):
 
   @property
   def flow(self) -> Float[np.ndarray, "height width 2"]:
-    """To the next frame; read where the mask is true."""
+    """Pixels to the next frame; valid where the mask is true."""
 
 
 def extent(
   matrix: Float[np.ndarray, "3 3"], shape: tuple[int, int], size: int
 ) -> render.Window | None:
-  """The part of a square frame that a picture falls in, None for none.
+  """Returns the part of a square frame that a picture covers; None if it is outside.
 
   Args:
-    matrix: pixels of the picture to pixels of the frame.
+    matrix: homography from the picture's pixels to the frame's.
     shape: the picture's height and width.
-    size: of the frame.
+    size: pixels of the frame's side.
   """
   height, width = shape
   corners = np.array([[0, width, width, 0], [0, 0, height, height], [1, 1, 1, 1]])
@@ -63,13 +63,13 @@ def warp(
   window: render.Window,
   border: int = cv2.BORDER_CONSTANT,
 ) -> np.ndarray:
-  """A picture as that window of the frame shows it.
+  """Resamples a picture to a window of the frame.
 
   Args:
-    picture: of any number of channels.
-    matrix: its pixels to those of the frame.
-    window: the part of the frame.
-    border: OpenCV's name for what lies beside the picture; else zeros.
+    picture: any number of channels.
+    matrix: homography from the picture's pixels to the frame's.
+    window: the part of the frame to draw.
+    border: OpenCV's border mode for what lies beside the picture; zeros by default.
   """
   shift = np.array([[1, 0, -window.x0], [0, 1, -window.y0], [0, 0, 1]])
   return cv2.warpPerspective(
@@ -84,7 +84,7 @@ def warp(
 def flow(
   step: Float[np.ndarray, "3 3"], window: render.Window
 ) -> Float[np.ndarray, "height width 2"]:
-  """Flow at the pixels' centres of a window, where `step` moves the frame's pixels."""
+  """The flow at a window's pixel centres under a homography `step` of the frame."""
   x = np.arange(window.x0, window.x1, dtype=np.float32) + np.float32(0.5)
   y = np.arange(window.y0, window.y1, dtype=np.float32)[:, None] + np.float32(0.5)
   a, b, c = step.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a video loses after the lens: sharpness in motion, and to compression."""
+"""The losses of recording a video: motion blur and compression."""
 
 import math
 from typing import NamedTuple
@@ -9,20 +9,20 @@ from jaxtyping import Float, UInt8
 
 Rng = np.random.Generator
 
-_STILL = 1.0  # Pixels of blur that nobody sees.
-_FAST = 5.0  # Pixels of blur that three samples would show as three edges.
-_SMOOTH = 5  # Pixels that motion is averaged over.
-_BLOCK = 16
+_STILL = 1.0  # Pixels: shorter blur is invisible.
+_FAST = 5.0  # Pixels: in longer blur, three samples would show as three edges.
+_SMOOTH = 5  # Pixels: side of the square that motion is averaged over.
+_BLOCK = 16  # Pixels.
 
 
 class Codec(NamedTuple):
-  """A video codec's coarsest habits.
+  """A crude model of a video codec.
 
   Attributes:
-    quality: JPEG's.
-    hold: grey levels; blocks that change less keep what they showed, so noise and
-      slow motion freeze and then jump.
-    keyframe: every so many frames all blocks are new.
+    quality: the JPEG quality.
+    hold: grey levels; a block that changes less repeats what it showed before, so that
+      noise and slow motion freeze and then jump.
+    keyframe: frames from one complete frame to the next.
   """
 
   quality: int
@@ -32,7 +32,7 @@ class Codec(NamedTuple):
   def run(
     self, images: list[UInt8[np.ndarray, "size size 3"]]
   ) -> list[UInt8[np.ndarray, "size size 3"]]:
-    """The frames as they come out of a decoder."""
+    """Returns the frames as a decoder would output them."""
     decoded: list[np.ndarray] = []
     for time, image in enumerate(images):
       options = (cv2.IMWRITE_JPEG_QUALITY, self.quality)
@@ -48,7 +48,7 @@ class Codec(NamedTuple):
     image: UInt8[np.ndarray, "size size 3"],
     shown: UInt8[np.ndarray, "size size 3"],
   ) -> UInt8[np.ndarray, "size size"]:
-    """1 in the blocks that keep what they showed."""
+    """Returns 1 in the blocks that repeat what they showed before, else 0."""
     size = len(image)
     blocks = -(-size // _BLOCK)
     change = cv2.resize(
@@ -61,27 +61,27 @@ class Codec(NamedTuple):
 class Recording(NamedTuple):
   """How one video was taken and stored."""
 
-  exposure: float = 0.0  # Of the time between frames.
-  codec: Codec | None = None
+  exposure: float = 0.0  # Share of the time between frames.
+  codec: Codec | None = None  # None: not compressed.
 
   def blur(
     self,
     image: UInt8[np.ndarray, "size size 3"],
     flow: Float[np.ndarray, "size size 2"],
   ) -> UInt8[np.ndarray, "size size 3"]:
-    """Mean over the exposure, which has its middle at the frame's own time.
+    """Blurs a frame as its exposure does, which is centred on the frame's own time.
 
     Args:
-      image: sharp.
-      flow: to the next frame, pixels.
+      image: the sharp frame.
+      flow: pixels to the next frame.
     """
     longest = self.exposure * cv2.norm(flow, cv2.NORM_INF)
     if longest < _STILL:
       return image
     part = _moving(flow, _STILL / 2 / self.exposure, _SMOOTH + math.ceil(longest / 2))
-    # What moves fast smears over what lies beside it.
+    # Averaging the flow makes fast things smear over what lies beside them.
     spread = cv2.blur(flow[part], (_SMOOTH, _SMOOTH)) * np.float32(self.exposure)
-    # OpenCV moves four channels twice as fast as three.
+    # OpenCV resamples four channels twice as fast as three.
     sharp = cv2.cvtColor(image[part], cv2.COLOR_RGB2RGBA)
     blurred = image.copy()
     blurred[part] = cv2.cvtColor(
@@ -93,24 +93,24 @@ class Recording(NamedTuple):
 def _moving(
   flow: Float[np.ndarray, "size size 2"], least: float, margin: int
 ) -> tuple[slice, slice]:
-  """Rows and columns that hold what moves by `least` pixels, with a margin around."""
+  """Rows and columns around all that moves by more than `least` pixels."""
   size = len(flow)
   fastest = np.abs(flow).reshape(size, -1)
   columns = fastest.max(0).reshape(size, 2).max(1)
   part = []
   for speed in (fastest.max(1), columns):
-    found = np.flatnonzero(speed > least)
-    part.append(slice(max(0, found[0] - margin), found[-1] + 1 + margin))
+    fast = np.flatnonzero(speed > least)
+    part.append(slice(max(0, fast[0] - margin), fast[-1] + 1 + margin))
   return part[0], part[1]
 
 
 def _mean_along(
   image: UInt8[np.ndarray, "rows columns 4"],
-  way: Float[np.ndarray, "rows columns 2"],
+  motion: Float[np.ndarray, "rows columns 2"],
   taps: int,
 ) -> UInt8[np.ndarray, "rows columns 4"]:
-  """Mean over each pixel's way, whose middle it is; by an odd number of taps."""
-  u, v = cv2.split(way)
+  """Means of an odd number of samples along each pixel's motion, centred on it."""
+  u, v = cv2.split(motion)
   x = np.arange(image.shape[1], dtype=np.float32)
   y = np.arange(image.shape[0], dtype=np.float32)[:, None]
   total = image.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Where skin, hair and clothes go on a body, told from its rest pose and its parts.
+"""Decides which vertices of a body are skin, hair or clothes.
 
-Nothing here knows one mesh: any body in SMPL's form, standing in its T-pose, is
-measured by its joints.
+The regions follow from the rest pose and its joints alone, so that any body in SMPL's
+form can be dressed, whatever its mesh.
 """
 
 import dataclasses
@@ -53,7 +53,7 @@ class Outfit:
   waist: float  # On the trunk.
   collar: float  # On the trunk.
   shoe: float  # Along the leg.
-  hairline: float  # Of the scalp's coordinate; above 1 is bald.
+  hairline: float  # On the scalp; a head with a hairline above 1 is bald.
   long_hair: bool
 
 
@@ -71,7 +71,7 @@ class BodyMap(NamedTuple):
 
 
 def map_body(body: skinning.Body) -> BodyMap:
-  """Measures a body's template."""
+  """Measures the coordinates of a body's vertices in its rest pose."""
   vertices = body.v_template
   joints = body.joint_template
   part = body.part
@@ -85,11 +85,11 @@ def map_body(body: skinning.Body) -> BodyMap:
   head = part == _HEAD
   height = (y - y[head].min()) / np.ptp(y[head])
   depth = (z - z[head].min()) / np.ptp(z[head])
-  # A line from the brow to the nape and all that lies above it.
+  # The level 0.5 is about a line from the brow to the nape.
   scalp = np.where(head, height - 0.55 * np.maximum(depth, 0) ** 1.5 + 0.25, -1)
   behind = z < joints[_NECK, 2]
-  # Sleeves run along x in a T-pose, legs and trunk along y; the depth is mixed in
-  # lest a pattern be smeared along it.
+  # Sleeves run along x in a T-pose, legs and trunk along y. The depth is mixed in so
+  # that patterns are not smeared along it.
   along, across = np.where(on_arm, np.abs(x), y), np.where(on_arm, y, x)
   return BodyMap(
     arm=np.where(on_arm, arm, -1),
@@ -106,6 +106,7 @@ def map_body(body: skinning.Body) -> BodyMap:
 def _face(
   body: skinning.Body, vertices: Float[np.ndarray, "V 3"]
 ) -> Int[np.ndarray, "V"]:
+  """The vertices of eyes and lips, placed relative to the face's keypoints."""
   nose, *eyes = (body.keypoint_regressor @ vertices)[:3]
   region = np.zeros(len(vertices), int)
   for eye in eyes:
@@ -116,7 +117,7 @@ def _face(
 
 
 def dress(body_map: BodyMap, outfit: Outfit) -> Int[np.ndarray, "V"]:
-  """The `Region` of every vertex."""
+  """Returns the `Region` of every vertex of a body that wears the outfit."""
   region = np.where(body_map.face > 0, body_map.face, Region.SKIN)
   off_limbs = (body_map.arm < 0) & (body_map.leg < 0)
   neckline = outfit.collar - 0.06 * (1 - body_map.nape)

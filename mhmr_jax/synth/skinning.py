@@ -1,7 +1,7 @@
-"""Skins the vertices of a whole clip at once, with NumPy, for the renderer.
+"""Linear blend skinning of whole clips in NumPy, for the renderer.
 
-It computes what `smpl.forward` does. A worker process that renders has no use for
-a compiler, a second pool of threads, or an accelerator.
+It computes the same as `smpl.forward`, without JAX: the processes that render should
+not start a compiler, a second pool of threads or an accelerator.
 """
 
 import dataclasses
@@ -18,16 +18,16 @@ from mhmr_jax.body import smpl
 
 
 class PosedBody(NamedTuple):
-  """A body over time, in the frame of its global orientation; metres."""
+  """A body over time, in metres, in the frame of its global orientation."""
 
   vertices: Float[np.ndarray, "time V 3"]
-  normals: Float[np.ndarray, "time V 3"]  # About unit length, outwards.
+  normals: Float[np.ndarray, "time V 3"]  # Outwards, of about unit length.
   joints: Float[np.ndarray, "time 24 3"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Body:
-  """`SmplModel`'s arrays for NumPy, with what rendering derives from them once."""
+  """The arrays of a `SmplModel` in NumPy, and what rendering derives from them."""
 
   v_template: Float[np.ndarray, "V 3"]
   shapedirs: Float[np.ndarray, "V 3 10"]
@@ -36,7 +36,7 @@ class Body:
   faces: Int[np.ndarray, "F 3"]
   joint_template: Float[np.ndarray, "24 3"]
   joint_shapedirs: Float[np.ndarray, "24 3 10"]
-  keypoint_regressor: sparse.csr_array  # COCO-17 from the vertices [17, V].
+  keypoint_regressor: sparse.csr_array  # [17, V]: COCO-17 from the vertices.
 
   @functools.cached_property
   def part(self) -> Int[np.ndarray, "V"]:
@@ -52,8 +52,8 @@ class Body:
     return sparse.csr_array((np.ones(3 * count, np.float32), (rows, columns)), shape)
 
   @functools.cached_property
-  def _of_keypoints(self) -> tuple[np.ndarray, np.ndarray]:
-    """The vertices that keypoints are made of, and the weights of those alone."""
+  def _keypoint_weights(self) -> tuple[np.ndarray, np.ndarray]:
+    """The vertices that keypoints depend on, and the regressor's columns for them."""
     regressor = self.keypoint_regressor.toarray()
     vertices = np.flatnonzero(regressor.any(0))
     return vertices, regressor[:, vertices]
@@ -61,25 +61,25 @@ class Body:
   def keypoints(
     self, vertices: Float[np.ndarray, "time V 3"]
   ) -> Float[np.ndarray, "time 17 3"]:
-    """COCO's points of posed vertices."""
-    chosen, weights = self._of_keypoints
+    """COCO-17 keypoints of posed vertices."""
+    chosen, weights = self._keypoint_weights
     return weights @ vertices[:, chosen]
 
   def rest_normals(
     self, vertices: Float[np.ndarray, "V 3"]
   ) -> Float[np.ndarray, "V 3"]:
-    """Unit normals: the mean of the faces around, weighted by their area."""
+    """Unit normals: the mean of the adjacent faces' normals, weighted by area."""
     a, b, c = vertices[self.faces].transpose(1, 0, 2)
     normals = self._faces_of_vertex @ np.cross(b - a, c - a)
     length = np.linalg.norm(normals, axis=-1, keepdims=True)
     return normals / np.maximum(length, 1e-12)
 
   def shaped(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "V 3"]:
-    """The vertices of the rest pose."""
+    """Vertices of the rest pose."""
     return self.v_template + self.shapedirs @ betas
 
   def rest_joints(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "24 3"]:
-    """The joints of the rest pose."""
+    """Joints of the rest pose."""
     return self.joint_template + self.joint_shapedirs @ betas
 
   def pose(
@@ -118,10 +118,10 @@ class Body:
 
 @functools.cache
 def load(path: str | pathlib.Path | None = None) -> Body:
-  """Reads a body model; None or '' is the free body.
+  """Reads a body model; None or '' means the free body.
 
   Raises:
-    InputError: as `smpl.load` does.
+    InputError: as `smpl.load`.
   """
   model = smpl.load(path or None)
   names = [field.name for field in dataclasses.fields(Body)]
@@ -133,7 +133,7 @@ def load(path: str | pathlib.Path | None = None) -> Body:
 def _kinematic_chain(
   R: Float[np.ndarray, "time 24 3 3"], rest: Float[np.ndarray, "24 3"]
 ) -> tuple[Float[np.ndarray, "time 24 3 3"], Float[np.ndarray, "time 24 3"]]:
-  """Global rotations and places of the joints, the pelvis where it rests."""
+  """Global rotations and positions of the joints; the pelvis stays where it rests."""
   global_R = R.copy()
   joints = np.broadcast_to(rest, (len(R), 24, 3)).copy()
   for joint, parent in enumerate(smpl.body_joints.SMPL_PARENTS[1:], 1):
@@ -148,11 +148,12 @@ def _blend(
   values: Float[np.ndarray, "V n"],
   transform: Float[np.ndarray, "time 24 3 n"],
 ) -> Float[np.ndarray, "time V 3"]:
-  """sum_j w_vj transform_j value_v, for all times in one matrix product.
+  """sum_j w_vj transform_j value_v, for all frames in one matrix product.
 
-  In memory, coordinates come before vertices: what follows works on one at a time.
+  In memory the result's coordinates come before its vertices, because the renderer
+  works on one coordinate at a time.
   """
-  count, time = len(values), len(transform)
+  count, frames = len(values), len(transform)
   right = (weights[:, :, None] * values[:, None, :]).reshape(count, -1)
-  left = transform.transpose(0, 2, 1, 3).reshape(3 * time, -1)
-  return (left @ right.T).reshape(time, 3, count).transpose(0, 2, 1)
+  left = transform.transpose(0, 2, 1, 3).reshape(3 * frames, -1)
+  return (left @ right.T).reshape(frames, 3, count).transpose(0, 2, 1)

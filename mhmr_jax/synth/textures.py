@@ -1,9 +1,9 @@
-"""Generated pictures: scenes with natural statistics, and tiles of cloth.
+"""Generates pictures: scenes with natural image statistics, and tiles of cloth.
 
 Natural images have sharp edges between regions of one material, objects of all sizes
-with their number falling as size^-3 (the "dead leaves" model), and power that falls
-as f^-2; in compressed video, as f^-3 to f^-4. Optical flow needs these to behave as on
-real video.
+whose number falls as size^-3 (the "dead leaves" model), and power that falls as f^-2,
+or as f^-3 to f^-4 in compressed video. Optical flow behaves on these pictures as on
+real video only if they share these statistics.
 """
 
 from collections.abc import Sequence
@@ -15,24 +15,24 @@ from jaxtyping import Bool, Float, Int, UInt8
 Rng = np.random.Generator
 
 _SQUARE = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
-_ROUND = 24  # Corners that look like none.
-_FRACTION_BITS = 3  # Of points' coordinates.
+_ROUND = 24  # Corners of a polygon that looks round.
+_FRACTION_BITS = 3  # Fractional bits of OpenCV's coordinates.
 _FRACTIONS = 1 << _FRACTION_BITS
-# Browns, greens, blues (of OpenCV's 180 degrees) and anything.
+# Browns, greens, blues and all hues, on OpenCV's scale of 180.
 _HUES = ((8, 28), (35, 75), (98, 122), (0, 180))
 
 
 def octave_noise(
   rng: Rng, shape: tuple[int, int], *, persistence: float, octaves: int = 12
 ) -> Float[np.ndarray, "height width"]:
-  """A random field added over octaves from smooth to rough; about -1 to 1.
+  """A random field, summed over octaves from smooth to rough; about -1 to 1.
 
   Args:
-    rng: the stream that it comes from.
-    shape: height, width.
+    rng: the random stream to draw from.
+    shape: height and width in pixels.
     persistence: amplitude of each octave over that of the next coarser one; 0.5
       is smooth as clouds, 1 as rough as gravel.
-    octaves: at most so many; as many as there are pixels for.
+    octaves: the most octaves to add; the pixels limit them too.
   """
   height, width = shape
   total = np.zeros((2, 2), np.float32)
@@ -40,16 +40,16 @@ def octave_noise(
   while cells < max(shape) and octaves:
     rows = max(2, round(cells * height / max(shape)))
     columns = max(2, round(cells * width / max(shape)))
-    # The coarser ones together, an octave at a time: each on its own to the full
-    # size would take five times as long.
+    # The sum so far is enlarged by one octave at a time: enlarging each octave to the
+    # full size would take five times as long.
     total = _enlarged(total, rows, columns)
-    # Bytes, added up over octaves, are as good as normal numbers, and come at once.
+    # Sums of random bytes are nearly normal, and much faster to draw.
     grid = np.frombuffer(rng.bytes(rows * columns), np.uint8).reshape(rows, columns)
     total += grid * np.float32(amplitude)
     power += amplitude**2
     mean += amplitude
     cells, amplitude, octaves = cells * 2, amplitude * persistence, octaves - 1
-  while 2 * len(total) < height:  # Only the last step may be linear, and cheap.
+  while 2 * len(total) < height:  # Only the last step may be linear, to be cheap.
     total = _enlarged(total, 2 * len(total), 2 * total.shape[1])
   whole = np.asarray(cv2.resize(total, (width, height)), np.float32)
   whole -= np.float32(127.5 * mean)
@@ -69,7 +69,7 @@ def _enlarged(
 def palette(
   rng: Rng, count: int, saturation: float = 0.5
 ) -> UInt8[np.ndarray, "count 3"]:
-  """RGB colours that go together: near two hues, of all values, more dull than not."""
+  """Draws RGB colours near two hues, of all brightnesses, mostly dull."""
   ranges = [_HUES[i] for i in rng.choice(4, 2, p=[0.4, 0.25, 0.2, 0.15])]
   centres = np.array([rng.uniform(*r) for r in ranges])
   hues = centres[rng.integers(0, 2, count)] + rng.normal(0, 6, count)
@@ -80,9 +80,9 @@ def palette(
 
 
 def scene(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
-  """A picture to stand behind people: RGB, another for every state of `rng`."""
+  """Draws a picture to stand behind people, RGB."""
   colours = palette(rng, 12)
-  # The fourth plane is the roughness of what is drawn: how much noise it carries.
+  # The fourth channel is the roughness: how much noise a place carries.
   top, bottom = colours[:2].astype(np.float32)
   ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None]
   canvas = np.empty((size, size, 4), np.uint8)
@@ -91,7 +91,7 @@ def scene(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
     _draw_ground(rng, canvas, colours[2])
   clutter = rng.choice([0.1, 0.4, 0.8])
   smallest = rng.uniform(0.008, 0.03)
-  # Inverse of the power law's distribution function, in parts of the picture.
+  # The inverse of the power law's distribution function, in parts of the picture.
   radii = smallest / np.sqrt(rng.uniform(0.0016, 1, round(160 * clutter)))
   # Large ones lie mostly behind small ones.
   order = np.argsort(-radii * rng.uniform(0.4, 1, len(radii)))
@@ -103,7 +103,7 @@ def scene(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def _roughen(rng: Rng, canvas: np.ndarray) -> np.ndarray:
-  """Adds the noise that the fourth plane asks for, and uneven light."""
+  """Adds as much noise as the fourth channel asks for, and uneven light."""
   shape = canvas.shape[:2]
   rough = octave_noise(rng, shape, persistence=rng.uniform(0.75, 1.1))
   light = octave_noise(rng, shape, persistence=0.3, octaves=3)
@@ -111,7 +111,7 @@ def _roughen(rng: Rng, canvas: np.ndarray) -> np.ndarray:
   light += 1
   *colours, roughness = cv2.split(canvas)
   noise = roughness * rough
-  # cv2 keeps the sums within 0 to 255.
+  # OpenCV clamps the sums to 0 to 255.
   return cv2.merge(
     [
       cv2.addWeighted(colour * light, 1, noise, share / 4, 0, dtype=cv2.CV_8U)
@@ -121,7 +121,7 @@ def _roughen(rng: Rng, canvas: np.ndarray) -> np.ndarray:
 
 
 def _draw_ground(rng: Rng, canvas: np.ndarray, colour: np.ndarray) -> None:
-  """A plane from the horizon down; some with bands that crowd towards it."""
+  """Draws the ground below a horizon, sometimes with bands that recede towards it."""
   size = len(canvas)
   horizon = round(size * rng.uniform(0.4, 0.7))
   nearness = np.arange(1, size - horizon + 1) / (size - horizon)
@@ -136,24 +136,24 @@ def _fill_rows(
   colours: Float[np.ndarray, "height 3"],
   roughness: int,
 ) -> None:
-  """Gives each row one colour."""
+  """Gives each row one colour and the canvas one roughness."""
   column = np.empty((len(colours), 4), np.uint8)
   column[:, :3], column[:, 3] = colours, roughness
-  # All of a pixel as one number: five times as fast.
+  # All channels of a pixel are copied as one number: five times as fast.
   canvas.view(np.uint32)[..., 0] = column.view(np.uint32)
 
 
 def _draw_objects(
   rng: Rng, canvas: np.ndarray, colours: np.ndarray, radii: Float[np.ndarray, "n"]
 ) -> None:
-  """Ellipses, polygons, and boxes that may be striped or have windows."""
+  """Draws ellipses, polygons, and boxes, some of them with windows."""
   count = len(radii)
   colour = colours[rng.integers(0, len(colours), count)] + rng.normal(0, 12, (count, 3))
   rough = rng.choice([5.0, 75.0, 200.0], count)
   fills = np.column_stack([np.clip(colour, 0, 255), rough]).tolist()
   centres = rng.uniform(-0.05, 1.05, (count, 2)) * len(canvas)
   kinds = rng.random(count)
-  # Man-made edges are mostly upright.
+  # Most man-made edges are upright.
   angle = np.where(rng.random(count) < 0.6, 0.0, rng.uniform(0, np.pi, count))
   axes = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], -1)
   axes = axes.reshape(-1, 2, 2)
@@ -176,7 +176,7 @@ def _draw_objects(
 def _round_outlines(
   rng: Rng, angular: Bool[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n 24 2"], Int[np.ndarray, "n"]]:
-  """Corners about a circle, few where `angular`, and how many there are of each."""
+  """Corners on unit circles, few where `angular`; and how many each outline has."""
   count = len(angular)
   corners = np.where(angular, rng.integers(3, 8, count), _ROUND)
   places = np.arange(_ROUND) * 2 * np.pi + rng.uniform(0, 1.2, (count, _ROUND))
@@ -185,7 +185,7 @@ def _round_outlines(
 
 
 def _windows(rng: Rng, half: Float[np.ndarray, "2"]) -> Float[np.ndarray, "n 4 2"]:
-  """Corners of the windows of a box of that half width and height, from its middle."""
+  """Corners of a box's windows, relative to its middle; `half` is half its size."""
   rows, columns = rng.integers(1, 6, 2)
   cell = half / [columns, rows] * rng.uniform(0.4, 0.8)
   row, column = np.divmod(np.arange(rows * columns), columns)
@@ -196,12 +196,12 @@ def _windows(rng: Rng, half: Float[np.ndarray, "2"]) -> Float[np.ndarray, "n 4 2
 def _fill(
   canvas: np.ndarray, points: Int[np.ndarray, "corners 2"], fill: Sequence[float]
 ) -> None:
-  """Fills a convex outline; anti-aliased, which OpenCV does on 8 bits only."""
+  """Fills a convex outline, anti-aliased, which OpenCV does in 8-bit images only."""
   cv2.fillConvexPoly(canvas, points, fill, cv2.LINE_AA, _FRACTION_BITS)
 
 
 def cloth(rng: Rng, size: int) -> Float[np.ndarray, "size size 3"]:
-  """A tile of material, RGB reflectance 0..1: plain, printed, striped or else."""
+  """Draws a tile of plain or patterned cloth: RGB reflectance, 0 to 1."""
   first, second = palette(rng, 2, saturation=0.8).astype(np.float32) / 255
   weight = _pattern(rng, size)
   dirt = octave_noise(rng, (size, size), persistence=0.8)
@@ -214,7 +214,7 @@ def cloth(rng: Rng, size: int) -> Float[np.ndarray, "size size 3"]:
 
 
 def _pattern(rng: Rng, size: int) -> Float[np.ndarray, "size size"]:
-  """How much of the second colour there is, 0..1."""
+  """Draws the share of the second colour at every pixel, 0 to 1."""
   kind = rng.choice(["plain", "print", "stripes", "checks", "blotches", "dots"])
   count = int(rng.integers(4, 22))
   width = rng.uniform(0.25, 0.7)
@@ -237,7 +237,7 @@ def _pattern(rng: Rng, size: int) -> Float[np.ndarray, "size size"]:
 
 
 def _print(rng: Rng, size: int) -> Float[np.ndarray, "size size"]:
-  """A few large marks, as on a printed shirt."""
+  """Draws a few large marks, as on a printed shirt."""
   marks = np.zeros((size, size), np.float32)
   for _ in range(rng.integers(2, 9)):
     centre = rng.integers(0, size, 2).tolist()

@@ -1,4 +1,4 @@
-"""The kinds of clips: everything, everything but one thing, and another domain."""
+"""The variants of the synthetic clips: with everything, with less, and shifted."""
 
 import dataclasses
 
@@ -7,14 +7,18 @@ from mhmr_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """What clips have; all is drawn from streams of its own, so the rest stays equal."""
+  """What the clips of a variant contain.
 
-  moving_background: bool = True  # Motion of its own; it follows the camera anyway.
+  Each component has a random stream of its own, so that clips of two variants differ in
+  these components only.
+  """
+
+  moving_background: bool = True  # Besides the motion that the camera causes.
   moving_camera: bool = True
   occluders: bool = True
-  distractors: bool = True  # Other people, farther away.
+  distractors: bool = True  # Other people behind the person.
   recording: bool = True  # Motion blur and compression.
-  shifted: bool = False  # Other bodies, textures, scenes, light, sensors, cameras.
+  shifted: bool = False  # Drawn from `domains.SHIFTED`.
 
 
 VARIANTS = {
@@ -26,16 +30,16 @@ VARIANTS = {
     moving_background=False, moving_camera=False, occluders=False, distractors=False
   ),
   "shifted": Variant(shifted=True),
-  # Cheap: for experiments on few cores.
+  # Cheap to make: for experiments on few cores.
   "alone": Variant(occluders=False, distractors=False, recording=False),
 }
 
 
 def get(name: str) -> Variant:
-  """The variant of that name.
+  """Returns the variant of that name.
 
   Raises:
-    InputError: where there is none.
+    InputError: there is no variant of that name.
   """
   if name not in VARIANTS:
     raise InputError(

@@ -1,8 +1,8 @@
-"""Which joints and keypoints a camera sees, told from depth and body parts.
+"""Decides from depth and body parts which joints and keypoints a camera sees.
 
-A joint lies inside the body, so some surface is always in front of it. It is hidden
-where that surface is farther ahead of it than its limb is thick; the limb itself, seen
-end on, does not hide it.
+A joint lies inside the body, so some surface is always in front of it. It counts as
+hidden where that surface is farther in front of it than its limb is thick. The limb
+itself, seen end on, does not hide it.
 """
 
 from typing import NamedTuple
@@ -16,32 +16,39 @@ from mhmr_jax.synth import skinning
 _LIMBS = frozenset((1, 2, 4, 5, 7, 8, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23))
 _HEAD = frozenset((12, 15))
 _TRUNK = (0, 3, 6, 9, 13, 14)
-# Metres: for cloth and hair that lie off the skin.
+# Metres: cloth and hair lie off the skin.
 _MARGIN = 0.03
-# Eyes, ears and nose lie on the skin, not under it.
+# Metres: eyes, ears and nose lie on the skin, not under it.
 _FACE_DEPTH = 0.05
 
 
 class DepthBuffer(NamedTuple):
-  """What the camera sees at every pixel's centre."""
+  """The nearest surface at every pixel's centre."""
 
   depth: Float[np.ndarray, "height width"]  # Metres; infinite off the body.
-  part: Int[np.ndarray, "height width"]  # The joint that moves it; any off the body.
+  # Index of the joint that moves the surface; arbitrary off the body.
+  part: Int[np.ndarray, "height width"]
 
 
-class Points(NamedTuple):
-  """How far under the surface each of n points may lie and still be seen."""
+class VisibilityRule(NamedTuple):
+  """How deep under a surface each of n points may lie and still count as visible."""
 
   depth: Float[np.ndarray, "n"]  # Metres.
-  own: Bool[np.ndarray, "n 24"]  # Parts that never hide it.
+  own: Bool[np.ndarray, "n 24"]  # The body parts that never hide the point.
 
-  def seen(
+  def visible(
     self,
     points_camera: Float[np.ndarray, "n 3"],
     pixels: Float[np.ndarray, "n 2"],
     buffer: DepthBuffer,
   ) -> Bool[np.ndarray, "n"]:
-    """True inside the frame and not hidden."""
+    """Returns which points are inside the frame and not hidden.
+
+    Args:
+      points_camera: metres, in the camera's frame.
+      pixels: their projections.
+      buffer: of the whole frame.
+    """
     height, width = buffer.depth.shape
     inside = ((pixels >= 0) & (pixels < [width, height])).all(-1)
     inside &= points_camera[:, 2] > 0
@@ -51,27 +58,33 @@ class Points(NamedTuple):
     return inside & (own | (ahead <= self.depth))
 
 
-def of_joints(body: skinning.Body) -> Points:
-  """SMPL's joints."""
+def joint_rule(body: skinning.Body) -> VisibilityRule:
+  """The rule for SMPL's 24 joints."""
   depth = [_thickness(body, joint) + _MARGIN for joint in range(24)]
   own = np.zeros((24, 24), bool)
   for joint, parent in enumerate(body_joints.SMPL_PARENTS):
     group = _LIMBS if joint in _LIMBS else _HEAD
     own[joint, [part for part in (joint, parent) if part in group]] = True
-  return Points(np.array(depth), own)
+  return VisibilityRule(np.array(depth), own)
 
 
-def of_keypoints(joints: Points) -> Points:
-  """COCO's points: those that are joints as these, those of the face by the skin."""
+def keypoint_rule(joints: VisibilityRule) -> VisibilityRule:
+  """The rule for COCO's 17 keypoints.
+
+  Keypoints that are joints follow the joints' rule; those of the face lie on the skin.
+
+  Args:
+    joints: the rule for the joints.
+  """
   depth = np.full(17, _FACE_DEPTH)
   own = np.zeros((17, 24), bool)
   for keypoint, joint in body_joints.COCO_FROM_SMPL.items():
     depth[keypoint], own[keypoint] = joints.depth[joint], joints.own[joint]
-  return Points(depth, own)
+  return VisibilityRule(depth, own)
 
 
 def _thickness(body: skinning.Body, joint: int) -> float:
-  """From the joint to the skin around it, across the bone, at its widest."""
+  """Metres from a joint to the skin around it, across the bone, where it is widest."""
   rest = body.joint_template
   children = [c for c, p in enumerate(body_joints.SMPL_PARENTS) if p == joint]
   if joint in _TRUNK:

@@ -1,4 +1,4 @@
-"""Cloth from a folder's pictures."""
+"""Cloth that is cut from the pictures of a folder."""
 
 import hashlib
 import pathlib
@@ -8,18 +8,16 @@ import numpy as np
 from jaxtyping import Float
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.synth import picture_files
 
 Rng = np.random.Generator
 
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-_TEST_SHARE = 0.2
-
 
 class Wardrobe:
-  """Pictures below a folder, split by a hash of their names.
+  """The pictures below a folder, split by a hash of their names.
 
   Raises:
-    InputError: when there is no such folder, or too little in it for two splits.
+    InputError: there is no such folder, or it holds too few pictures for two splits.
   """
 
   def __init__(self, path: str):
@@ -29,15 +27,15 @@ class Wardrobe:
         f"The folder of textures {path} does not exist: name a folder of pictures of "
         "cloth, or leave it empty to generate them."
       )
-    found = [p for p in self.path.rglob("*") if p.suffix.lower() in _PICTURES]
-    found.sort(key=lambda p: hashlib.sha256(self._name(p).encode()).digest())
-    if len(found) < 2:
+    suffixes = picture_files.SUFFIXES
+    files = [p for p in self.path.rglob("*") if p.suffix.lower() in suffixes]
+    files.sort(key=lambda p: hashlib.sha256(self._name(p).encode()).digest())
+    if len(files) < 2:
       raise InputError(
-        f"The folder of textures {path} holds {len(found)} pictures: the train and "
+        f"The folder of textures {path} holds {len(files)} pictures: the train and "
         "test splits need at least one each."
       )
-    held_out = max(1, round(_TEST_SHARE * len(found)))
-    self._files = {"test": found[:held_out], "train": found[held_out:]}
+    self._files = picture_files.split(files)
 
   def _name(self, file: pathlib.Path) -> str:
     return file.relative_to(self.path).as_posix()
@@ -45,16 +43,19 @@ class Wardrobe:
   def tile(
     self, rng: Rng, size: int, split: str, skipped: list[str]
   ) -> Float[np.ndarray, "size size 3"]:
-    """A part of a random picture, mirrored so that it repeats without seams.
+    """Cuts a tile from a random picture, mirrored so that it repeats without seams.
 
     Args:
-      rng: the stream that it comes from.
+      rng: the random stream to draw from.
       size: pixels of the tile's side.
       split: "train" or "test".
-      skipped: names of pictures that cannot be read are added to it.
+      skipped: the names of pictures that cannot be read are appended to it.
+
+    Returns:
+      The tile: RGB, 0 to 1.
 
     Raises:
-      InputError: when none of the split's pictures can be read.
+      InputError: none of the split's pictures can be read.
     """
     files = self._files[split]
     for index in rng.permutation(len(files)):
@@ -74,13 +75,8 @@ class Wardrobe:
 
 
 def _read(path: pathlib.Path, side: int) -> np.ndarray | None:
-  """A picture with a shorter side of about twice `side`, so that it has details."""
-  try:
-    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
-    if picture is None or min(picture.shape[:2]) < 2 * side:
-      picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-  except cv2.error:  # Absurd sizes, for one; most damage returns nothing.
-    return None
+  """Reads a picture so that its shorter side is about twice `side` pixels, BGR."""
+  picture = picture_files.read(path, 2 * side)
   if picture is None:
     return None
   scale = 2 * side / min(picture.shape[:2])

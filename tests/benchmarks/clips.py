@@ -79,7 +79,7 @@ def watched(maker: clips.ClipMaker, stages: Stages) -> contextlib.ExitStack:
     ("background", type(maker._scenes), "draw"),
     ("background", backgrounds, "film"),
     ("other people", distractors, "film"),
-    ("occluders", clips.ClipMaker, "_occluders"),
+    ("occluders", clips.ClipMaker, "_film_occluders"),
     ("composite and sensor", composite, "composite"),
     ("encode", clips, "_encode"),
   ):

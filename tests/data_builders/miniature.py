@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from data_builders.kinetics_pseudo_gt import kinetics_reader
+from data_builders.kinetics_pseudo_gt import reader as kinetics_reader
 from mhmr_jax.body import smpl
 from mhmr_jax.visualize import overlay
 from tests import quick

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_builders.kinetics_pseudo_gt import kinetics_reader
+from data_builders.kinetics_pseudo_gt import reader
 from mhmr_jax.body import joints, smpl
 from mhmr_jax.errors import InputError
 from tests import quick
@@ -29,24 +29,24 @@ def paths(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def person(paths):
-  return kinetics_reader.LabelBody.load(paths["body.path"], paths["kinetics.regressor"])
+def label_body(paths):
+  return reader.LabelBody.load(paths["body.path"], paths["kinetics.regressor"])
 
 
 def files(paths, video: str):
-  labels = kinetics_reader.find_labels(pathlib.Path(paths["kinetics.pseudo_gt"]))
-  videos = kinetics_reader.find_videos(pathlib.Path(paths["kinetics.dir"]))
+  labels = reader.find_labels(pathlib.Path(paths["kinetics.pseudo_gt"]))
+  videos = reader.find_videos(pathlib.Path(paths["kinetics.dir"]))
   (name,) = [name for name in labels if name.video == video]
   return name, labels[name], videos.get(name)
 
 
-def read(paths, video, person, **options):
+def read(paths, video, label_body, **options):
   options = {"min_frames": 4, "size": 256, **options}
-  return kinetics_reader.read_clip(*files(paths, video), person, **options)
+  return reader.read_clip(*files(paths, video), label_body, **options)
 
 
 def test_names_are_of_video_and_seconds():
-  of = lambda name: kinetics_reader.ClipName.of(pathlib.Path(name))
+  of = lambda name: reader.ClipName.of(pathlib.Path(name))
   assert of("a_B-_12_22.pkl") == ("a_B-", 12, 22)
   assert of("x/a_B-_000012_000022.mp4") == of("a_B-_12_22.pkl")
   assert of("a_5_12_22.pkl") == ("a_5", 12, 22)
@@ -55,14 +55,14 @@ def test_names_are_of_video_and_seconds():
 
 
 def test_the_orders_name_the_same_points():
-  found = [NAMES_19[row] for row in kinetics_reader.COCO_FROM_19]
+  found = [NAMES_19[row] for row in reader.COCO_FROM_19]
   assert tuple(found) == joints.COCO_KEYPOINTS
-  assert len(NAMES_19) == kinetics_reader.NUM_KEYPOINTS
+  assert len(NAMES_19) == reader.NUM_KEYPOINTS
 
 
 @pytest.mark.parametrize("block", [1, 2])
-def test_frames_are_those_of_the_times_and_gaps_are_invalid(paths, person, block):
-  clip = read(paths, miniature.CLIP, person, size=96 // block)
+def test_frames_are_those_of_the_times_and_gaps_are_invalid(paths, label_body, block):
+  clip = read(paths, miniature.CLIP, label_body, size=96 // block)
   # Labelled: 3 to 7 and 11 to 13.
   np.testing.assert_array_equal(clip["frame_index"], np.arange(3, 14))
   np.testing.assert_array_equal(clip["valid"], [1] * 5 + [0] * 3 + [1] * 3)
@@ -76,11 +76,11 @@ def test_frames_are_those_of_the_times_and_gaps_are_invalid(paths, person, block
     assert np.isfinite(clip[key]).all()
 
 
-def test_heights_are_the_unit_of_x_and_y(paths, person):
+def test_heights_are_the_unit_of_x_and_y(paths, label_body):
   _, label_path, _ = files(paths, miniature.CLIP)
   with open(label_path, "rb") as file:
     official = pickle.load(file, encoding="latin1")
-  clip = read(paths, miniature.CLIP, person)
+  clip = read(paths, miniature.CLIP, label_body)
   wrist = NAMES_19.index("left_wrist")
   known = np.flatnonzero(clip["valid"])
   # The cut-out of this clip is not shrunk: a shift remains.
@@ -89,13 +89,13 @@ def test_heights_are_the_unit_of_x_and_y(paths, person):
   np.testing.assert_allclose(ours - ours[0], expected - expected[0], atol=1e-3)
   # And the camera puts the body's own points there.
   points = quick.jit(smpl.regressed_joints)(
-    person.points,
+    label_body.points,
     jnp.asarray(clip["pose"][known]),
     jnp.asarray(clip["betas"]),
     jnp.zeros(3),
   )
   pelvis = quick.jit(smpl.joints)(
-    person.body,
+    label_body.model,
     jnp.asarray(clip["pose"][known]),
     jnp.asarray(clip["betas"]),
     jnp.zeros(3),
@@ -110,21 +110,21 @@ def test_heights_are_the_unit_of_x_and_y(paths, person):
   assert "visibility" not in clip
 
 
-def test_every_second_frame_of_fast_videos(tmp_path, paths, person):
+def test_every_second_frame_of_fast_videos(tmp_path, paths, label_body):
   times = np.arange(30) / 60
-  grid, slot, chosen = kinetics_reader._grid(np.array([4, 6, 7, 10, 10]), times)
+  grid, slot, chosen = reader._grid(np.array([4, 6, 7, 10, 10]), times)
   np.testing.assert_array_equal(grid, [4, 6, 8, 10])
   np.testing.assert_array_equal(slot, [0, 1, 3])
   np.testing.assert_array_equal(chosen, [0, 1, 3])
-  nearest = kinetics_reader._nearest(times, np.array([-1.0, 0.0241, 0.026, 0.3, 9]))
+  nearest = reader._nearest(times, np.array([-1.0, 0.0241, 0.026, 0.3, 9]))
   np.testing.assert_array_equal(nearest, [0, 1, 2, 18, 29])
 
 
-def test_without_the_regressor_the_bodys_keypoints_check(paths, person):
-  own = kinetics_reader.LabelBody.load(paths["body.path"], "")
+def test_without_the_regressor_the_bodys_keypoints_check(paths, label_body):
+  own = reader.LabelBody.load(paths["body.path"], "")
   assert not own.exact
   clip = read(paths, "third", own)
-  expected = read(paths, "third", person)
+  expected = read(paths, "third", label_body)
   np.testing.assert_array_equal(clip["keypoints_image"], expected["keypoints_image"])
 
 
@@ -139,10 +139,10 @@ def _rewritten(paths, tmp_path, **changes):
   return path, video_path
 
 
-def check_refused(path, video_path, person, match, min_frames=4):
-  name = kinetics_reader.ClipName.of(path)
+def check_refused(path, video_path, label_body, match, min_frames=4):
+  name = reader.ClipName.of(path)
   with pytest.raises(InputError, match=match):
-    kinetics_reader.read_clip(name, path, video_path, person, min_frames, 256)
+    reader.read_clip(name, path, video_path, label_body, min_frames, 256)
 
 
 class HundredGigabytes:
@@ -155,12 +155,12 @@ class HundredGigabytes:
 
 
 @pytest.mark.parametrize("key", ["time", "smpl_pose", "smpl_shape", "2d_keypoints"])
-def test_missing_keys_are_named(paths, person, tmp_path, key):
+def test_missing_keys_are_named(paths, label_body, tmp_path, key):
   path, video_path = _rewritten(paths, tmp_path)
   data = pickle.loads(path.read_bytes(), encoding="latin1")
   del data[key]
   path.write_bytes(python2.dumps(data))
-  check_refused(path, video_path, person, f"has no {key}")
+  check_refused(path, video_path, label_body, f"has no {key}")
 
 
 @pytest.mark.parametrize(
@@ -180,24 +180,26 @@ def test_missing_keys_are_named(paths, person, tmp_path, key):
     ({"2d_keypoints": lambda v: v * [0.75, 1]}, "of the person's size from where"),
   ],
 )
-def test_labels_of_another_form_are_refused(paths, person, tmp_path, changes, words):
+def test_labels_of_another_form_are_refused(
+  paths, label_body, tmp_path, changes, words
+):
   path, video_path = _rewritten(paths, tmp_path, **changes)
-  check_refused(path, video_path, person, words)
+  check_refused(path, video_path, label_body, words)
 
 
-def test_damaged_files_are_refused(paths, person, tmp_path):
+def test_damaged_files_are_refused(paths, label_body, tmp_path):
   path, video_path = _rewritten(paths, tmp_path)
-  check_refused(path, video_path, person, "10 frames, fewer than 11", min_frames=11)
+  check_refused(path, video_path, label_body, "10 frames, fewer than 11", min_frames=11)
   broken = tmp_path / "third_1_11.mp4"
   broken.write_bytes(b"no video")
-  check_refused(path, broken, person, "not a video that OpenCV can read")
+  check_refused(path, broken, label_body, "not a video that OpenCV can read")
   path.write_bytes(path.read_bytes()[:900])
-  check_refused(path, video_path, person, "may be damaged")
+  check_refused(path, video_path, label_body, "may be damaged")
   path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-  check_refused(path, video_path, person, r"os\.system")
+  check_refused(path, video_path, label_body, r"os\.system")
   path.write_bytes(pickle.dumps(["no", "dict"], 2))
-  check_refused(path, video_path, person, "does not hold a dict")
+  check_refused(path, video_path, label_body, "does not hold a dict")
   regressor = tmp_path / "regressor.pkl"
   regressor.write_bytes(python2.dumps(np.zeros((7, 19))))
   with pytest.raises(InputError, match=r"the regressor of .*regressor\.pkl has shape"):
-    kinetics_reader.read_regressor(regressor, person.body)
+    reader.read_regressor(regressor, label_body.model)

@@ -10,7 +10,7 @@ import pytest
 
 from data_builders.threedpw import threedpw_dataset_builder as threedpw
 from mhmr_jax.body import smpl
-from mhmr_jax.data import pipeline, sources
+from mhmr_jax.data import examples, pipeline, sources
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import metrics
@@ -98,11 +98,9 @@ def test_invalid_and_undetected_frames_are_kept_and_marked(config):
   assert second["valid"].all()
   alone = found["flat_alone_01_0"]
   assert not alone["keypoints_image"].any()
-  assert (
-    not InputSpec.from_config(config)
-    .noisy_keypoints(alone, np.random.default_rng(0))
-    .any()
-  )
+  spec = InputSpec.from_config(config)
+  rng = np.random.default_rng(0)
+  assert not examples.noisy_keypoints(alone, spec, rng).any()
 
 
 def test_stored_frames_are_cut_out_of_the_images(release, data_dir):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_builders.threedpw import threedpw_reader
+from data_builders.threedpw import reader
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
 from tests import quick
@@ -34,7 +34,7 @@ def written(tmp_path, bodies):
 
 
 def read(root, bodies):
-  return threedpw_reader.read_split(root, "test", bodies)
+  return reader.read_split(root, "test", bodies)
 
 
 def test_vertices_are_the_worlds_moved_to_the_camera(written, bodies):
@@ -221,7 +221,7 @@ def test_missing_and_wrong_images_are_named(written, bodies):
   image = np.zeros((40, 50, 3), np.uint8)
   data = cv2.imencode(".jpg", image)[1].tobytes()
   with pytest.raises(InputError, match="50 x 40 pixels, the first"):
-    threedpw_reader.decode(data, folder / "image_00002.jpg", (160, 120))
+    reader.decode(data, folder / "image_00002.jpg", (160, 120))
 
 
 def test_all_bad_sequences_are_named_at_once(written, bodies):

@@ -12,7 +12,7 @@ import pytest
 
 from mhmr_jax.body import joints, smpl
 from tests import tiny
-from tests.body.test_regressor_files import made_up
+from tests.body.made_up_regressors import made_up
 from tests.data_builders import miniature
 from tests.files import python2
 from tests.test_evaluate import _make_workdir

@@ -47,14 +47,16 @@ def _seen(body, mesh, yaw: float = 0.0, transl=(0.0, 0.0, 3.2), **turns):
       centres.nearest()
     ]
   buffer = visibility.DepthBuffer(depth, part)
-  rule = visibility.of_joints(body)
+  rule = visibility.joint_rule(body)
   keypoints = body.keypoint_regressor @ vertices
-  of_keypoints = visibility.of_keypoints(rule)
-  seen = rule.seen(joints, pinhole.project(joints, K), buffer)
-  keypoints_seen = of_keypoints.seen(keypoints, pinhole.project(keypoints, K), buffer)
+  points_rule = visibility.keypoint_rule(rule)
+  visible = rule.visible(joints, pinhole.project(joints, K), buffer)
+  keypoints_visible = points_rule.visible(
+    keypoints, pinhole.project(keypoints, K), buffer
+  )
   return (
-    {SMPL_JOINTS[i] for i in np.flatnonzero(seen)},
-    {COCO_KEYPOINTS[i] for i in np.flatnonzero(keypoints_seen)},
+    {SMPL_JOINTS[i] for i in np.flatnonzero(visible)},
+    {COCO_KEYPOINTS[i] for i in np.flatnonzero(keypoints_visible)},
   )
 
 
@@ -108,13 +110,13 @@ def test_an_arm_behind_the_back_is_hidden_from_the_front_only(body, mesh):
 
 
 def test_what_hides_a_joint_is_depth_and_whose_surface_it_is():
-  rule = visibility.Points(np.array([0.1]), np.eye(1, 24, 18, dtype=bool))
+  rule = visibility.VisibilityRule(np.array([0.1]), np.eye(1, 24, 18, dtype=bool))
   point, pixel = np.array([[0, 0, 3.0]]), np.array([[2.5, 1.5]])
 
   def seen(depth: float, part: int, pixel=pixel, point=point) -> bool:
     buffer = visibility.DepthBuffer(np.full((4, 4), np.inf), np.full((4, 4), 9))
     buffer.depth[1, 2], buffer.part[1, 2] = depth, part
-    return bool(rule.seen(point, pixel, buffer)[0])
+    return bool(rule.visible(point, pixel, buffer)[0])
 
   assert seen(2.95, 9)  # Just under the surface.
   assert not seen(2.85, 9)  # Deeper than the limb is thick.

@@ -1,1 +1,5 @@
-"""The shifted domain, for testing transfer: nothing is drawn as in the usual one."""
+"""The shifted domain of clips, to test how well models transfer to other pictures.
+
+Every component is drawn from ranges that hardly overlap with those of the usual domain;
+`mhmr_jax.synth.domains` puts both domains together.
+"""

@@ -1,3 +1,6 @@
-"""SURREAL's people, cut out of its clips and filmed anew."""
+"""Films people of SURREAL anew, who are cut out of its clips.
 
-from mhmr_jax.synth.surreal.annotation import read_info as read_info
+Varol et al., "Learning from Synthetic Humans" (CVPR 2017).
+"""
+
+from mhmr_jax.synth.surreal.info_files import read_info as read_info

@@ -1,10 +1,10 @@
-"""Reads what SURREAL's camera saw: pictures, parts, depth and flow, mirrored back.
+"""Reads the frames, body parts, depth and flow of SURREAL's clips, flipped back.
 
-Two conventions of these files are in doubt. Depth was rendered by Cycles of Blender
-2.78, which wrote the distance along the ray, and is read so. The flow is Blender's
-vector pass, and what that holds has changed from release to release: where a part of
-the body goes is known from depth, pose and joints, so every clip's flow is compared
-with that, and read in the convention in which it agrees.
+Two conventions of these files are undocumented. Depth was rendered by Cycles of Blender
+2.78, which wrote the distance along the ray, and it is read as such. Flow is Blender's
+vector pass, whose content changed between releases. Depth, pose and joints tell where
+each body part moves, so every clip's flow is compared with that motion, and read in the
+convention in which it agrees.
 """
 
 import pathlib
@@ -17,33 +17,38 @@ from jaxtyping import Bool, Float, UInt8
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import render
-from mhmr_jax.synth.surreal import annotation
+from mhmr_jax.synth.surreal import info_files
 
 # Blender writes 1e10 where there is nothing.
 _FAR = 1e9
-# Between the flow and that of rigid parts, at the median: pixels, and a share of the
-# latter, for skin that bends.
+# The largest median difference between the flow and that of rigid body parts: pixels,
+# plus a share of the rigid flow, since skin bends.
 _MAX_FLOW_ERROR = (0.75, 0.2)
-# Of u: a mirrored image's flow has it negated, unless Blender had done so before.
+# Signs of u: a mirrored image negates it, unless Blender had negated it before.
 _SIGNS = (-1.0, 1.0)
 
 
 class Footage(NamedTuple):
-  """T frames in the flipped image."""
+  """Successive frames of a clip, in the flipped image."""
 
   images: UInt8[np.ndarray, "time 240 320 3"]  # RGB.
-  part: UInt8[np.ndarray, "time 240 320"]  # 1 + the joint that moves it; 0: no person.
-  depth: Float[
-    np.ndarray, "time 240 320"
-  ]  # Along the camera's z, metres; infinite off.
-  # To the next frame; zero off the person and at the last frame.
+  part: UInt8[np.ndarray, "time 240 320"]  # 1 + the body part's joint; 0: no person.
+  # Metres along the camera's z; infinite off the person.
+  depth: Float[np.ndarray, "time 240 320"]
+  # Pixels to the next frame; zero off the person and at the last frame.
   flow: Float[np.ndarray, "time 240 320 2"]
 
 
 def read(
-  video: pathlib.Path, info: annotation.Info, first: int, frames: int
+  video: pathlib.Path, info: info_files.Info, first: int, frames: int
 ) -> Footage:
-  """Reads frames of a clip, and the `.mat` files beside its video.
+  """Reads frames of a clip from its video and the `.mat` files beside it.
+
+  Args:
+    video: the clip's `.mp4` file.
+    info: the clip's labels.
+    first: the first frame to read.
+    frames: how many to read.
 
   Raises:
     InputError: a file is missing or damaged, or disagrees with the others.
@@ -53,7 +58,7 @@ def read(
   if part.min() < 0 or part.max() > 24:
     raise InputError(f"{sibling(video, 'segm')} has parts other than 0 to 24")
   distance = _read_maps(video, "depth", times)[:, :, ::-1].astype(np.float32)
-  # The passes may differ on which pixels of the outline are the person's.
+  # The render passes may differ on which pixels of the outline show the person.
   on_person = (part > 0) & (distance > render.NEAR) & (distance < _FAR)
   depth = np.where(on_person, distance * _cosine(), np.float32(np.inf))
   part = np.where(on_person, part, 0).astype(np.uint8)
@@ -68,15 +73,16 @@ def read(
 
 
 def sibling(video: pathlib.Path, kind: str) -> pathlib.Path:
-  """The `.mat` file of that kind beside a clip's video."""
+  """The path of the `.mat` file of that kind beside a clip's video."""
   return video.with_name(f"{video.stem}_{kind}.mat")
 
 
 def _read_maps(video: pathlib.Path, kind: str, times: range) -> np.ndarray:
+  """Reads one image-sized variable a frame, stacked over time."""
   path = sibling(video, kind)
   names = tuple(f"{kind}_{time + 1}" for time in times)
-  maps = annotation.read_arrays(path, names)
-  shape = (annotation.HEIGHT, annotation.WIDTH, *([2] if kind == "gtflow" else []))
+  maps = info_files.read_arrays(path, names)
+  shape = (info_files.HEIGHT, info_files.WIDTH, *([2] if kind == "gtflow" else []))
   for name in names:
     if maps[name].shape != shape:
       raise InputError(f"{path} has a {name} of shape {maps[name].shape}, not {shape}")
@@ -84,10 +90,11 @@ def _read_maps(video: pathlib.Path, kind: str, times: range) -> np.ndarray:
 
 
 def _read_video(video: pathlib.Path, times: range) -> UInt8[np.ndarray, "t 240 320 3"]:
+  """Reads frames as RGB, flipped back."""
   reader = cv2.VideoCapture(str(video), cv2.CAP_FFMPEG)
   images = []
   try:
-    # They are short, and to seek is exact only for some codecs.
+    # Clips are short, and seeking is exact only for some codecs.
     for time in range(times.stop):
       if not reader.grab():
         break
@@ -95,29 +102,29 @@ def _read_video(video: pathlib.Path, times: range) -> UInt8[np.ndarray, "t 240 3
         images.append(reader.retrieve()[1])
   finally:
     reader.release()
-  shape = (annotation.HEIGHT, annotation.WIDTH, 3)
+  shape = (info_files.HEIGHT, info_files.WIDTH, 3)
   if len(images) < len(times) or any(image.shape != shape for image in images):
     raise InputError(
-      f"{video} has no {times.stop} frames of {annotation.WIDTH}x{annotation.HEIGHT} "
+      f"{video} has no {times.stop} frames of {info_files.WIDTH}x{info_files.HEIGHT} "
       "that can be read: leave it out"
     )
   return np.ascontiguousarray(np.stack(images)[:, :, ::-1, ::-1])
 
 
 def _pixel_centres() -> Float[np.ndarray, "240 320 2"]:
-  y, x = np.mgrid[: annotation.HEIGHT, : annotation.WIDTH]
+  y, x = np.mgrid[: info_files.HEIGHT, : info_files.WIDTH]
   return (np.stack([x, y], -1) + 0.5).astype(np.float32)
 
 
 def rays() -> Float[np.ndarray, "240 320 3"]:
-  """Through every pixel's centre, as long as makes their z one."""
-  K = annotation.intrinsics()
+  """Rays through the pixels' centres, with z = 1."""
+  K = info_files.intrinsics()
   xy = (_pixel_centres() - K[:2, 2]) / K[0, 0]
   return np.append(xy, np.ones_like(xy[..., :1]), -1)
 
 
 def _cosine() -> Float[np.ndarray, "240 320"]:
-  """Of the angle between every pixel's ray and the camera's axis."""
+  """Cosine of the angle between each pixel's ray and the camera's axis."""
   return 1 / np.linalg.norm(rays(), axis=-1)
 
 
@@ -127,9 +134,9 @@ def _rigid_flow(
   pose: Float[np.ndarray, "time 24 3"],
   joints: Float[np.ndarray, "time 24 3"],
 ) -> Float[np.ndarray, "time h w 2"]:
-  """To the next frame, were every part rigid: true but for the skin about joints."""
-  R = annotation.global_rotations(pose)
-  K = annotation.intrinsics()
+  """The flow to the next frame of rigid body parts; it is wrong around joints only."""
+  R = info_files.global_rotations(pose)
+  K = info_files.intrinsics()
   centres, through = _pixel_centres(), rays()
   flow = np.zeros((*part.shape, 2), np.float32)
   for t in range(len(part) - 1):
@@ -148,13 +155,16 @@ def _in_our_convention(
   part: UInt8[np.ndarray, "time h w"],
   path: pathlib.Path,
 ) -> Float[np.ndarray, "time h w 2"]:
-  """The flow to the next frame, on this frame's pixels, as seen in the flipped image.
+  """Converts a file's flow to the flow to the next frame, in the flipped image.
 
   Args:
-    raw: as the file has it, at the flipped pixels.
-    moved: about what the result must be.
-    part: where there is a person.
-    path: of the file.
+    raw: the file's values, flipped.
+    moved: the flow of rigid body parts, which the result must be close to.
+    part: the body part at each pixel.
+    path: the file, for messages.
+
+  Raises:
+    InputError: the flow agrees with the body parts in no convention.
   """
   inside = _inside_parts(part[:-1])
   if not inside.any():
@@ -162,8 +172,8 @@ def _in_our_convention(
   best, least = raw, np.inf
   for sign in _SIGNS:
     signed = raw * np.array([sign, 1], np.float32)
-    # It may go to the next frame, or have come from the frame before: then the flow
-    # of this frame's pixels is found where these are in the next.
+    # The file's flow leads either to the next frame, or from the frame before. In the
+    # second case, this frame's flow is stored at the next frame's pixels.
     for flow in (signed, _from_next(signed, moved, part)):
       error = np.median(np.linalg.norm((flow - moved)[:-1][inside], axis=-1))
       if error < least:
@@ -182,13 +192,13 @@ def _from_next(
   moved: Float[np.ndarray, "time h w 2"],
   part: UInt8[np.ndarray, "time h w"],
 ) -> Float[np.ndarray, "time h w 2"]:
-  """The next frame's values, at about the pixels that this frame's move to.
+  """Looks up each pixel's flow where the pixel is in the next frame.
 
-  Where another part hides them there, what the part's motion says must do.
+  Where another body part hides it there, the flow of the rigid part is used.
   """
   out = moved.copy()
   centres = _pixel_centres()
-  limit = [annotation.WIDTH - 1, annotation.HEIGHT - 1]
+  limit = [info_files.WIDTH - 1, info_files.HEIGHT - 1]
   for t in range(len(raw) - 1):
     place = part[t] > 0
     target = np.clip((centres + moved[t])[place], 0, limit).astype(int)
@@ -199,7 +209,7 @@ def _from_next(
 
 
 def _inside_parts(part: UInt8[np.ndarray, "time h w"]) -> Bool[np.ndarray, "time h w"]:
-  """Pixels whose neighbours are of the same part: there it moves most rigidly."""
+  """Pixels whose neighbours show the same body part, which moves rigidly there."""
   kernel = np.ones((3, 3), np.uint8)
   inside = [
     (cv2.erode(p, kernel) == p) & (cv2.dilate(p, kernel) == p) & (p > 0) for p in part

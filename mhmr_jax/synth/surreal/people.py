@@ -1,4 +1,4 @@
-"""SURREAL's people: cut out of its clips, before a camera that turns."""
+"""Cuts people out of SURREAL's clips and films them with a camera that turns."""
 
 import dataclasses
 import functools
@@ -15,53 +15,52 @@ from mhmr_jax.body import joints as body_joints
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import people, skinning, visibility
-from mhmr_jax.synth.surreal import annotation, footage_files, turned_camera
+from mhmr_jax.synth.surreal import footage_files, info_files, turning_camera
 
 Rng = np.random.Generator
 
-# SURREAL's own folders for our splits; its val is a part of its test.
+# SURREAL's folders for each split, in the order of preference.
 _FOLDERS = {"train": ("train",), "test": ("test", "val")}
-# Their shapes are bad.
+# Sequences whose body shapes are known to be wrong.
 _BAD = re.compile(r"(ung_)?(18|19)_|(ung_)?143_21(_|$)")
-# So many clips are tried for one that can be used.
+# How many clips are tried until one can be used.
 _ATTEMPTS = 50
-# Joints within the image, and the part of the frames in which they are.
+# So many joints must be inside the image in this share of the frames.
 _MIN_INSIDE, _MIN_TIME_INSIDE = 12, 0.8
-# Metres: bones of a clip are constant to a ten-thousandth of it, and off by a
-# hundred times it without zrot.
+# Metres. A clip's bones change by 1e-7, and by 0.1 where zrot is ignored.
 _MAX_BONE_CHANGE = 1e-3
-# Metres between the bones of the clip's body and of ours, if they are the same.
+# Metres between bones of the clip's body and of ours, where the bodies are the same.
 _SAME_BONES = 2e-3
-# Metres: the bones of another body can be explained about so well by its shape.
+# Metres: about how well betas of one body can reproduce the bones of another.
 _BONE_NOISE = 5e-3
 _HEAD = body_joints.SMPL_JOINTS.index("head")
 _FACE = slice(0, 5)
 
 
 class Take(NamedTuple):
-  """A person, where they come from, and what could not be used before."""
+  """A filmed person, where they come from, and which clips were passed over."""
 
   person: people.Person
   clip: str  # The video, relative to SURREAL's folder.
-  first: int  # The video's frame that the first of ours is.
-  rejected: tuple[str, ...]  # Clips and what is wrong with each.
+  first: int  # The video's frame that is our first frame.
+  rejected: tuple[str, ...]  # What is wrong with each clip that was passed over.
 
 
 @dataclasses.dataclass(frozen=True)
 class SurrealPeople:
-  """Clips below SURREAL's folder, by split."""
+  """The people in the clips below SURREAL's folder, by split."""
 
   path: pathlib.Path
-  clips: dict[str, tuple[str, ...]]  # Relative to the path.
+  clips: dict[str, tuple[str, ...]]  # Videos, relative to the path.
   body: skinning.Body
 
   @functools.cached_property
-  def _joints(self) -> visibility.Points:
-    return visibility.of_joints(self.body)
+  def _joints(self) -> visibility.VisibilityRule:
+    return visibility.joint_rule(self.body)
 
   @functools.cached_property
-  def _keypoints(self) -> visibility.Points:
-    return visibility.of_keypoints(self._joints)
+  def _keypoints(self) -> visibility.VisibilityRule:
+    return visibility.keypoint_rule(self._joints)
 
   def film(
     self,
@@ -78,23 +77,23 @@ class SurrealPeople:
     Args:
       split: "train" or "test".
       frames: how many.
-      size: of the square frame in pixels.
-      choice: the stream of the clip and the time in it.
-      filming: the stream of the camera.
-      moving_camera: false for a camera that keeps still, as SURREAL's own does.
+      size: pixels of the square frame's side.
+      choice: the random stream of the clip and its first frame.
+      filming: the random stream of the camera.
+      moving_camera: False keeps the camera still, as SURREAL's own is.
 
     Raises:
-      InputError: when no clip can be used.
+      InputError: none of the clips that were tried can be used.
     """
     clips = self.clips[split]
     rejected: list[str] = []
     for index in choice.permutation(len(clips))[:_ATTEMPTS]:
       video = self.path / clips[index]
       try:
-        info = annotation.read_info(footage_files.sibling(video, "info"))
+        info = info_files.read_info(footage_files.sibling(video, "info"))
         rest = _check_bones(info, video)
         starts = _starts(info, frames)
-        if not len(starts):  # Too short, or the person walks away: nothing is wrong.
+        if not len(starts):  # Too short, or the person leaves: no error.
           continue
         first = int(choice.choice(starts))
         footage = footage_files.read(video, info, first, frames)
@@ -105,14 +104,14 @@ class SurrealPeople:
       return Take(person, clips[index], first, tuple(rejected))
     raise InputError(
       f"None of {min(len(clips), _ATTEMPTS)} clips of {self.path} that were tried for "
-      f"the {split} split can be used, {len(rejected)} for what is wrong with them "
-      f"({'; '.join(rejected[:3]) or 'none'}) and the rest for showing nobody for "
-      f"{frames} frames: check the folder, or ask for fewer frames a clip."
+      f"the {split} split can be used: {len(rejected)} are damaged "
+      f"({'; '.join(rejected[:3]) or 'none'}), and the others do not show a person for "
+      f"{frames} frames. Check the folder, or ask for fewer frames a clip."
     )
 
   def _film(
     self,
-    info: annotation.Info,
+    info: info_files.Info,
     rest: Float[np.ndarray, "23 3"],
     footage: footage_files.Footage,
     first: int,
@@ -120,11 +119,15 @@ class SurrealPeople:
     filming: Rng,
     moving_camera: bool,
   ) -> people.Person:
+    """Films and labels the person of footage that begins at the clip's frame `first`.
+
+    `rest` are the bones of the clip's body in its rest pose.
+    """
     window = slice(first, first + len(footage.images))
     joints = info["joints_camera"][window]
-    path = turned_camera.sample(filming, joints, footage.part > 0, size, moving_camera)
-    layers = turned_camera.film(footage, path, size)
-    turn = turned_camera.turns(path)
+    path = turning_camera.sample(filming, joints, footage.part > 0, size, moving_camera)
+    layers = turning_camera.film(footage, path, size)
+    turn = turning_camera.turns(path)
     joints = np.einsum("tij,tnj->tni", turn, joints).astype(np.float32)
     pose = _turned(info["pose"][window], turn)
     betas = fit_betas(self.body, rest, info["betas"])
@@ -140,11 +143,11 @@ class SurrealPeople:
       keypoints_image=np.zeros((len(layers), 17, 3), np.float32),
       visibility=np.zeros((len(layers), 24), np.float32),
     )
-    self._see(person, size)
+    self._label(person, size)
     return person
 
   def _keypoints_camera(self, person: people.Person) -> Float[np.ndarray, "time 17 3"]:
-    """The limbs' points are joints of the file; the face hangs on its head joint."""
+    """Keypoints: limbs from the file's joints, the face placed by its head joint."""
     posed = self.body.pose(person.pose, person.betas, person.transl)
     face = self.body.keypoint_regressor[_FACE]
     out = np.zeros((len(posed.vertices), 17, 3), np.float32)
@@ -154,15 +157,15 @@ class SurrealPeople:
       out[:, keypoint] = person.joints_camera[:, joint]
     return out
 
-  def _see(self, person: people.Person, size: int) -> None:
-    """Fills in keypoints and visibility from depth and parts."""
+  def _label(self, person: people.Person, size: int) -> None:
+    """Fills in keypoints and visibility from depth and body parts."""
     path = person.camera
     keypoints = self._keypoints_camera(person)
     pixels = pinhole.project(keypoints, path.intrinsics)
     person.keypoints_image[..., :2] = pixels
     points = np.concatenate([person.joints_camera, keypoints], 1)
-    # Nobody knows what stood before them outside of SURREAL's own image.
-    known = turned_camera.inside_source(points, path)
+    # Outside SURREAL's image it is not known what hides them: they are not visible.
+    known = turning_camera.inside_source(points, path)
     for t, layer in enumerate(person.layers):
       shape = (size, size)
       buffer = visibility.DepthBuffer(
@@ -172,43 +175,44 @@ class SurrealPeople:
         for whole, part in zip(buffer, layer.buffer, strict=True):
           whole[layer.window.slices] = part
       joint_pixels = pinhole.project(person.joints_camera[t], path.intrinsics)
-      seen = self._joints.seen(person.joints_camera[t], joint_pixels, buffer)
+      seen = self._joints.visible(person.joints_camera[t], joint_pixels, buffer)
       person.visibility[t] = seen & known[t, :24]
-      seen = self._keypoints.seen(keypoints[t], pixels[t], buffer)
+      seen = self._keypoints.visible(keypoints[t], pixels[t], buffer)
       person.keypoints_image[t, :, 2] = seen & known[t, 24:]
 
 
 def open_people(path: str, body: skinning.Body) -> SurrealPeople:
-  """Lists the clips of SURREAL's folder, `cmu`, which holds train, test and val.
+  """Lists the clips of SURREAL's folder `cmu`, which holds train, test and val.
 
-  No sequence is in both splits, whatever the folders hold.
+  A sequence of the test split is left out of the train split.
 
   Args:
-    path: of the folder.
-    body: stands for SURREAL's gendered ones: its surface gives the face's points.
+    path: the folder.
+    body: used in place of SURREAL's gendered bodies; its surface gives the face's
+      keypoints.
 
   Raises:
-    InputError: when there is no such folder, or none of a split's clips in it.
+    InputError: there is no such folder, or it holds no clips of a split.
   """
   folder = pathlib.Path(path).expanduser()
   clips: dict[str, list[str]] = {}
   for split, names in _FOLDERS.items():
-    # Of test and val, which repeats some of it, the first there is.
-    found = (sorted(folder.glob(f"{name}/run*/*/*_c*.mp4")) for name in names)
+    # Val repeats a part of test, so that only the first of both is used.
+    listed = (sorted(folder.glob(f"{name}/run*/*/*_c*.mp4")) for name in names)
     clips[split] = [
-      clip.relative_to(folder).as_posix() for clip in next(filter(None, found), [])
+      clip.relative_to(folder).as_posix() for clip in next(filter(None, listed), [])
     ]
     if not clips[split]:
       raise InputError(
-        f"There are no clips of SURREAL in {folder / names[0]}: name its folder that "
-        "holds train/run0/<sequence>/<sequence>_c0001.mp4 and the like, and test too."
+        f"There are no clips of SURREAL in {folder / names[0]}: name the folder that "
+        "holds train/run0/<sequence>/<sequence>_c0001.mp4 and the like, and test, too."
       )
   bad = {
     clip for kept in clips.values() for clip in kept if _BAD.match(_sequence(clip))
   }
   if bad:
     logging.info(
-      "%d clips of %s are left out for their bodies' bad shapes: %s",
+      "%d clips of %s are left out because their body shapes are wrong: %s",
       len(bad),
       folder,
       ", ".join(sorted({_sequence(clip) for clip in bad})),
@@ -230,11 +234,11 @@ def _sequence(clip: str) -> str:
 
 
 def _check_bones(
-  info: annotation.Info, video: pathlib.Path
+  info: info_files.Info, video: pathlib.Path
 ) -> Float[np.ndarray, "23 3"]:
-  """The bones of the rest pose, which pose and joints must agree on."""
+  """Returns the bones of the rest pose; InputError if pose and joints disagree."""
   valid = info["valid"]
-  bones = annotation.bones(info["pose"][valid], info["joints_camera"][valid])
+  bones = info_files.bones(info["pose"][valid], info["joints_camera"][valid])
   change = np.ptp(bones, axis=0).max()
   if change > _MAX_BONE_CHANGE:
     raise InputError(
@@ -244,11 +248,11 @@ def _check_bones(
   return bones.mean(0)
 
 
-def _starts(info: annotation.Info, frames: int) -> np.ndarray:
-  """First frames of the stretches that show a person."""
+def _starts(info: info_files.Info, frames: int) -> np.ndarray:
+  """The first frames from which on so many frames show the person."""
   pixels = info["joints_image"]
   inside = (
-    ((pixels > 0) & (pixels < [annotation.WIDTH, annotation.HEIGHT])).all(-1).sum(1)
+    ((pixels > 0) & (pixels < [info_files.WIDTH, info_files.HEIGHT])).all(-1).sum(1)
   )
   good = np.stack([info["valid"], inside >= _MIN_INSIDE])
   if good.shape[1] < frames:
@@ -260,9 +264,15 @@ def _starts(info: annotation.Info, frames: int) -> np.ndarray:
 def fit_betas(
   body: skinning.Body, bones: Float[np.ndarray, "23 3"], betas: Float[np.ndarray, "10"]
 ) -> Float[np.ndarray, "10"]:
-  """The file's shape where the body is the one filmed; else the nearest of the body's.
+  """Returns betas with which the body has the given bones.
 
-  SURREAL's shapes are those of a woman's or a man's body, and mean little for another.
+  SURREAL's betas belong to its female or male body. They are returned unchanged where
+  they give the body these bones; otherwise betas are fitted to the bones.
+
+  Args:
+    body: the body model.
+    bones: vectors from parents to joints in the rest pose, metres.
+    betas: SURREAL's betas.
   """
   parent, child = np.array(body_joints.SMPL_BONES).T
   template = body.joint_template[child] - body.joint_template[parent]
@@ -270,7 +280,7 @@ def fit_betas(
   if np.abs(template + basis @ betas - bones).max() < _SAME_BONES:
     return betas
   A = basis.reshape(-1, 10) / _BONE_NOISE
-  # Shapes are normal with variance one before anything is seen of them.
+  # Least squares with the prior that betas are normal with variance one.
   fitted = np.linalg.solve(
     A.T @ A + np.eye(10), A.T @ (bones - template).ravel() / _BONE_NOISE
   )
@@ -280,7 +290,7 @@ def fit_betas(
 def _turned(
   pose: Float[np.ndarray, "time 24 3"], turn: Float[np.ndarray, "time 3 3"]
 ) -> Float[np.ndarray, "time 24 3"]:
-  """The pose with its global orientation in the camera that turned."""
+  """Rotates the pose's global orientation to the camera that turned."""
   out = np.array(pose, np.float32)
   out[:, 0] = (
     Rotation.from_matrix(turn) * Rotation.from_rotvec(pose[:, 0])

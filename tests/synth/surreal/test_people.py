@@ -8,7 +8,7 @@ import scipy.io
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import render, skinning
-from mhmr_jax.synth.surreal import annotation, footage_files, surreal_people
+from mhmr_jax.synth.surreal import info_files, people
 from tests.synth import surreal_files
 
 SIZE, FRAMES, LENGTH = 160, 6, 8
@@ -32,16 +32,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source(folder, body):
-  return surreal_people.open_people(str(folder), body)
+  return people.open_people(str(folder), body)
 
 
-def _film(source, split, seed, frames=FRAMES, **kwargs) -> surreal_people.Take:
+def _film(source, split, seed, frames=FRAMES, **kwargs) -> people.Take:
   choice, filming = np.random.default_rng([seed, 0]), np.random.default_rng([seed, 1])
   return source.film(split, frames, SIZE, choice=choice, filming=filming, **kwargs)
-
-
-def _clip(path, scene=surreal_files.Scene(frames=LENGTH)):  # noqa: B008
-  return surreal_files.write(path, "run0/01_01/01_01_c0001", scene)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -88,11 +84,11 @@ def test_what_is_seen_lies_on_the_mask(source, seed):
 def test_a_hidden_joint_is_not_seen(folder, body, tmp_path):
   """Something 30 cm thick is written before the knee of one leg."""
   shutil.copytree(folder, tmp_path / "surreal")
-  source = surreal_people.open_people(str(tmp_path / "surreal"), body)
+  source = people.open_people(str(tmp_path / "surreal"), body)
   before = _film(source, "train", 0, LENGTH, moving_camera=False).person
   video = next((tmp_path / "surreal/train").rglob("*.mp4"))
   path = surreal_files.mat(video, "info")
-  info = annotation.read_info(path)
+  info = info_files.read_info(path)
   knee = 5
   depth = scipy.io.loadmat(surreal_files.mat(video, "depth"))
   part = scipy.io.loadmat(surreal_files.mat(video, "segm"))
@@ -119,7 +115,7 @@ def test_flow_is_the_motion_of_the_vertices_seen(tmp_path, body, flow, moving):
   scene = surreal_files.Scene(frames=LENGTH, flow=flow)
   for split in ("train", "test"):
     surreal_files.write(tmp_path / split, f"run0/{split}/{split}_c0001", scene)
-  source = surreal_people.open_people(str(tmp_path), body)
+  source = people.open_people(str(tmp_path), body)
   person = _film(source, "train", 2, moving_camera=moving).person
   assert (np.ptp(person.camera.R_wc, axis=0).max() > 1e-3) == moving
   posed = body.pose(person.pose, person.betas, person.transl)
@@ -144,20 +140,10 @@ def test_flow_is_the_motion_of_the_vertices_seen(tmp_path, body, flow, moving):
   assert np.abs(person.layers[-1].flow).max() < 1e-6
 
 
-def test_flow_that_is_another_bodys_is_refused(tmp_path):
-  truth = _clip(tmp_path)
-  maps = scipy.io.loadmat(surreal_files.mat(truth.video, "gtflow"))
-  maps = {k: v[..., ::-1] * -2 for k, v in maps.items() if k.startswith("gtflow")}
-  surreal_files.save(truth.video, "gtflow", maps)
-  info = annotation.read_info(surreal_files.mat(truth.video, "info"))
-  with pytest.raises(InputError, match=r"_gtflow\.mat has a flow .* px from how"):
-    footage_files.read(truth.video, info, 0, LENGTH)
-
-
 def test_a_still_camera_keeps_surreals_labels(source, folder):
   take = _film(source, "train", 0, moving_camera=False)
   video = folder / take.clip
-  info = annotation.read_info(surreal_files.mat(video, "info"))
+  info = info_files.read_info(surreal_files.mat(video, "info"))
   window = slice(take.first, take.first + FRAMES)
   np.testing.assert_allclose(
     take.person.joints_camera, info["joints_camera"][window], atol=1e-5
@@ -172,7 +158,7 @@ def test_nobody_is_seen_to_end_within_the_frame(source, seed):
   """Where SURREAL's border cuts the person, so must the frame's."""
   person = _film(source, "test", seed).person
   K = person.camera.intrinsics.astype(float)
-  K0 = annotation.intrinsics().astype(float)
+  K0 = info_files.intrinsics().astype(float)
   column = np.stack([np.zeros(240), np.arange(240) + 0.5, np.ones(240)])
   cut = 0
   for t, layer in enumerate(person.layers):
@@ -189,7 +175,7 @@ def test_nobody_is_seen_to_end_within_the_frame(source, seed):
 
 
 def test_the_same_streams_make_the_same_bytes(source, folder, body):
-  again = surreal_people.open_people(str(folder) + "/", body)
+  again = people.open_people(str(folder) + "/", body)
   takes = [_film(s, "train", 5) for s in (source, again)]
   assert takes[0].clip == takes[1].clip
   for name in ("pose", "betas", "transl", "joints_camera", "keypoints_image"):
@@ -225,7 +211,7 @@ def test_splits_share_no_sequence_and_bad_bodies_are_left_out(tmp_path, body, ca
     "val/run0/20_01/20_01",
   )
   with caplog.at_level("INFO"):
-    source = surreal_people.open_people(str(tmp_path), body)
+    source = people.open_people(str(tmp_path), body)
   sequences = {s: {c.split("/")[2] for c in source.clips[s]} for s in source.clips}
   assert sequences["train"] == {"01_01", "143_22", "118_01"}
   assert sequences["test"] == {"07_02", "09_01"}
@@ -236,7 +222,7 @@ def test_splits_share_no_sequence_and_bad_bodies_are_left_out(tmp_path, body, ca
 
 def test_val_stands_in_for_a_missing_test(tmp_path, body):
   _touch(tmp_path, "train/run0/01_01/01_01", "val/run0/20_01/20_01")
-  source = surreal_people.open_people(str(tmp_path), body)
+  source = people.open_people(str(tmp_path), body)
   assert source.clips["test"] == ("val/run0/20_01/20_01_c0001.mp4",)
 
 
@@ -244,7 +230,7 @@ def test_val_stands_in_for_a_missing_test(tmp_path, body):
 def test_folders_that_lack_a_split(tmp_path, body, there):
   _touch(tmp_path, *there)
   with pytest.raises(InputError, match=f"SURREAL in .*{'test' if there else 'train'}"):
-    surreal_people.open_people(str(tmp_path), body)
+    people.open_people(str(tmp_path), body)
 
 
 def _spoil(video, how: str) -> None:
@@ -288,7 +274,7 @@ def test_clips_that_cannot_be_used_are_passed_over_and_named(
   bad = tmp_path / "surreal/train/run0/03_01"
   shutil.copytree(good, bad)
   _spoil(bad / "01_01_c0001.mp4", how)
-  source = surreal_people.open_people(str(tmp_path / "surreal"), body)
+  source = people.open_people(str(tmp_path / "surreal"), body)
   takes = [_film(source, "train", seed) for seed in range(6)]
   assert {take.clip.split("/")[2] for take in takes} == {"01_01"}
   rejected = {text for take in takes for text in take.rejected}
@@ -307,22 +293,24 @@ def test_frames_without_joints_are_not_filmed(tmp_path, folder, body):
   joints = scipy.io.loadmat(surreal_files.mat(video, "info"))["joints2D"]
   joints[:, :, 1] = 0
   surreal_files.edit(video, "info", joints2D=joints)
-  source = surreal_people.open_people(str(tmp_path / "surreal"), body)
+  source = people.open_people(str(tmp_path / "surreal"), body)
   firsts = {_film(source, "train", seed, 4).first for seed in range(12)}
   assert firsts <= {2, 3, 4}
   assert len(firsts) > 1
-  with pytest.raises(InputError, match=r"0 for what is wrong .* nobody for 7 frames"):
+  with pytest.raises(
+    InputError, match=r"0 are damaged .* not show a person for 7 frames"
+  ):
     _film(source, "train", 0, 7)
 
 
 def test_another_body_gets_the_nearest_shape(body):
   rng = np.random.default_rng(0)
-  parents = np.array([p for p, _ in surreal_people.body_joints.SMPL_BONES])
+  parents = np.array([p for p, _ in people.body_joints.SMPL_BONES])
   betas = rng.normal(0, 1, 10).astype(np.float32)
   rest = body.rest_joints(betas)
   bones = rest[1:] - rest[parents]
-  np.testing.assert_array_equal(surreal_people.fit_betas(body, bones, betas), betas)
-  fitted = surreal_people.fit_betas(body, bones, np.full(10, 3, np.float32))
+  np.testing.assert_array_equal(people.fit_betas(body, bones, betas), betas)
+  fitted = people.fit_betas(body, bones, np.full(10, 3, np.float32))
   rest = body.rest_joints(fitted)
   off = np.linalg.norm(rest[1:] - rest[parents] - bones, axis=-1)
   assert off.max() < 5e-3

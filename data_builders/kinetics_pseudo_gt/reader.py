@@ -1,8 +1,8 @@
 """Reads Temporal-3D-Pose-Kinetics: SMPL fitted to the people of Kinetics videos.
 
 Arnab, Doersch & Zisserman, "Exploiting temporal context for 3D human pose estimation
-in the wild" (CVPR 2019). At most one person a frame; frames that the fit gave up have
-no label.
+in the wild" (CVPR 2019). A frame has labels of one person at most, and none where the
+fit has failed.
 """
 
 import os
@@ -26,17 +26,17 @@ from mhmr_jax.geometry import weak_perspective, windows
 from mhmr_jax.schema import Clip
 
 NUM_KEYPOINTS = len(COCOPLUS_JOINTS)
-# Where COCO-17's points are among the labels' 19.
+# Indices of COCO-17's keypoints among the labels' 19.
 COCO_FROM_19 = tuple(COCOPLUS_JOINTS.index(name) for name in COCO_KEYPOINTS)
 _VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
 _TRAINING_FPS = 30.0
-# How far labels and the body's own projection may differ, in sizes of the person: with
-# the regressor that the labels were made with, and with the body's keypoints.
+# The largest distance of 2D labels from the body's projection, in sizes of the person:
+# with the labels' own regressor (True), and with the body's keypoints (False).
 _TOLERANCE = {True: 0.1, False: 0.3}
 
 
 class ClipName(NamedTuple):
-  """A part of a YouTube video; files write its seconds with zeros before or without."""
+  """A part of a YouTube video. File names may pad its seconds with zeros."""
 
   video: str
   start: int
@@ -44,7 +44,7 @@ class ClipName(NamedTuple):
 
   @classmethod
   def of(cls, path: pathlib.Path) -> "ClipName | None":
-    """From `<id>_<start>_<end>`; None for other names."""
+    """Parses a file name `<id>_<start>_<end>`; returns None for other names."""
     match = re.fullmatch(r"(.+)_(\d{1,9})_(\d{1,9})", path.stem)
     return None if match is None else cls(match[1], int(match[2]), int(match[3]))
 
@@ -53,19 +53,20 @@ class ClipName(NamedTuple):
 
 
 class Labels(NamedTuple):
-  """What a pickle says of the frames that it labels; the camera frame as ours."""
+  """One pickle's labels; its camera frame is the same as ours."""
 
   time: Float[np.ndarray, "labels"]  # Seconds from the clip's start.
   pose: Float[np.ndarray, "labels 24 3"]
-  betas: Float[np.ndarray, "10"]  # The median: the person has one shape.
-  camera: Float[np.ndarray, "labels 3"]  # [s, tx, ty], s (xy + t) image heights.
-  keypoints: Float[np.ndarray, "labels 19 2"]  # Image heights, both x and y.
+  betas: Float[np.ndarray, "10"]  # The median, as a person has one shape.
+  # [s, tx, ty]: s (xy + t) is in image heights, for both x and y.
+  camera: Float[np.ndarray, "labels 3"]
+  keypoints: Float[np.ndarray, "labels 19 2"]  # In image heights, both x and y.
 
 
 def find(
   folder: pathlib.Path, suffixes: tuple[str, ...]
 ) -> dict[ClipName, pathlib.Path]:
-  """The clips' files in a folder, at any depth (classes have folders of their own)."""
+  """Finds the clips' files below a folder, at any depth."""
   found: dict[ClipName, pathlib.Path] = {}
   for parent, folders, names in os.walk(folder):
     folders.sort()
@@ -78,23 +79,27 @@ def find(
 
 
 def find_labels(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:
-  """The pickles of a folder."""
+  """Finds the pickles below a folder."""
   return find(folder, (".pkl",))
 
 
 def find_videos(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:
-  """The videos of a folder."""
+  """Finds the videos below a folder."""
   return find(folder, _VIDEO_SUFFIXES)
 
 
 def read_labels(path: pathlib.Path) -> Labels:
-  """Reads one pickle; InputError if it is damaged, hostile or of another form."""
+  """Reads one pickle.
+
+  Raises:
+    InputError: the file is damaged, hostile or of another form.
+  """
   data = restricted_load(path)
   if not isinstance(data, dict):
     raise InputError(f"{path} does not hold a dict: it is not one of the labels")
   time = read_array(data, path, "time", (None,))
   count = len(time)
-  # Its README says `cameras`, its own program reads `camera`.
+  # The release's README calls it `cameras`, and its program reads `camera`.
   camera = "camera" if "camera" in data else "cameras"
   if not count or (time < 0).any():
     raise InputError(f"time of {path} is empty or negative")
@@ -110,7 +115,11 @@ def read_labels(path: pathlib.Path) -> Labels:
 def read_regressor(
   path: pathlib.Path, body: smpl.SmplModel
 ) -> Float[np.ndarray, "17 V"]:
-  """The labels' own joint regressor, its rows in COCO-17's order."""
+  """Reads the labels' own joint regressor; its rows are put in COCO-17's order.
+
+  Raises:
+    InputError: the file is damaged, hostile, or made for another mesh.
+  """
   vertices = len(body.v_template)
   value = {"the regressor": restricted_load(path)}
   regressor = read_array(value, path, "the regressor", (vertices, NUM_KEYPOINTS))
@@ -118,21 +127,21 @@ def read_regressor(
 
 
 class LabelBody(NamedTuple):
-  """What turns labels into joints and keypoints.
+  """The body model by which labels become joints and keypoints.
 
   Attributes:
-    body: the neutral one, that the labels are for.
-    points: the body restricted to the vertices of its keypoints.
-    exact: whether the keypoints are by the labels' own regressor.
+    model: the neutral body, which the labels are for.
+    points: the body restricted to the vertices that its keypoints depend on.
+    exact: whether the keypoints come from the labels' own regressor.
   """
 
-  body: smpl.SmplModel
+  model: smpl.SmplModel
   points: smpl.SmplModel
   exact: bool
 
   @classmethod
   def load(cls, body_path: str, regressor_path: str) -> "LabelBody":
-    """Reads both files; an empty regressor path: the body's own keypoints."""
+    """Reads both files; without a regressor's path, the body's keypoints are used."""
     body = smpl.load(body_path)
     regressor = np.asarray(body.keypoint_regressor)
     if regressor_path:
@@ -144,28 +153,29 @@ def read_clip(
   name: ClipName,
   label_path: pathlib.Path,
   video_path: pathlib.Path,
-  person: LabelBody,
+  body: LabelBody,
   min_frames: int,
   size: int,
 ) -> Clip:
-  """One clip, its frames cut out round the person.
+  """Reads one clip, with its frames cut out around the person.
 
   Args:
-    name: of the clip.
+    name: the clip.
     label_path: its pickle.
     video_path: its video.
-    person: the body that the labels are for.
+    body: the body that the labels are for.
     min_frames: shorter clips are refused.
-    size: of the person in pixels, that is kept at least where the video has it.
+    size: at least so many pixels of the person's longer side are kept, where the video
+      has them.
 
   Raises:
-    InputError: either file is unreadable, or they do not belong together.
+    InputError: a file cannot be read, or the two do not belong together.
   """
   labels = read_labels(label_path)
-  _check_projection(labels, person, label_path)
+  _check_projection(labels, body, label_path)
   times = video.frame_times(video_path)
   number = _nearest(times, labels.time)
-  # Labels later than the video's end belong to another video.
+  # Labels after the video's end belong to another video.
   inside = labels.time <= times[-1] + _spacing(times)
   if not inside.any():
     raise InputError(f"{video_path} ends before the first label of {label_path}")
@@ -175,7 +185,7 @@ def read_clip(
   chosen = np.flatnonzero(inside)[chosen]
   frames = _frames(video_path, grid)
   image_size = next(frames).shape[1::-1]
-  clip = _labelled(labels, person, slot, chosen, len(grid), image_size)
+  clip = _labelled(labels, body, slot, chosen, len(grid), image_size)
   boxes = windows.tight_boxes(clip["keypoints_image"])
   cutout = Cutout.around(boxes, image_size, size)
   clip["frames"] = [cutout.jpeg(frame) for frame in _frames(video_path, grid)]
@@ -190,13 +200,14 @@ def read_clip(
 
 
 def _spacing(times: Float[np.ndarray, "frames"]) -> float:
+  """Seconds from one frame to the next."""
   return float(np.median(np.diff(times))) if len(times) > 1 else 1 / _TRAINING_FPS
 
 
 def _nearest(
   times: Float[np.ndarray, "frames"], wanted: Float[np.ndarray, "labels"]
 ) -> Int[np.ndarray, "labels"]:
-  """The frame nearest in time to each label."""
+  """Returns the number of the frame that is nearest in time to each label."""
   after = np.clip(np.searchsorted(times, wanted), 1, max(len(times) - 1, 1))
   after = np.minimum(after, len(times) - 1)
   before = np.maximum(after - 1, 0)
@@ -206,11 +217,15 @@ def _nearest(
 def _grid(
   number: Int[np.ndarray, "labels"], times: Float[np.ndarray, "frames"]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Evenly spaced frames from the first label to the last, at most 30 a second.
+  """Chooses evenly spaced frames from the first label to the last, at most 30 a second.
+
+  Args:
+    number: the frame of each label.
+    times: seconds of all frames.
 
   Returns:
-    The frames; for each label that falls on one of them, which one; and which labels
-    these are.
+    The numbers of the chosen frames; the index in them of each label that falls on one;
+    and the indices of these labels.
   """
   gaps = np.diff(np.unique(number))
   step = max(1, round(1 / (_TRAINING_FPS * _spacing(times))))
@@ -219,7 +234,7 @@ def _grid(
   grid = np.arange(number.min(), number.max() + 1, step)
   slot = (number - grid[0]) // step
   on_grid = np.flatnonzero(number == grid[slot])
-  # Two labels of one frame: the first.
+  # Of two labels for one frame, the first is used.
   slots, first = np.unique(slot[on_grid], return_index=True)
   return grid, slots, on_grid[first]
 
@@ -227,7 +242,7 @@ def _grid(
 def _frames(
   path: pathlib.Path, grid: Int[np.ndarray, "frames"]
 ) -> Iterator[np.ndarray]:
-  """The BGR frames of these numbers."""
+  """Reads the frames with these numbers, BGR."""
   wanted = set(grid.tolist())
   for number, frame in enumerate(video.read_frames(path)):
     if number in wanted:
@@ -238,22 +253,33 @@ def _frames(
 
 def _labelled(
   labels: Labels,
-  person: LabelBody,
+  body: LabelBody,
   slot: Int[np.ndarray, "labelled"],
   chosen: Int[np.ndarray, "labelled"],
   frames: int,
   image_size: tuple[int, int],
 ) -> Clip:
-  """The labels of the frames that have some; zeros elsewhere. Whole image's pixels."""
+  """Converts labels to a clip without frames, in the whole image's pixels.
+
+  Frames without a label are zeros.
+
+  Args:
+    labels: all labels of the clip.
+    body: the body that they are for.
+    slot: the frame of each chosen label.
+    chosen: the labels to use.
+    frames: frames of the clip.
+    image_size: width and height of the video, pixels.
+  """
   width, height = image_size
   pose = labels.pose[chosen].astype(np.float32)
   betas = labels.betas.astype(np.float32)
-  joints = label_joints.joints(person.body, pose, betas)
+  joints = label_joints.joints(body.model, pose, betas)
   camera = labels.camera[chosen]
-  # The labels' camera is of SMPL's own frame, ours of joints relative to the pelvis.
+  # The labels' camera is for SMPL's own origin, ours for joints relative to the pelvis.
   shifted = camera[:, 1:] + joints[:, 0, :2]
   points = labels.keypoints[chosen][:, list(COCO_FROM_19)] * height
-  seen = ((points >= 0) & (points < [width, height])).all(-1, keepdims=True)
+  inside = ((points >= 0) & (points < [width, height])).all(-1, keepdims=True)
 
   def spread(values: np.ndarray) -> np.ndarray:
     rows = np.zeros((frames, *values.shape[1:]), np.float32)
@@ -266,7 +292,7 @@ def _labelled(
     pose=spread(pose),
     betas=betas,
     joints_camera=spread(joints - joints[:, :1]),
-    keypoints_image=spread(np.append(points, seen, axis=-1)),
+    keypoints_image=spread(np.append(points, inside, axis=-1)),
     keypoints_detected=False,
     camera_image=spread(np.append(camera[:, :1] * height, shifted, axis=-1)),
     valid=valid,
@@ -274,15 +300,15 @@ def _labelled(
   )
 
 
-def _check_projection(labels: Labels, person: LabelBody, path: pathlib.Path) -> None:
-  """InputError unless pose, shape and camera give the labels' own 2D keypoints."""
-  points = label_joints.regressed(person.points, labels.pose, labels.betas)
+def _check_projection(labels: Labels, body: LabelBody, path: pathlib.Path) -> None:
+  """Raises InputError unless pose, shape and camera give the labels' 2D keypoints."""
+  points = label_joints.regressed(body.points, labels.pose, labels.betas)
   projected = weak_perspective.project(points, labels.camera)
   expected = labels.keypoints[:, list(COCO_FROM_19)]
   size = max(float(np.ptp(expected, axis=1).max(-1).mean()), 1e-6)
   gap = float(np.median(np.linalg.norm(projected - expected, axis=-1))) / size
-  if not gap < _TOLERANCE[person.exact]:
+  if not gap < _TOLERANCE[body.exact]:
     raise InputError(
-      f"2d_keypoints of {path} lie {gap:.2f} of the person's size from where its pose, "
+      f"2d_keypoints of {path} are {gap:.2f} of the person's size from where its pose, "
       "shape and cameras put them"
     )

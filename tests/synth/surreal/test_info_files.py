@@ -7,7 +7,7 @@ import scipy.io
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import skinning
-from mhmr_jax.synth.surreal import annotation
+from mhmr_jax.synth.surreal import info_files
 from tests.synth import surreal_files
 
 FRAMES = 6
@@ -30,8 +30,8 @@ def clip(tmp_path, written):
   return dataclasses.replace(written, video=video)
 
 
-def _read(clip) -> annotation.Info:
-  return annotation.read_info(surreal_files.mat(clip.video, "info"))
+def _read(clip) -> info_files.Info:
+  return info_files.read_info(surreal_files.mat(clip.video, "info"))
 
 
 def test_joints_are_where_they_were_before_the_mirror(written):
@@ -62,14 +62,14 @@ def test_the_pose_puts_the_body_there(written):
 
 def test_bones_are_constant_only_with_the_right_rotation(clip):
   info = _read(clip)
-  bones = annotation.bones(info["pose"], info["joints_camera"])
+  bones = info_files.bones(info["pose"], info["joints_camera"])
   assert np.ptp(bones, axis=0).max() < 1e-4
   turn = np.linspace(0, 0.5, FRAMES)[:, None]
   surreal_files.edit(clip.video, "info", zrot=turn)
   wrong = _read(clip)
-  assert np.ptp(annotation.bones(wrong["pose"], wrong["joints_camera"]), 0).max() > 0.01
+  assert np.ptp(info_files.bones(wrong["pose"], wrong["joints_camera"]), 0).max() > 0.01
   mirrored = info["joints_camera"] * np.float32([-1, 1, 1])
-  assert np.ptp(annotation.bones(info["pose"], mirrored), 0).max() > 0.01
+  assert np.ptp(info_files.bones(info["pose"], mirrored), 0).max() > 0.01
 
 
 def test_one_frame_without_its_axis(clip):
@@ -169,18 +169,18 @@ def test_damaged_files_end_in_one_sentence(clip):
   whole = path.read_bytes()
   rng = np.random.default_rng(0)
   with pytest.raises(InputError, match="No such file"):
-    annotation.read_info(path.with_name("none_info.mat"))
+    info_files.read_info(path.with_name("none_info.mat"))
   for data in (b"", b"MATLAB 4", rng.bytes(5000)):
     path.write_bytes(data)
     with pytest.raises(InputError, match="not a MATLAB 5 file"):
-      annotation.read_info(path)
+      info_files.read_info(path)
   path.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
   with pytest.raises(InputError, match=r"MATLAB 7\.3 file: save it .* with -v7"):
-    annotation.read_info(path)
+    info_files.read_info(path)
   for cut in (30, 128, 200, len(whole) // 2):
     path.write_bytes(whole[:cut])
     with pytest.raises(InputError, match=path.name):
-      annotation.read_info(path)
+      info_files.read_info(path)
   spoiled = 0
   for _ in range(60):
     data = bytearray(whole)
@@ -188,7 +188,7 @@ def test_damaged_files_end_in_one_sentence(clip):
       data[place] = rng.integers(256)
     path.write_bytes(data)
     try:
-      annotation.read_info(path)
+      info_files.read_info(path)
     except InputError:
       spoiled += 1
   assert spoiled > 30  # The rest hit fields that are not read.

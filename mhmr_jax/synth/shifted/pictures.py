@@ -1,7 +1,7 @@
-"""Pictures of the shifted domain: rooms, ridges and thickets, and loud cloth.
+"""Generates pictures of the shifted domain: rooms, ridges and thickets; vivid cloth.
 
-None is made as the usual ones are: surfaces in perspective, fractal outlines and
-strokes of a brush, where those have scattered shapes.
+They show surfaces in perspective, fractal outlines and brush strokes, where scenes of
+the usual domain show scattered shapes.
 """
 
 import cv2
@@ -13,15 +13,15 @@ from mhmr_jax.synth.backgrounds import Media
 
 Rng = np.random.Generator
 
-_SIDE = 2.5  # Of a scene, in frame widths.
-_TILE = 128
+_SIDE = 2.5  # Side of a scene in frame widths.
+_TILE = 128  # Pixels.
 
 
 class Scenes:
-  """Scenes made up from the random stream."""
+  """Scenes that are generated from the random stream."""
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
-    """A still scene; streams of the splits differ, so their scenes do."""
+    """Draws a still scene; the splits share none, as their streams differ."""
     del split, frames
     paint = (_room, _ridges, _thicket)[rng.integers(3)]
     return Media([paint(rng, round(_SIDE * size))])
@@ -30,7 +30,7 @@ class Scenes:
 def _colours(
   rng: Rng, count: int, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Float[np.ndarray, "count 3"]:
-  """RGB 0..1 of any hue."""
+  """Draws RGB colours, 0 to 1, of any hue."""
   hsv = np.stack(
     [rng.uniform(0, 360, count), rng.uniform(*saturation, count),
      rng.uniform(*value, count)], -1
@@ -39,7 +39,7 @@ def _colours(
 
 
 def _room(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
-  """Floor, ceiling and walls, with their tiles in perspective."""
+  """Draws a room: floor, ceiling and walls, with their patterns in perspective."""
   low, high = rng.uniform(0.2, 0.42, 2), rng.uniform(0.58, 0.8, 2)
   back = np.array([low, [high[0], low[1]], high, [low[0], high[1]]]) * size
   frame = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * size
@@ -67,14 +67,14 @@ def _room(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def _wallpaper(rng: Rng) -> Float[np.ndarray, "side side 3"]:
-  """Boards, bricks, tiles or plaster, 0..1."""
+  """Draws boards, bricks, tiles or plaster, 0 to 1."""
   side = 3 * _TILE
   first, second = _colours(rng, 2, (0.05, 0.45), (0.35, 0.95))
   rows, columns = rng.integers(4, 14), rng.integers(3, 10)
   y, x = np.mgrid[:side, :side].astype(np.float32) / side
   row = np.floor(y * rows)
   kind = rng.integers(4)
-  if kind == 1:  # Bricks: every other row is half a brick aside.
+  if kind == 1:  # Bricks: every other row is shifted by half a brick.
     x = x + (row % 2) / (2 * columns)
   column = np.floor(x * columns) if kind < 3 else np.zeros_like(x)
   shade = rng.uniform(0.75, 1.0, 997).astype(np.float32)
@@ -90,7 +90,7 @@ def _wallpaper(rng: Rng) -> Float[np.ndarray, "side side 3"]:
 
 
 def _ridges(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
-  """Hills behind hills, each hazier than the one before it."""
+  """Draws hills behind hills, each hazier than the one in front of it."""
   sky, haze, near = _colours(rng, 3, (0.1, 0.6), (0.4, 1.0)).astype(np.float32)
   ramp = np.linspace(0, 1, size, dtype=np.float32)[:, None, None]
   image = np.broadcast_to(sky * (1 - ramp) + haze * ramp, (size, size, 3)).copy()
@@ -108,7 +108,7 @@ def _ridges(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def _thicket(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
-  """Strokes upon strokes: leaves, grass, hay, a crowd of cables."""
+  """Draws strokes upon strokes, like leaves, grass, hay or cables."""
   colours = 255 * _colours(rng, 8, (0.2, 0.7), (0.2, 0.9))
   image = np.full((size, size, 3), colours[0] * 0.4, np.uint8)
   main, spread = rng.uniform(0, np.pi), rng.uniform(0.2, 1.2)
@@ -126,7 +126,7 @@ def _thicket(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def cloth(rng: Rng, size: int) -> Float[np.ndarray, "size size 3"]:
-  """A tile of vivid cloth, RGB 0..1: camouflage, batik, rings, slanted bands."""
+  """Draws vivid cloth, RGB 0 to 1: camouflage, batik, rings or slanted bands."""
   colours = _colours(rng, 4, (0.75, 1.0), (0.55, 1.0))
   y, x = np.mgrid[:size, :size].astype(np.float32) / size
   field = textures.octave_noise(rng, (size, size), persistence=0.5)

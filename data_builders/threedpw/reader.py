@@ -32,25 +32,25 @@ _PERSON_KEYS = (
   "jointPositions",
 )
 _KEYS = ("sequence", "cam_poses", "cam_intrinsics", "img_frame_ids", *_PERSON_KEYS)
-# Of the image's size: how far the principal point may lie from its centre.
+# How far the principal point may be from the image's centre, over the image's size.
 _CENTRE_TOLERANCE = 0.1
-_LARGEST = 1e4  # Of radians and metres: beyond it a frame's label is none.
+_LARGEST = 1e4  # Radians or metres: larger labels are treated as missing.
 _MIN_DEPTH = 0.1  # Metres.
 _JOINTS_TOLERANCE = 0.03  # Metres.
 _PROBLEMS_SHOWN = 5
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_JPEG_TAIL = 4096  # Bytes; some cameras write a little after the end.
+_JPEG_TAIL = 4096  # Bytes: some cameras append a little data.
 
-BodyOfGender = Mapping[str, smpl.SmplModel]  # By gender.
+BodyOfGender = Mapping[str, smpl.SmplModel]  # The keys are genders.
 
 
 class PersonClip(NamedTuple):
   """One person in one sequence.
 
   Attributes:
-    clip: without frames; pixels are the whole image's.
-    folder: of the images, below the release's folder.
-    image_size: width and height px.
+    clip: the labels, without frames, in the whole image's pixels.
+    folder: the folder of the images, relative to the release's.
+    image_size: width and height in pixels.
   """
 
   clip: Clip
@@ -59,18 +59,18 @@ class PersonClip(NamedTuple):
 
 
 def sequence_files(root: pathlib.Path, split: str) -> list[pathlib.Path]:
-  """The pickles of a split, in order."""
+  """The pickles of a split, sorted by name."""
   return sorted((root / "sequenceFiles" / split).glob("*.pkl"))
 
 
 def read_split(
   root: pathlib.Path, split: str, bodies: BodyOfGender
 ) -> list[PersonClip]:
-  """All tracks of a split.
+  """Reads all tracks of a split.
 
   Raises:
-    InputError: one of its sequences cannot be used whole. A figure on part of a test
-      set compares with no other.
+    InputError: one of its sequences cannot be used completely. An error measured on a
+      part of a test set cannot be compared with others.
   """
   tracks, problems = [], []
   files = sequence_files(root, split)
@@ -93,17 +93,17 @@ def read_split(
 def read_sequence(
   root: pathlib.Path, path: pathlib.Path, bodies: BodyOfGender
 ) -> list[PersonClip]:
-  """The tracks of one sequence.
+  """Reads the tracks of one sequence.
 
   Raises:
-    InputError: the pickle is damaged, hostile or not in the official form, an image
-      is missing, or the images are not of the size that the intrinsics say.
+    InputError: the pickle is damaged, hostile or not in the official form, an image is
+      missing, or the intrinsics belong to images of another size.
   """
   data = restricted_load(path)
   missing = [key for key in _KEYS if not isinstance(data, dict) or key not in data]
   if missing:
     raise InputError(f"{path} has no {', '.join(missing)}: it is not one of 3DPW's")
-  # The name becomes part of paths.
+  # The name becomes a part of paths.
   if str(data["sequence"]) != path.stem:
     raise InputError(
       f"sequence of {path} is {str(data['sequence'])[:80]!r}, not the file's name"
@@ -111,14 +111,14 @@ def read_sequence(
   people = {key: _listed(data, path, key) for key in _PERSON_KEYS}
   counts = {key: len(values) for key, values in people.items()}
   if len(set(counts.values())) > 1 or not counts["poses"]:
-    raise InputError(f"{path} is of different numbers of people: {counts}")
+    raise InputError(f"{path} has lists of different numbers of people: {counts}")
   camera = _Camera.of(data, path)
   folder = f"imageFiles/{path.stem}"
   size = _check_images(root / folder, len(camera.rotation), camera.intrinsics)
   tracks = []
   for person in range(counts["poses"]):
-    of_person = {key: values[person] for key, values in people.items()}
-    clip = _read_person(of_person, path, camera, bodies)
+    own = {key: values[person] for key, values in people.items()}
+    clip = _read_person(own, path, camera, bodies)
     clip["sequence"] = f"{path.stem}_{person}"
     tracks.append(PersonClip(clip, folder, size))
   return tracks
@@ -131,7 +131,7 @@ def _listed(data: Mapping[str, Any], path: pathlib.Path, key: str) -> Any:
 
 
 class _Camera(NamedTuple):
-  """World to camera, and to pixels, for every frame."""
+  """The sequence's moving camera: from the world to the camera, and to pixels."""
 
   rotation: Float[np.ndarray, "time 3 3"]
   translation: Float[np.ndarray, "time 3"]
@@ -140,6 +140,7 @@ class _Camera(NamedTuple):
 
   @classmethod
   def of(cls, data: Mapping[str, Any], path: pathlib.Path) -> "_Camera":
+    """Reads the camera of a pickle; frames without finite numbers get the identity."""
     frames = len(read_array(data, path, "img_frame_ids", (None,), finite=False))
     poses = read_array(data, path, "cam_poses", (frames, 4, 4), finite=False)
     intrinsics = read_array(data, path, "cam_intrinsics", (3, 3))
@@ -162,7 +163,7 @@ class _Camera(NamedTuple):
 def _check_images(
   folder: pathlib.Path, count: int, intrinsics: Float[np.ndarray, "3 3"]
 ) -> tuple[int, int]:
-  """Width and height px of the images, after a look at which are there."""
+  """Checks that the images are there and fit the intrinsics; returns their size."""
   present = {path.name for path in folder.glob("*.jpg")}
   names = [frame_files.image_name(number) for number in range(count)]
   missing = [name for name in names if name not in present]
@@ -185,12 +186,16 @@ def _check_images(
 def decode(
   data: bytes, path: pathlib.Path, size: tuple[int, int] | None = None
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """The BGR pixels of an image file; InputError if damaged or of another size."""
+  """Decodes an image file to BGR pixels.
+
+  Raises:
+    InputError: the file is damaged, or the image has not the size that is asked for.
+  """
   image = None
-  # OpenCV fills what a JPEG lacks with grey, and says nothing.
+  # OpenCV silently fills the missing part of a JPEG with grey.
   if data[:2] == _JPEG_START and _JPEG_END not in data[-_JPEG_TAIL:]:
     raise InputError(f"{path} is cut short: put the official file there.")
-  with contextlib.suppress(cv2.error):  # Of an empty file, or of claims beyond bounds.
+  with contextlib.suppress(cv2.error):  # An empty file, or claims of absurd sizes.
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
   if image is None:
     raise InputError(f"{path} is not an image: put the official file there.")
@@ -209,6 +214,7 @@ def _read_person(
   camera: _Camera,
   bodies: BodyOfGender,
 ) -> Clip:
+  """Reads one person's track, without frames, in the camera's frame."""
   frames = len(camera.rotation)
   gender = _GENDERS.get(str(data["genders"]))
   if gender is None:
@@ -219,7 +225,7 @@ def _read_person(
   if len(betas) < 10:
     raise InputError(f"betas of {path} has {len(betas)} numbers, fewer than 10")
   valid = read_array(data, path, "campose_valid", (frames,)).astype(bool)
-  # NaN compares as False.
+  # Comparisons with NaN are False.
   finite = (np.abs(pose) < _LARGEST).all(1) & (np.abs(transl) < _LARGEST).all(1)
   finite &= camera.finite
   pose, transl = (np.where(finite[:, None], array, 0) for array in (pose, transl))
@@ -255,10 +261,10 @@ def _to_camera(
   transl: Float[np.ndarray, "time 3"],
   camera: _Camera,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Pose and translation from the world's frame to the camera's.
+  """Converts pose and translation from the world's frame to the camera's.
 
-  The body turns about its pelvis, which the translation moves: so the pelvis of the
-  unposed body goes along.
+  SMPL turns the body about its pelvis, so that the pelvis of the unposed body has to be
+  rotated along with the translation.
   """
   pelvis = np.asarray(body.joint_template[0] + body.joint_shapedirs[0] @ betas)
   root = camera.rotation @ Rotation.from_rotvec(pose[:, 0]).as_matrix()
@@ -272,9 +278,10 @@ def _to_camera(
 def _detections(
   data: Mapping[str, Any], path: pathlib.Path, frames: int
 ) -> Float[np.ndarray, "time 17 3"]:
-  """COCO-17; zeros where nothing was detected."""
-  given = data["poses2d"]
-  if given == [] if isinstance(given, list) else getattr(given, "size", 1) == 0:
+  """The detected keypoints in COCO-17's order; zeros where nothing was detected."""
+  detected = data["poses2d"]
+  is_list = isinstance(detected, list)
+  if detected == [] if is_list else getattr(detected, "size", 1) == 0:
     return np.zeros((frames, 17, 3), np.float32)
   points = read_array(data, path, "poses2d", (frames, 3, 18)).swapaxes(1, 2)
   return formats.to_coco(points.astype(np.float32), "openpose_coco18")
@@ -286,7 +293,7 @@ def _boxes(
   valid: Bool[np.ndarray, "time"],
   intrinsics: Float[np.ndarray, "3 3"],
 ) -> Float[np.ndarray, "time 4"]:
-  """Round the keypoints, or else the projected joints, or else between neighbours'."""
+  """Boxes around the keypoints, or else the joints, or else between other frames'."""
   pixels, in_front = pinhole.project_in_front(joints_camera, intrinsics, _MIN_DEPTH)
   score = in_front & valid[:, None]
   points = np.concatenate([pixels, score[..., None]], axis=-1)
@@ -307,12 +314,12 @@ def _compare(
   gender: str,
   path: pathlib.Path,
 ) -> None:
-  """Says so if the release's own joints, in the world's frame, are not this body's."""
+  """Logs a warning unless the release's joints, in the world's frame, fit the body."""
   if not finite.any():
     return
   gap = np.nanmedian(np.abs(joints - expected)[finite])
   if not gap < _JOINTS_TOLERANCE:
     logging.warning(
-      "jointPositions of %s lie %.0f mm from the joints of config.body.%s: is that "
+      "jointPositions of %s are %.0f mm from the joints of config.body.%s: is that "
       "file the %s body?", path, 1000 * gap, gender, gender,
     )  # fmt: skip

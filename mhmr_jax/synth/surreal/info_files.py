@@ -1,12 +1,12 @@
-"""Reads the annotation of SURREAL's clips, and undoes the mirror it was filmed in.
+"""Reads the `_info.mat` files of SURREAL's clips, and undoes the mirror of its camera.
 
-SURREAL's camera has a determinant of -1, so all its images are mirrored. Here they are
-mirrored back: x -> 320 - x, and the camera with its x turned round. Pose and the
-names of left and right stay as they are.
+The rotation of SURREAL's camera has a determinant of -1, so that all its images are
+mirrored. Here they are flipped back, x -> 320 - x, and the camera's x axis is negated.
+The pose and the names of left and right stay as they are.
 """
 
 import pathlib
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import scipy.io
@@ -24,16 +24,16 @@ GENDERS = ("female", "male")
 _FOCAL = 600.0  # Pixels.
 # World to camera: SURREAL's [[0, 0, -1], [0, 1, 0], [-1, 0, 0]] with its x negated.
 _R_WORLD_TO_CAMERA = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-# The joints are written in whole pixels, so half a pixel is theirs.
+# Pixels. The joints are stored in whole pixels, which explains half of it.
 _MAX_REPROJECTION = 1.0
 _HEADER, _HEADER_OF_HDF5 = b"MATLAB 5.0 MAT-file", b"MATLAB 7.3"
-# What one variable of a clip may hold; a frame of flow has 153,600 numbers.
+# The most numbers of one variable; a frame of flow has 153,600.
 _MAX_NUMBERS = 1 << 20
 _INFO = ("joints2D", "joints3D", "pose", "shape", "zrot", "gender", "camLoc")
 
 
 class Info(TypedDict):
-  """A clip's annotation, in the camera's frame and the flipped image."""
+  """A clip's labels, in the camera's frame and in the flipped image."""
 
   pose: Float[np.ndarray, "time 24 3"]  # Axis-angle; entry 0 is in the camera frame.
   joints_camera: Float[np.ndarray, "time 24 3"]  # Metres.
@@ -41,11 +41,11 @@ class Info(TypedDict):
   betas: Float[np.ndarray, "10"]
   intrinsics: Float[np.ndarray, "3 3"]
   gender: str  # "female" or "male".
-  valid: Bool[np.ndarray, "time"]  # False where the joints were not written.
+  valid: Bool[np.ndarray, "time"]  # False in frames without joints.
 
 
 def intrinsics() -> Float[np.ndarray, "3 3"]:
-  """Of SURREAL's camera, which is always the same."""
+  """The intrinsics of SURREAL's camera, which is always the same."""
   K = np.diag([_FOCAL, _FOCAL, 1.0])
   K[:2, 2] = WIDTH / 2, HEIGHT / 2
   return K.astype(np.float32)
@@ -55,62 +55,83 @@ def read_info(path: str | pathlib.Path) -> Info:
   """Reads a clip's `_info.mat`.
 
   Raises:
-    InputError: the file is missing or damaged, lacks a field, or its joints do not
-      project to where it says they are seen.
+    InputError: the file is missing or damaged, lacks a field, or its 3D joints do not
+      project to its 2D joints.
   """
   path = pathlib.Path(path)
-  fields = read_arrays(path, _INFO)
-  pose = _over_time(fields["pose"], (72,), path, "pose").reshape(-1, 24, 3)
+  fields = _read_fields(path)
+  first = fields.valid.argmax()
+  joints_world = fields.joints_world.transpose(0, 2, 1)
+  joints_image = fields.joints_mirrored.transpose(0, 2, 1) * [-1, 1] + [WIDTH, 0]
+  info = Info(
+    pose=_pose_in_camera(fields.pose, fields.zrot).astype(np.float32),
+    joints_camera=_to_camera(joints_world, fields.camera_place),
+    joints_image=joints_image.astype(np.float32),
+    betas=fields.shape[first].astype(np.float32),
+    intrinsics=intrinsics(),
+    gender=GENDERS[int(fields.gender[first])],
+    valid=fields.valid,
+  )
+  _check_reprojection(info, path)
+  return info
+
+
+class _Fields(NamedTuple):
+  """The file's arrays, with time as the first axis; other names are in comments."""
+
+  pose: Float[np.ndarray, "time 24 3"]
+  joints_world: Float[np.ndarray, "time 3 24"]  # joints3D
+  joints_mirrored: Float[np.ndarray, "time 2 24"]  # joints2D
+  shape: Float[np.ndarray, "time 10"]
+  zrot: Float[np.ndarray, "time"]
+  gender: Float[np.ndarray, "time"]
+  camera_place: Float[np.ndarray, "3"]  # camLoc
+  valid: Bool[np.ndarray, "time"]  # Frames that have joints.
+
+
+def _read_fields(path: pathlib.Path) -> _Fields:
+  """Reads and checks the arrays; those over time are finite in all frames."""
+  arrays = read_arrays(path, _INFO)
+  pose = _over_time(arrays["pose"], (72,), path, "pose").reshape(-1, 24, 3)
   frames = len(pose)
-  joints_world = _over_time(fields["joints3D"], (3, 24), path, "joints3D", frames)
-  joints_image = _over_time(fields["joints2D"], (2, 24), path, "joints2D", frames)
-  shape = _over_time(fields["shape"], (10,), path, "shape", frames, constant=True)
-  zrot = _over_time(fields["zrot"], (), path, "zrot", frames, constant=True)
-  gender = _over_time(fields["gender"], (), path, "gender", frames, constant=True)
-  (camLoc,) = _over_time(fields["camLoc"], (3,), path, "camLoc", 1)
-  valid: np.ndarray = (joints_image != 0).any((1, 2))
-  valid &= np.isfinite(joints_image).all((1, 2))
+  joints3D = _over_time(arrays["joints3D"], (3, 24), path, "joints3D", frames)
+  joints2D = _over_time(arrays["joints2D"], (2, 24), path, "joints2D", frames)
+  shape = _over_time(arrays["shape"], (10,), path, "shape", frames, constant=True)
+  zrot = _over_time(arrays["zrot"], (), path, "zrot", frames, constant=True)
+  gender = _over_time(arrays["gender"], (), path, "gender", frames, constant=True)
+  (camLoc,) = _over_time(arrays["camLoc"], (3,), path, "camLoc", 1)
+  valid: np.ndarray = (joints2D != 0).any((1, 2))
+  valid &= np.isfinite(joints2D).all((1, 2))
   if not valid.any():
     raise InputError(f"{path} has only zeros for joints2D: leave its clip out")
   over_time = dict(
-    pose=pose, joints3D=joints_world, joints2D=joints_image, shape=shape, zrot=zrot
+    pose=pose, joints3D=joints3D, joints2D=joints2D, shape=shape, zrot=zrot
   )
   for name, values in over_time.items():
     # A frame that was not rendered was not written either, and may hold anything.
     values[~valid] = np.where(np.isfinite(values[~valid]), values[~valid], 0)
     _check_finite(values, path, name)
   _check_finite(camLoc, path, "camLoc")
-  first = valid.argmax()
   for name, values in (("shape", shape[valid]), ("gender", gender[valid])):
     if np.abs(values - values[0]).max() > 1e-4:
       raise InputError(f"{path} has a {name} that changes: leave its clip out")
-  if gender[first] not in (0, 1):
-    raise InputError(f"{path} has gender {gender[first]:g}, neither 0 nor 1")
-
-  seen = joints_image.transpose(0, 2, 1)
-  info = Info(
-    pose=_pose_in_camera(pose, zrot).astype(np.float32),
-    joints_camera=_to_camera(joints_world.transpose(0, 2, 1), camLoc),
-    joints_image=(seen * [-1, 1] + [WIDTH, 0]).astype(np.float32),
-    betas=shape[first].astype(np.float32),
-    intrinsics=intrinsics(),
-    gender=GENDERS[int(gender[first])],
-    valid=valid,
-  )
-  _check_reprojection(info, path)
-  return info
+  first = gender[valid.argmax()]
+  if first not in (0, 1):
+    raise InputError(f"{path} has gender {first:g}, neither 0 nor 1")
+  return _Fields(pose, joints3D, joints2D, shape, zrot, gender, camLoc, valid)
 
 
 def _to_camera(
   points_world: Float[np.ndarray, "time n 3"], camLoc: Float[np.ndarray, "3"]
 ) -> Float[np.ndarray, "time n 3"]:
+  """Points of the world in the frame of the camera that is no longer mirrored."""
   return ((points_world - camLoc) @ _R_WORLD_TO_CAMERA.T).astype(np.float32)
 
 
 def _pose_in_camera(
   pose: Float[np.ndarray, "time 24 3"], zrot: Float[np.ndarray, "time"]
 ) -> Float[np.ndarray, "time 24 3"]:
-  """Turns the global orientation as Blender's scene and its camera do."""
+  """Rotates the global orientation as Blender's scene and then the camera do."""
   world = Rotation.from_euler("x", np.pi / 2) * Rotation.from_euler("z", zrot[:, None])
   turned = Rotation.from_matrix(_R_WORLD_TO_CAMERA) * world
   out = pose.copy()
@@ -119,6 +140,7 @@ def _pose_in_camera(
 
 
 def _check_reprojection(info: Info, path: pathlib.Path) -> None:
+  """Raises InputError unless the 3D joints project to the 2D joints."""
   joints = info["joints_camera"][info["valid"]]
   if joints[..., 2].min() < render.NEAR:
     raise InputError(f"{path} has joints behind its camera: leave its clip out")
@@ -136,7 +158,7 @@ def _check_reprojection(info: Info, path: pathlib.Path) -> None:
 def global_rotations(
   pose: Float[np.ndarray, "time 24 3"],
 ) -> Float[np.ndarray, "time 24 3 3"]:
-  """Of every joint, in the frame of the global orientation."""
+  """Rotations of all joints in the frame of the global orientation."""
   R = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
   for parent, child in body_joints.SMPL_BONES:
     R[:, child] = R[:, parent] @ R[:, child]
@@ -146,10 +168,10 @@ def global_rotations(
 def bones(
   pose: Float[np.ndarray, "time 24 3"], joints: Float[np.ndarray, "time 24 3"]
 ) -> Float[np.ndarray, "time 23 3"]:
-  """Joints 1 to 23 from their parents, in the rest frame: the same at all times.
+  """Vectors from parents to joints 1 to 23, rotated back to the rest pose.
 
-  They are not where pose and joints disagree: without `zrot`, for one, or with left
-  and right exchanged.
+  They are the same in all frames, unless pose and joints disagree: where `zrot` is
+  ignored, for example, or where left and right are exchanged.
   """
   parent, child = np.array(body_joints.SMPL_BONES).T
   offset = joints[:, child] - joints[:, parent]
@@ -157,10 +179,10 @@ def bones(
 
 
 def read_arrays(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-  """Arrays of numbers by name from a MATLAB 5 file; nothing else in it is read.
+  """Reads arrays of numbers by name from a MATLAB 5 file, and nothing else of it.
 
   Raises:
-    InputError: the file is missing or damaged, or lacks one of them.
+    InputError: the file is missing or damaged, or lacks one of the arrays.
   """
   try:
     with path.open("rb") as file:
@@ -172,7 +194,7 @@ def read_arrays(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndar
       if header != _HEADER:
         raise InputError(f"{path} is not a MATLAB 5 file: it may be damaged")
       file.seek(0)
-      # What the headers say is known before anything is allocated for it.
+      # The headers' shapes are checked before any memory is allocated for them.
       shapes = {name: shape for name, shape, _ in scipy.io.whosmat(file)}
       for name in names:
         if name not in shapes:
@@ -180,18 +202,18 @@ def read_arrays(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndar
         if np.prod(shapes[name], dtype=float) > _MAX_NUMBERS:
           raise InputError(f"{path} has a {name} of shape {shapes[name]}, too large")
       file.seek(0)
-      found = scipy.io.loadmat(file, variable_names=names)
+      arrays = scipy.io.loadmat(file, variable_names=names)
   except InputError:
     raise
   except OSError as error:
     raise InputError(f"cannot read {path}: {error.strerror or error}") from error
-  except Exception as error:  # Damage can raise any.
+  except Exception as error:  # A damaged file can raise anything.
     raise InputError(f"{path} cannot be read, it may be damaged: {error!r}") from error
   for name in names:
-    value = found.get(name)
+    value = arrays.get(name)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
       raise InputError(f"{path} has a {name} that is no array of numbers")
-  return {name: found[name] for name in names}
+  return {name: arrays[name] for name in names}
 
 
 def _over_time(
@@ -202,15 +224,20 @@ def _over_time(
   frames: int | None = None,
   constant: bool = False,
 ) -> np.ndarray:
-  """Time to the front, float64, where it is the last axis or was lost, being one.
+  """Moves time from the last axis to the first; returns float64.
+
+  MATLAB drops a last axis of length one, so that a single frame has no time axis.
 
   Args:
-    values: of the field `name` in `path`.
-    shape: at one time.
-    path: of the file.
-    name: of the field.
-    frames: how many there must be.
-    constant: true where one value may stand for all frames.
+    values: the field's array.
+    shape: shape of the array in one frame.
+    path: the file, for messages.
+    name: the field, for messages.
+    frames: how many frames there must be; None accepts any number.
+    constant: whether one value may stand for all frames.
+
+  Raises:
+    InputError: the array has another shape.
   """
   size = int(np.prod(shape))
   if values.size == size:

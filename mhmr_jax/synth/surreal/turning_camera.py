@@ -1,8 +1,8 @@
-"""A camera that turns, zoomed in on a part of what SURREAL's still one saw.
+"""A turning camera that films people of SURREAL anew, out of its still camera's images.
 
-Turning about its own centre, and looking through a longer lens, is exact without
-knowing any depth: every pixel moves by the homography K R K0^-1. To move the camera
-from its place would need what SURREAL's did not see.
+A turn about the camera's centre and a longer lens are exact without any depth: every
+pixel moves by the homography K R K0^-1. A camera that moves from its place would need
+surfaces that SURREAL's camera did not see.
 """
 
 from typing import NamedTuple
@@ -15,25 +15,25 @@ from scipy.spatial.transform import Rotation
 
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import camera, people, render, visibility
-from mhmr_jax.synth.surreal import annotation
+from mhmr_jax.synth.surreal import info_files
 from mhmr_jax.synth.surreal.footage_files import Footage
 
 Rng = np.random.Generator
 
-# SURREAL's camera is level and its y is down; the world's y is up.
+# SURREAL's camera is level with its y down; the world's y is up.
 _LEVEL = np.diag([1.0, -1.0, -1.0])
 _ATTEMPTS = 12
-# Pixels are not stretched more than this.
+# Pixels of SURREAL's images are enlarged by at most this factor.
 _MAX_ZOOM = 2.0
-# The body's outline lies outside of its joints.
+# The body's height over that of its joints.
 _BODY_OVER_JOINTS = 1.15
 
 
 class _Shot(NamedTuple):
-  """What the operator decides."""
+  """What the camera operator decides."""
 
-  corner: Float[np.ndarray, "2"]  # Of the part of SURREAL's image, pixels.
-  side: float  # Of that part, pixels.
+  corner: Float[np.ndarray, "2"]  # Of the square cut from SURREAL's image, pixels.
+  side: float  # Of that square, pixels.
   turn: Float[np.ndarray, "time 3"]  # Rotation vectors from SURREAL's camera.
 
 
@@ -44,30 +44,30 @@ def sample(
   size: int,
   moving: bool,
 ) -> camera.CameraPath:
-  """A camera that keeps most of a person in the frame most of the time.
+  """Draws a camera path that keeps most of a person in the frame most of the time.
 
-  The person is never seen to end at a border of SURREAL's image that is inside the
-  new frame.
+  Where a border of SURREAL's image cuts the person, that border is never inside the new
+  frame.
 
   Args:
-    rng: the stream that the camera comes from.
-    joints: in SURREAL's camera.
-    on_person: pixels of the flipped image.
-    size: of the square frame in pixels.
-    moving: false for one that keeps still.
+    rng: the random stream to draw from.
+    joints: metres, in the frame of SURREAL's camera.
+    on_person: the pixels of the flipped image that show the person.
+    size: pixels of the square frame's side.
+    moving: False keeps the camera still.
   """
-  pixels = pinhole.project(joints, annotation.intrinsics())
+  pixels = pinhole.project(joints, info_files.intrinsics())
   cuts = _cuts(on_person)
   for _ in range(_ATTEMPTS):
     shot = _sample_shot(rng, pixels, size)
     path = _path(shot if moving else shot._replace(turn=0 * shot.turn), size)
     if _is_good(path, pixels, cuts, size):
       return path
-  # As much of SURREAL's image as a square holds: whatever is cut, its border cuts.
-  spare = annotation.WIDTH - annotation.HEIGHT
+  # The largest square of SURREAL's image: what its border cuts, the frame's cuts, too.
+  spare = info_files.WIDTH - info_files.HEIGHT
   middle = pixels[len(pixels) // 2, :, 0].mean()
-  corner = np.array([np.clip(middle - annotation.HEIGHT / 2, 0, spare), 0.0])
-  return _path(_Shot(corner, annotation.HEIGHT, np.zeros((len(joints), 3))), size)
+  corner = np.array([np.clip(middle - info_files.HEIGHT / 2, 0, spare), 0.0])
+  return _path(_Shot(corner, info_files.HEIGHT, np.zeros((len(joints), 3))), size)
 
 
 def _sample_shot(rng: Rng, pixels: Float[np.ndarray, "time 24 2"], size: int) -> _Shot:
@@ -75,36 +75,36 @@ def _sample_shot(rng: Rng, pixels: Float[np.ndarray, "time 24 2"], size: int) ->
   middle = frames // 2
   low, high = pixels[middle].min(0), pixels[middle].max(0)
   extent = _BODY_OVER_JOINTS * (high - low)
-  # A few are closer than the frame is high.
+  # In a few shots the person is taller than the frame.
   fill = rng.uniform(0.35, 0.95) if rng.random() < 0.88 else rng.uniform(0.95, 1.4)
   side = max(extent[1], 0.7 * extent[0]) / fill
-  side = float(np.clip(side, size / _MAX_ZOOM, 2 * annotation.WIDTH))
+  side = float(np.clip(side, size / _MAX_ZOOM, 2 * info_files.WIDTH))
   offset = rng.uniform(-0.5, 0.5, 2) * max(0.12, 1 - fill) * side
   corner = (low + high) / 2 - offset - side / 2
 
   follow = rng.choice([0.0, rng.uniform(0.4, 1.1), 1.0])
-  smoothing = rng.uniform(0.15, 0.8) * annotation.FPS
+  smoothing = rng.uniform(0.15, 0.8) * info_files.FPS
   drift = rng.normal(0, 0.15, 2) if rng.random() < 0.3 else np.zeros(2)
   roll = np.radians(rng.normal(0, 2.5 if rng.random() < 0.9 else 12))
   shake = np.radians(np.exp(rng.normal(np.log(0.25), 0.9)))
-  unrest = camera.unrest(rng, frames, annotation.FPS)
+  unrest = camera.unrest(rng, frames, info_files.FPS)
   if rng.random() < 0.25:  # A locked tripod.
     follow, shake, drift = 0.0, 0.0, np.zeros(2)
-  elif rng.random() < 0.25:  # One that is turned smoothly.
+  elif rng.random() < 0.25:  # A smoothly turned tripod.
     shake = 0.0
-  K = annotation.intrinsics()
+  K = info_files.intrinsics()
   centre = ndimage.gaussian_filter1d(pixels.mean(1), smoothing, 0, mode="nearest")
   angle = np.arctan((centre - K[:2, 2]) / K[0, 0])
-  seconds = (np.arange(frames)[:, None] - middle) / annotation.FPS
+  seconds = (np.arange(frames)[:, None] - middle) / info_files.FPS
   aim = follow * (angle - angle[middle]) + seconds * drift * side / K[0, 0]
-  # To look right is to turn the world about y against it; to look down, about x.
+  # The rotations turn the scene, which is opposite to the camera's own turn.
   turn = np.stack([aim[:, 1], -aim[:, 0], np.full(frames, roll)], -1)
   return _Shot(corner, side, turn + shake * unrest)
 
 
 def _path(shot: _Shot, size: int) -> camera.CameraPath:
   zoom = size / shot.side
-  K = annotation.intrinsics().astype(np.float64)
+  K = info_files.intrinsics().astype(np.float64)
   K[:2, 2] -= shot.corner
   K[:2] *= zoom
   R = Rotation.from_rotvec(shot.turn).as_matrix() @ _LEVEL
@@ -114,23 +114,23 @@ def _path(shot: _Shot, size: int) -> camera.CameraPath:
 
 
 def turns(path: camera.CameraPath) -> Float[np.ndarray, "time 3 3"]:
-  """From SURREAL's camera to this one."""
+  """Rotations from SURREAL's camera to this one."""
   return path.R_wc @ _LEVEL.astype(np.float32)
 
 
 def _homographies(path: camera.CameraPath) -> Float[np.ndarray, "time 3 3"]:
-  """From pixels of SURREAL's flipped image to those of the frames.
+  """Homographies from pixels of SURREAL's flipped image to pixels of the frames.
 
-  The third coordinate is the depth in this camera over that in SURREAL's.
+  Their third coordinate is the depth in this camera over that in SURREAL's.
   """
-  K0 = annotation.intrinsics().astype(np.float64)
+  K0 = info_files.intrinsics().astype(np.float64)
   return path.intrinsics.astype(np.float64) @ turns(path) @ np.linalg.inv(K0)
 
 
 def _apply(
   matrix: Float[np.ndarray, "3 3"], pixels: Float[np.ndarray, "*n 2"]
 ) -> tuple[Float[np.ndarray, "*n 2"], Float[np.ndarray, "*n"]]:
-  """Pixels moved by a homography, and their third coordinate."""
+  """Applies a homography to pixels; returns its third coordinate, too."""
   moved = pixels @ matrix[:, :2].T + matrix[:, 2]
   return moved[..., :2] / moved[..., 2:], moved[..., 2]
 
@@ -138,24 +138,24 @@ def _apply(
 def inside_source(
   points: Float[np.ndarray, "time n 3"], path: camera.CameraPath
 ) -> Bool[np.ndarray, "time n"]:
-  """Whether points of this camera were in SURREAL's image."""
+  """Whether points in this camera's frame lie inside SURREAL's image."""
   before = points @ turns(path)
-  pixels = pinhole.project(before, annotation.intrinsics())
-  inside = (pixels >= 0) & (pixels < [annotation.WIDTH, annotation.HEIGHT])
+  pixels = pinhole.project(before, info_files.intrinsics())
+  inside = (pixels >= 0) & (pixels < [info_files.WIDTH, info_files.HEIGHT])
   return inside.all(-1) & (before[..., 2] > 0)
 
 
 def _cuts(
   on_person: Bool[np.ndarray, "time 240 320"],
 ) -> list[Float[np.ndarray, "_ 2"]]:
-  """Where the image's border cuts the person, frame by frame."""
+  """The points of each frame where the image's border cuts the person, in pixels."""
   cuts = []
   for frame in on_person:
     points = [np.zeros((0, 2))]
-    for edge, column in ((0, 0), (annotation.WIDTH, -1)):
+    for edge, column in ((0, 0), (info_files.WIDTH, -1)):
       along = np.flatnonzero(frame[:, column]) + 0.5
       points.append(np.stack([np.full_like(along, edge), along], -1))
-    for edge, row in ((0, 0), (annotation.HEIGHT, -1)):
+    for edge, row in ((0, 0), (info_files.HEIGHT, -1)):
       along = np.flatnonzero(frame[row]) + 0.5
       points.append(np.stack([along, np.full_like(along, edge)], -1))
     cuts.append(np.concatenate(points))
@@ -168,10 +168,11 @@ def _is_good(
   cuts: list[Float[np.ndarray, "_ 2"]],
   size: int,
 ) -> bool:
+  """Whether the person is in the frame enough, and no cut is visible inside it."""
   inside = []
   for matrix, joints, cut in zip(_homographies(path), pixels, cuts, strict=True):
-    seen, _ = _apply(matrix, joints)
-    inside.append(((seen > 0) & (seen < size)).all(-1).mean())
+    moved, _ = _apply(matrix, joints)
+    inside.append(((moved > 0) & (moved < size)).all(-1).mean())
     border, _ = _apply(matrix, cut)
     if ((border > 1) & (border < size - 1)).all(-1).any():
       return False
@@ -181,9 +182,9 @@ def _is_good(
 def film(
   footage: Footage, path: camera.CameraPath, size: int
 ) -> list[people.Layer | None]:
-  """The person as this camera sees them."""
+  """Draws the person as this camera sees them; None where out of the frame."""
   matrices = _homographies(path)
-  zoom = float(path.intrinsics[0, 0] / annotation.intrinsics()[0, 0])
+  zoom = float(path.intrinsics[0, 0] / info_files.intrinsics()[0, 0])
   return [
     _layer(footage, t, matrix, following, zoom, size)
     for t, (matrix, following) in enumerate(
@@ -200,7 +201,7 @@ def _layer(
   zoom: float,
   size: int,
 ) -> people.Layer | None:
-  """One frame, given the homographies of it and of the next."""
+  """Draws frame t, given its homography and the next frame's."""
   window = _window(footage.part[t] > 0, matrix, size)
   if window is None:
     return None
@@ -210,8 +211,8 @@ def _layer(
   cut_out = _cut_out(footage.images[t], footage.part[t] > 0)
   rgba = _resample(cut_out, source, zoom)
   column, row = np.floor(source).astype(int).transpose(2, 0, 1)
-  inside = (column >= 0) & (column < annotation.WIDTH)
-  inside &= (row >= 0) & (row < annotation.HEIGHT)
+  inside = (column >= 0) & (column < info_files.WIDTH)
+  inside &= (row >= 0) & (row < info_files.HEIGHT)
   column, row = np.where(inside, column, 0), np.where(inside, row, 0)
   part = np.where(inside, footage.part[t, row, column], 0)
   on_person = part > 0
@@ -228,7 +229,7 @@ def _layer(
 def _window(
   on_person: Bool[np.ndarray, "240 320"], matrix: Float[np.ndarray, "3 3"], size: int
 ) -> render.Window | None:
-  """The frame's pixels that the person can colour."""
+  """The frame's pixels that the person can reach."""
   rows, columns = np.flatnonzero(on_person.any(1)), np.flatnonzero(on_person.any(0))
   if not len(rows):
     return None
@@ -247,10 +248,10 @@ def _window(
 def _cut_out(
   image: UInt8[np.ndarray, "240 320 3"], on_person: Bool[np.ndarray, "240 320"]
 ) -> Float[np.ndarray, "240 320 4"]:
-  """RGB times alpha, and alpha: soft at the outline, and free of what lay behind."""
+  """RGB times alpha, and alpha: soft, and without the old background's colours."""
   mask = on_person.astype(np.float32)
   inner = cv2.erode(mask, np.ones((3, 3), np.uint8))
-  # Rendering and video have mixed the outline's colours with the old background's.
+  # The outline's colours are mixed with the old background's: take those from inside.
   weight = cv2.blur(inner, (5, 5))
   spread = (
     cv2.blur(image * inner[..., None], (5, 5)) / np.maximum(weight, 1e-6)[..., None]
@@ -266,10 +267,10 @@ def _resample(
   pixels: Float[np.ndarray, "height width 2"],
   zoom: float,
 ) -> Float[np.ndarray, "height width 4"]:
-  """The image at places in it; nothing outside."""
-  if zoom < 1:  # Else it would be aliased.
+  """Samples the image at `pixels`; zeros outside it."""
+  if zoom < 1:  # Prevents aliasing.
     image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA)
-  scale = np.array(image.shape[1::-1]) / [annotation.WIDTH, annotation.HEIGHT]
-  # cv2 numbers pixels by their centres; ours lie at + 0.5.
+  scale = np.array(image.shape[1::-1]) / [info_files.WIDTH, info_files.HEIGHT]
+  # OpenCV has the centre of pixel i at i, and we have it at i + 0.5.
   x, y = (pixels * scale - 0.5).astype(np.float32).transpose(2, 0, 1)
   return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)

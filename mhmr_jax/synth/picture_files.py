@@ -1,0 +1,39 @@
+"""Reads picture files of folders that users name, and splits them for training."""
+
+import pathlib
+from collections.abc import Sequence
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+_TEST_SHARE = 0.2
+
+File = TypeVar("File")
+
+
+def split(files: Sequence[File]) -> dict[str, tuple[File, ...]]:
+  """Splits two files or more into "test" and "train".
+
+  Args:
+    files: in an order that depends on their names alone, such as that of a hash.
+  """
+  held_out = max(1, round(_TEST_SHARE * len(files)))
+  return {"test": tuple(files[:held_out]), "train": tuple(files[held_out:])}
+
+
+def read(path: pathlib.Path, side: float) -> UInt8[np.ndarray, "height width 3"] | None:
+  """Reads a picture in BGR; None where it cannot be read.
+
+  A picture is decoded at half its size where its shorter side still has `side` pixels:
+  large photographs would take longer than the rest of the clip.
+  """
+  try:
+    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
+    if picture is None or min(picture.shape[:2]) < side:
+      picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+  except cv2.error:  # Claims of absurd sizes; most damage returns None.
+    return None
+  return None if picture is None else np.asarray(picture, np.uint8)
