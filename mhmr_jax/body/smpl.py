@@ -231,7 +231,7 @@ def _unposed(
 def pose_feature(
   rotations: Float[Array, "*batch 24 3 3"],
 ) -> Float[Array, "*batch 207"]:
-  """What pose blend shapes are linear in: R - I of all joints but the pelvis."""
+  """The vector that pose blend shapes multiply: R - I of every joint but the pelvis."""
   feature = rotations[..., 1:, :, :] - jnp.eye(3, dtype=rotations.dtype)
   return feature.reshape(*feature.shape[:-3], 207)
 

@@ -1,8 +1,9 @@
-"""The errors that papers report, in millimetres; pure functions that jit.
+"""The error metrics that papers report, in millimetres; pure functions that jit.
 
-Each takes any leading batch shape. PCK and its area are those of MPI-INF-3DHP (Mehta
-et al., 3DV 2017): on root-aligned joints, within 150 mm; the area is the mean over
-the thresholds 0, 5, ... 150 mm.
+Every function takes any leading batch shape, and joints and vertices in metres. PCK and
+the area under its curve are those of MPI-INF-3DHP (Mehta et al., 3DV 2017): the errors
+of root-aligned joints, a threshold of 150 mm, and the mean over the thresholds 0, 5,
+... 150 mm.
 """
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ MM_PER_M = 1000.0
 def joint_errors(
   points: Float[Array, "*batch n 3"], target: Float[Array, "*batch n 3"]
 ) -> Float[Array, "*batch n"]:
-  """Distance, mm, of each point from its target as they are."""
+  """The distance in mm of each point from its target, without any alignment."""
   return MM_PER_M * jnp.linalg.norm(points - target, axis=-1)
 
 
@@ -28,18 +29,18 @@ def aligned_joint_errors(
   target: Float[Array, "*batch n 3"],
   weights: Float[Array, "*batch n"] | None = None,
 ) -> Float[Array, "*batch n"]:
-  """Distance, mm, of each joint after its frame's best similarity to the target.
+  """The distance in mm of each joint from its target after similarity alignment.
 
   Args:
-    joints: metres.
-    target: the truth.
-    weights: in the fit; a joint of weight 0 is missing on either side, may hold
-      anything, and has the error 0.
+    joints: predicted joints, metres.
+    target: true joints, metres.
+    weights: of the joints in the fit. A joint of weight 0 is missing: it may hold
+      anything, NaN too, and its error is 0.
   """
   if weights is not None:
     present = weights[..., None] > 0
     joints, target = jnp.where(present, joints, 0), jnp.where(present, target, 0)
-  # Far from the origin the means would cost digits.
+  # Far from the origin the means would lose digits.
   joints, target = joints - joints[..., :1, :], target - target[..., :1, :]
   errors = joint_errors(procrustes.align(joints, target, weights), target)
   return errors if weights is None else jnp.where(weights > 0, errors, 0)
@@ -50,13 +51,13 @@ def pa_mpjpe(
   target: Float[Array, "*batch n 3"],
   weights: Float[Array, "*batch n"] | None = None,
 ) -> Float[Array, "*batch"]:
-  """Mean joint error, mm, of each frame after its best similarity to the target.
+  """PA-MPJPE: the mean joint error in mm of each frame after similarity alignment.
 
   Args:
-    joints: metres.
-    target: the truth.
-    weights: of the joints, in the fit and in the mean: 0 leaves a missing one out.
-      A frame without any joint is NaN.
+    joints: predicted joints, metres.
+    target: true joints, metres.
+    weights: of the joints, in the fit and in the mean; 0 leaves out a missing joint.
+      The error of a frame without any joint is NaN.
   """
   errors = aligned_joint_errors(joints, target, weights)
   if weights is None:
@@ -67,7 +68,7 @@ def pa_mpjpe(
 def mpjpe(
   joints: Float[Array, "*batch n 3"], target: Float[Array, "*batch n 3"], root: int = 0
 ) -> Float[Array, "*batch"]:
-  """Mean joint error, mm, of each frame with both roots at the origin."""
+  """The mean joint error in mm of each frame with both root joints at the origin."""
   errors = joint_errors(
     joints - joints[..., root : root + 1, :], target - target[..., root : root + 1, :]
   )
@@ -77,14 +78,14 @@ def mpjpe(
 def pck(
   errors: Float[Array, "*batch n"], threshold: float = PCK_MM
 ) -> Float[Array, "*batch"]:
-  """Percentage of joints whose error, mm, is strictly below the threshold."""
+  """The percentage of joints whose error in mm is strictly below the threshold."""
   return 100 * jnp.mean(errors < threshold, axis=-1, dtype=errors.dtype)
 
 
 def pck_area(errors: Float[Array, "*batch n"]) -> Float[Array, "*batch"]:
-  """Mean of `pck` over the thresholds 0, 5, ... 150 mm: at most 100 * 30 / 31."""
+  """The mean of `pck` over the thresholds 0, 5, ... 150 mm; at most 100 * 30 / 31."""
   count = round(PCK_MM / AUC_STEP_MM)
-  # The thresholds above an error are those from the next multiple on.
+  # The thresholds above an error begin at the next multiple of the step.
   above = count - jnp.clip(jnp.floor(errors / AUC_STEP_MM), 0, count)
   return 100 * jnp.mean(above, axis=-1) / (count + 1)
 
@@ -95,7 +96,7 @@ def pve(
   root_joint: Float[Array, "*batch 3"],
   root_target: Float[Array, "*batch 3"],
 ) -> Float[Array, "*batch"]:
-  """Mean vertex error, mm, of each frame with both root joints at the origin."""
+  """PVE: the mean vertex error in mm of each frame with both roots at the origin."""
   errors = joint_errors(
     vertices - root_joint[..., None, :], target - root_target[..., None, :]
   )
@@ -109,22 +110,22 @@ def acceleration_error(
   fps: float | Float[Array, "*batch"],
   frame_index: Int[Array, "*batch time"] | None = None,
 ) -> tuple[Float[Array, "*batch time"], Bool[Array, "*batch time"]]:
-  """Mean length, mm/s², of the difference of the joints' accelerations.
+  """The mean length in mm/s² of the difference between the joints' accelerations.
 
-  An acceleration is the second difference around a frame times fps²; it is never
-  taken across a gap, an invalid frame or a clip's ends.
+  An acceleration is the second difference around a frame times fps². It is never taken
+  across a gap, an invalid frame or the ends of a clip.
 
   Args:
-    joints: metres; axes and origin as `target`'s.
-    target: the truth.
-    valid: frames that count.
-    fps: frames a second, one number or one a clip.
-    frame_index: in the video; None if the frames are consecutive.
+    joints: predicted joints, metres, with the axes and origin of `target`.
+    target: true joints, metres.
+    valid: which frames count.
+    fps: frames per second, one number for all clips or one for each.
+    frame_index: the frames' numbers in the video; None if they are consecutive.
 
   Returns:
-    The error around each frame, and where it is defined (it is 0 elsewhere).
+    The error around each frame, and where it is defined; it is 0 elsewhere.
   """
-  # An invalid frame may hold anything, NaN too; one more is put at either end.
+  # An invalid frame may hold anything, NaN too. One more is added at either end.
   time = [(0, 0)] * (valid.ndim - 1) + [(1, 1)]
   difference = jnp.where(valid[..., None, None], joints - target, 0.0)
   difference = jnp.pad(difference, [*time, (0, 0), (0, 0)])

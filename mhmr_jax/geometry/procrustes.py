@@ -1,9 +1,9 @@
 """Similarity alignment of points, with a gradient that stays finite.
 
-The nearest rotation comes from a one-sided Jacobi SVD written as elementwise
-arithmetic over the whole batch (Hestenes, Inversion of matrices by
-biorthogonalization, 1958): a fixed number of sweeps, no library call a matrix, and
-as exact where singular values meet or vanish as anywhere else.
+The nearest rotation comes from a one-sided Jacobi SVD (Hestenes, "Inversion of matrices
+by biorthogonalization", 1958), written as elementwise arithmetic over the whole batch.
+It has a fixed number of sweeps and no library call per matrix, and is as accurate where
+singular values coincide or vanish as anywhere else.
 """
 
 import functools
@@ -15,12 +15,13 @@ from jaxtyping import Array, Float
 # A TPU would otherwise multiply in bfloat16: centimetres at human scale.
 _einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 
-# Four converge in float32, five in float64 (tested on random and degenerate ones).
+# Four sweeps converge in float32 and five in float64, for random matrices and
+# degenerate ones (tested).
 _SWEEPS = 5
 
-# Vectors as columns of a batch, which comes last: the axis that is contiguous.
+# Vectors of a batch; the batch is the last axis, so that it is contiguous.
 _Vectors = Float[Array, "3 n"]
-# A column of M over the same column of V.
+# A column of M stacked on the same column of V.
 _Column = Float[Array, "6 n"]
 
 
@@ -60,12 +61,13 @@ def _nearest_rotation_jvp(
 def _polar(
   rows: Float[Array, "3 3 n"],
 ) -> tuple[Float[Array, "3 3 n"], _Vectors, Float[Array, "3 3 n"]]:
-  """R, p and V of M = R V diag(p) V^T; R is proper, so the last p may be negative.
+  """Decomposes M = R V diag(p) V^T with a proper rotation R.
 
-  V's columns are its second axis; p falls.
+  The values p are in descending order, and the last may be negative. The columns of V
+  are its second axis.
   """
   largest = jnp.max(jnp.abs(rows), axis=(0, 1))
-  # So that squares neither overflow nor vanish.
+  # Scaled so that squares neither overflow nor underflow.
   rows = rows / jnp.where(largest > 0, largest, 1.0)
   identity = jnp.broadcast_to(jnp.eye(3, dtype=rows.dtype)[..., None], rows.shape)
   start = jnp.concatenate([rows, identity])
@@ -80,7 +82,7 @@ def _polar(
   v3 = _cross(v1, v2)
   u1, u2, length2 = _left_basis(x[:3], y[:3])
   u3 = _cross(u1, u2)
-  # A product by u3 gives the last value its sign.
+  # The product with u3 gives the last value its sign.
   p = jnp.stack([_length(x[:3]), length2, _dot(u3, z[:3])]) * largest
   R = u1[:, None] * v1 + u2[:, None] * v2 + u3[:, None] * v3
   return R, p, jnp.stack([v1, v2, v3], axis=1)
@@ -100,14 +102,14 @@ def _sweep(
   _: Array, columns: tuple[_Column, _Column, _Column]
 ) -> tuple[_Column, _Column, _Column]:
   x, y, z = columns
-  x, y = _made_orthogonal(x, y)
-  x, z = _made_orthogonal(x, z)
-  y, z = _made_orthogonal(y, z)
+  x, y = _orthogonalise(x, y)
+  x, z = _orthogonalise(x, z)
+  y, z = _orthogonalise(y, z)
   return x, y, z
 
 
-def _made_orthogonal(a: _Column, b: _Column) -> tuple[_Column, _Column]:
-  """Turns two columns within their plane until those of M are orthogonal."""
+def _orthogonalise(a: _Column, b: _Column) -> tuple[_Column, _Column]:
+  """Rotates two columns within their plane so that those of M become orthogonal."""
   difference = _dot(b[:3], b[:3]) - _dot(a[:3], a[:3])
   twice = 2 * _dot(a[:3], b[:3])
   below = jnp.abs(difference) + jnp.sqrt(difference**2 + twice**2)
@@ -118,7 +120,7 @@ def _made_orthogonal(a: _Column, b: _Column) -> tuple[_Column, _Column]:
 
 
 def _longer_first(a: _Column, b: _Column) -> tuple[_Column, _Column]:
-  """Swaps where b's part of M is longer; one sign changes, so V stays a rotation."""
+  """Swaps columns where b's is longer in M; a sign changes, so V stays a rotation."""
   swap = _dot(b[:3], b[:3]) > _dot(a[:3], a[:3])
   return jnp.where(swap, b, a), jnp.where(swap, -a, b)
 
@@ -126,16 +128,16 @@ def _longer_first(a: _Column, b: _Column) -> tuple[_Column, _Column]:
 def _left_basis(
   first: _Vectors, second: _Vectors
 ) -> tuple[_Vectors, _Vectors, Float[Array, " n"]]:
-  """Unit vectors along two orthogonal ones, and the second's length.
+  """Returns unit vectors along two orthogonal vectors, and the second's length.
 
-  One that is missing (rank one, rank zero) is replaced by some perpendicular.
+  A vector that vanishes (rank one or zero) is replaced by some perpendicular one.
   """
   x_axis, y_axis = jnp.eye(3, dtype=first.dtype)[:2, :, None]
   length = _length(first)
   u1 = jnp.where(length > 0, _unit(first), x_axis)
   rest = _rejection(second, u1)
   rest_length = _length(rest)
-  # Below this the second is what rounding left of a zero.
+  # Below this length the second vector is a zero with rounding errors.
   found = rest_length > 4 * jnp.finfo(first.dtype).eps * length
   away = jnp.where(jnp.abs(u1[0]) < 0.6, x_axis, y_axis)
   u2 = _unit(jnp.where(found, rest, _rejection(away, u1)))
@@ -144,7 +146,8 @@ def _left_basis(
 
 def _dot(a: _Vectors, b: _Vectors) -> Float[Array, " n"]:
   # Neither a dot nor a sum over an axis: on CPUs XLA (jaxlib 0.10.2, 0.11.0) hands
-  # such sums to a library that is slower, and wrong for some of 16,384 rows or more.
+  # such sums to a library that is slower, and wrong for some arrays of 16,384 rows or
+  # more.
   return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
@@ -168,7 +171,7 @@ def _unit(a: _Vectors) -> _Vectors:
 
 
 def _rejection(a: _Vectors, unit: _Vectors) -> _Vectors:
-  """What of `a` is perpendicular to a unit vector."""
+  """The part of `a` that is perpendicular to a unit vector."""
   return a - _dot(unit, a) * unit
 
 
@@ -179,8 +182,8 @@ def align(
 ) -> Float[Array, "*batch n 3"]:
   """Moves points by the similarity that best fits the target (Umeyama 1991).
 
-  Points that all coincide go to the target's mean. Weights count in the fit only;
-  where they are all zero the fit is to nothing, and the values are finite.
+  Points that all coincide are moved to the target's mean. The weights are used in the
+  fit only. Where they are all zero nothing is fitted, and the result is finite.
   """
   if weights is None:
     weights = jnp.ones(points.shape[:-1], points.dtype)
@@ -192,7 +195,7 @@ def align(
   covariance = _einsum("...ni,...nj->...ij", weights * (target - target_mean), centred)
   R = nearest_rotation(covariance)
   variance = jnp.sum(weights * jnp.square(centred), axis=(-1, -2))
-  # What rounding leaves of points that coincide is not a shape to scale up.
+  # The rounding errors of points that coincide are not a shape to scale up.
   noise = (10 * jnp.finfo(points.dtype).eps) ** 2 * jnp.sum(mean**2, axis=(-1, -2))
   has_extent = variance > noise + 1e-20
   scale = jnp.sum(R * covariance, axis=(-1, -2)) / jnp.where(has_extent, variance, 1.0)

@@ -1,9 +1,9 @@
-"""Rotations as axis-angle, matrix and 6D; gradients are finite everywhere."""
+"""Rotations as axis-angle, matrix and 6D, with gradients that are finite everywhere."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-# Below this squared angle two terms of a series are exact to float32.
+# Below this squared angle, two terms of the Taylor series are exact to float32.
 _SMALL = 1e-4
 
 
@@ -12,8 +12,8 @@ def axis_angle_to_matrix(
 ) -> Float[Array, "*batch 3 3"]:
   """Rodrigues' formula, in half angles; radians."""
   square = jnp.sum(jnp.square(axis_angle), axis=-1)
-  # The root's gradient is infinite at zero, and infinity times the outer where's
-  # zero is NaN: keep zero away from the root too.
+  # The gradient of the root is infinite at zero, and infinity times the zero of the
+  # outer `where` is NaN: the inner `where` keeps zero away from the root.
   small = square < _SMALL
   angle = jnp.sqrt(jnp.where(small, 1.0, square))
   sine = jnp.where(small, 0.5 - square / 48, jnp.sin(angle / 2) / angle)
@@ -28,14 +28,14 @@ def axis_angle_to_matrix(
 def matrix_to_axis_angle(
   matrix: Float[Array, "*batch 3 3"],
 ) -> Float[Array, "*batch 3"]:
-  """The shortest axis-angle, at most pi radians long."""
+  """The shortest axis-angle of a rotation, at most pi radians long."""
   q = _matrix_to_quaternion(matrix)
   q = jnp.where(q[..., :1] < 0, -q, q)
   w, xyz = q[..., :1], q[..., 1:]
   square = jnp.sum(jnp.square(xyz), axis=-1, keepdims=True)
   small = square < _SMALL
   sine = jnp.sqrt(jnp.where(small, 1.0, square))
-  # w is near 1 wherever the series is used.
+  # Where the series is used, w is near 1.
   safe_w = jnp.where(small, w, 1.0)
   series = (1 - square / (3 * safe_w**2)) / safe_w
   return 2 * xyz * jnp.where(small, series, jnp.arctan2(sine, w) / sine)
@@ -44,7 +44,7 @@ def matrix_to_axis_angle(
 def rot6d_to_matrix(rot6d: Float[Array, "*batch 6"]) -> Float[Array, "*batch 3 3"]:
   """Gram-Schmidt on the first two columns (Zhou et al. 2019).
 
-  A column that is zero, or parallel to the first, gives a zero column.
+  A column that is zero, or a second one parallel to the first, gives a zero column.
   """
   x = _unit(rot6d[..., :3])
   y = rot6d[..., 3:]
@@ -53,7 +53,7 @@ def rot6d_to_matrix(rot6d: Float[Array, "*batch 6"]) -> Float[Array, "*batch 3 3
 
 
 def matrix_to_rot6d(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 6"]:
-  """The first two columns, one after the other."""
+  """The first two columns of a rotation, one after the other."""
   return jnp.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
 
 
@@ -71,7 +71,10 @@ def _unit(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
 
 
 def _matrix_to_quaternion(m: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 4"]:
-  """W, x, y, z by the largest component, which is never under a half (Shepperd)."""
+  """The quaternion w, x, y, z of a rotation (Shepperd 1978).
+
+  It is computed from its largest component, which is never below a half.
+  """
   xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
   wx, wy, wz = (
     m[..., 2, 1] - m[..., 1, 2],

@@ -17,11 +17,12 @@ def clip_window(
 
   Args:
     keypoints: x, y in image pixels, score.
-    scale: the window's side, over the longer side of the points' box.
-    boxes: where the person is in frames without any keypoint; zeros: not known.
+    scale: the window's side divided by the longer side of the points' box.
+    boxes: the person's boxes, used in frames without any keypoint; a box of zeros is
+      not known.
 
   Returns:
-    box [x0, y0, x1, y1] in image pixels, or None where no point was found.
+    The window [x0, y0, x1, y1] in image pixels, or None where no point was found.
   """
   found = keypoints[..., 2] > MIN_SCORE
   points = keypoints[found][:, :2]
@@ -34,7 +35,7 @@ def clip_window(
 def tight_boxes(
   keypoints: Float[np.ndarray, "time n 3"],
 ) -> Float[np.ndarray, "time 4"]:
-  """Each frame's box round its points, [x0, y0, x1, y1]; zeros where it has none."""
+  """The tight box [x0, y0, x1, y1] of each frame's points; zeros if it has none."""
   found = keypoints[..., 2:] > MIN_SCORE
   low = keypoints[..., :2].min(1, where=found, initial=np.inf)
   high = keypoints[..., :2].max(1, where=found, initial=-np.inf)
@@ -44,7 +45,7 @@ def tight_boxes(
 def square_around(
   points: Float[np.ndarray, "n 2"], scale: float
 ) -> Float[np.ndarray, "4"]:
-  """The square about the points' box, its side `scale` times the box's longer side."""
+  """The square around the points' box, of `scale` times the box's longer side."""
   low, high = points.min(0), points.max(0)
   side = max(float((high - low).max()), 2.0) * scale
   centre = (low + high) / 2
@@ -54,7 +55,7 @@ def square_around(
 def jitter_window(
   box: Float[np.ndarray, "4"], rng: np.random.Generator, scale: float, shift: float
 ) -> Float[np.ndarray, "4"]:
-  """Scales a window by up to 1 +- scale and moves it by up to shift of its side."""
+  """Scales a window by up to 1 +- `scale` and moves it by up to `shift` sides."""
   side = box[2] - box[0]
   centre = (box[:2] + box[2:]) / 2 + side * rng.uniform(-shift, shift, 2)
   half = side / 2 * rng.uniform(1 - scale, 1 + scale)
@@ -62,7 +63,7 @@ def jitter_window(
 
 
 def whole_image(width: float, height: float) -> np.ndarray:
-  """The square window around a whole image: for clips without any keypoint."""
+  """The square window around a whole image, for clips without any keypoint."""
   side = max(width, height)
   centre = np.array([width, height]) / 2
   return np.concatenate([centre - side / 2, centre + side / 2]).astype(np.float32)
@@ -71,8 +72,8 @@ def whole_image(width: float, height: float) -> np.ndarray:
 def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.ndarray:
   """Resamples a square window to size x size pixels; zero outside the image.
 
-  Shrinking averages whole blocks of pixels first: plain bilinear sampling would
-  alias, and aliasing is motion to an optical flow.
+  A large window is first reduced by averaging whole blocks of pixels: plain bilinear
+  sampling would alias, which an optical flow takes for motion.
   """
   side = float(box[2] - box[0])
   block = int(side / size)
@@ -84,7 +85,7 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
     origin = (origin - low) / block
     side /= block
   step = side / size
-  # cv2 samples at pixel centres numbered from 0; our pixel i is centred at i + 0.5.
+  # In cv2's coordinates pixel i is centred at i, in ours at i + 0.5.
   offset = origin + step / 2 - 0.5
   matrix = np.array([[step, 0, offset[0]], [0, step, offset[1]]])
   flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -92,7 +93,7 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
 
 
 def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.ndarray:
-  """Means of count x count blocks of pixels from `low` on; zero outside."""
+  """Means of count x count blocks of pixels from `low` on; zero outside the image."""
   high = low + count * block
   height, width = image.shape[:2]
   x0, y0 = np.clip(low, 0, [width, height])
@@ -107,14 +108,14 @@ def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.nd
 def to_crop_pixels(
   points: Float[np.ndarray, "*batch 2"], box: Float[np.ndarray, "4"], size: int
 ) -> Float[np.ndarray, "*batch 2"]:
-  """Image pixels to pixels of the crop."""
+  """Converts image pixels to pixels of a crop."""
   return (points - box[:2]) * np.float32(size / (box[2] - box[0]))
 
 
 def crop_keypoints(
   keypoints: Float[np.ndarray, "time 17 3"], box: Float[np.ndarray, "4"], size: int
 ) -> Float[np.ndarray, "time 17 3"]:
-  """Keypoints in image pixels to crop pixels; missing points stay zero."""
+  """Converts keypoints in image pixels to crop pixels; missing points stay zero."""
   points = to_crop_pixels(keypoints[..., :2], box, size)
   score = keypoints[..., 2:]
   return np.concatenate([points * (score > 0), score], -1).astype(np.float32)
@@ -123,5 +124,5 @@ def crop_keypoints(
 def crop_flow(
   flow: Float[np.ndarray, "height width 2"], box: Float[np.ndarray, "4"], size: int
 ) -> Float[np.ndarray, "size size 2"]:
-  """Flow of the whole frame to flow of a crop, in crop pixels."""
+  """Converts the flow of a whole frame to that of a crop, in crop pixels."""
   return crop_image(flow, box, size) * np.float32(size / (box[2] - box[0]))

@@ -99,8 +99,8 @@ def read(
 
 
 def _check_bones(path: str | pathlib.Path, skeleton: acclaim.Skeleton) -> None:
-  wanted = {bone for source in _SOURCES.values() for bone in source.bones}
-  missing = wanted - skeleton.bones.keys()
+  required = {bone for source in _SOURCES.values() for bone in source.bones}
+  missing = required - skeleton.bones.keys()
   if missing:
     raise InputError(f"{path}: not CMU's skeleton: it has no bone '{min(missing)}'.")
 
@@ -141,9 +141,9 @@ def _alignments(skeleton: acclaim.Skeleton) -> dict[str, Rotation]:
     if joint.endswith("foot"):
       direction = direction * (1, 0, 1)  # Toes lie flat at rest in both skeletons.
     bones = [skeleton.bones[name] for name in source.chain]
-    wanted = np.sum([bone.direction * bone.length for bone in bones], axis=0)
+    target = np.sum([bone.direction * bone.length for bone in bones], axis=0)
     above = turns[SMPL_JOINTS[parent]]
-    turns[joint] = _smallest_turn(above.apply(direction), wanted) * above
+    turns[joint] = _smallest_turn(above.apply(direction), target) * above
   return turns
 
 

@@ -1,4 +1,4 @@
-"""A random body in SMPL's form, for what must not depend on the body."""
+"""A random body in SMPL's form, for tests that must not depend on the body."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from mhmr_jax.body import joints
 
 
 def arrays(num_vertices: int, seed: int = 0) -> dict[str, np.ndarray]:
-  """The arrays of SMPL's file, as its official files have them."""
+  """The arrays of a body model in the types that SMPL's official files have."""
   rng = np.random.default_rng(seed)
   weights = rng.random((num_vertices, 24)) ** 8
   regressor = rng.random((24, num_vertices)) ** 30
@@ -29,7 +29,7 @@ def arrays(num_vertices: int, seed: int = 0) -> dict[str, np.ndarray]:
 
 
 def inputs(batch: tuple[int, ...], seed: int = 1) -> tuple[np.ndarray, ...]:
-  """Pose, betas and transl."""
+  """Random pose, betas and transl."""
   rng = np.random.default_rng(seed)
   shapes = ((24, 3), 0.6), ((10,), 1.0), ((3,), 2.0)
   return tuple(

@@ -1,4 +1,4 @@
-"""The orders' facts, and that a mirror undoes itself."""
+"""Properties of the joint orders; mirroring twice is the identity."""
 
 import numpy as np
 

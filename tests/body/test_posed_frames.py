@@ -1,4 +1,4 @@
-"""Bodies posed frames last, against the body layer; blocks against one call."""
+"""Skinning with the frames last against the body layer, and blocks against one call."""
 
 import jax
 import numpy as np

@@ -1,10 +1,13 @@
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.geometry import metrics
+from tests.geometry import properties
 
 TOLERANCE_MM = 0.01
 
@@ -47,11 +50,24 @@ def test_pa_mpjpe_does_not_mirror(target):
   np.testing.assert_allclose(pa_mpjpe(mirrored, target), expected, atol=TOLERANCE_MM)
 
 
-def test_pa_mpjpe_of_a_similarity_is_zero(target):
-  rotation = Rotation.random(20, rng=np.random.default_rng(2)).as_matrix()
-  joints = 0.3 * np.einsum("tij,tnj->tni", rotation, target) - 2.0
-  error = pa_mpjpe(joints.astype(np.float32), target)
-  np.testing.assert_allclose(error, 0, atol=TOLERANCE_MM)
+@properties.check
+@hypothesis.given(
+  axis_angle=properties.floats((3,), -3, 3),
+  scale=strategies.floats(0.2, 5),
+  shift=properties.floats((3,), -5, 5),
+)
+def test_pa_mpjpe_is_invariant_to_similarities(target, axis_angle, scale, shift):
+  noise = np.random.default_rng(2).normal(0, 0.1, target.shape)
+  rotation = Rotation.from_rotvec(axis_angle).as_matrix()
+
+  def moved(points):
+    return (scale * points @ rotation.T + shift).astype(np.float32)
+
+  np.testing.assert_allclose(pa_mpjpe(moved(target), target), 0, atol=TOLERANCE_MM)
+  joints = (target + noise).astype(np.float32)
+  np.testing.assert_allclose(
+    pa_mpjpe(moved(joints), target), pa_mpjpe(joints, target), atol=TOLERANCE_MM
+  )
 
 
 def test_pa_mpjpe_of_collinear_and_of_equal_points(target):

@@ -2,14 +2,17 @@
 
 import functools
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from hypothesis import strategies
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.geometry import procrustes
+from tests.geometry import properties
 
 # Compiled whole: op by op the tests take ten times as long.
 nearest_rotation = jax.jit(procrustes.nearest_rotation)
@@ -146,10 +149,16 @@ def test_align_is_the_reference(batch):
     np.testing.assert_allclose(result[index], expected, atol=1e-5)
 
 
-def test_align_undoes_a_similarity_but_not_a_mirror():
-  rng = np.random.default_rng(2)
-  target = rng.normal(size=(14, 3))
-  points = (target @ R.T * 0.3 + [5, -2, 9]).astype(np.float32)
+@properties.check
+@hypothesis.given(
+  axis_angle=properties.floats((3,), -3, 3),
+  scale=strategies.floats(0.3, 5),
+  shift=properties.floats((3,), -9, 9),
+)
+def test_align_undoes_a_similarity_but_not_a_mirror(axis_angle, scale, shift):
+  target = np.random.default_rng(2).normal(size=(14, 3))
+  rotation = Rotation.from_rotvec(axis_angle).as_matrix()
+  points = (scale * target @ rotation.T + shift).astype(np.float32)
   target = target.astype(np.float32)
   np.testing.assert_allclose(align(points, target), target, atol=1e-5)
   mirrored = align(points * np.float32([-1, 1, 1]), target)

@@ -1,12 +1,15 @@
 """Rotations against SciPy's, and gradients against finite differences."""
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.geometry import rotations
+from tests.geometry import properties
 
 ANGLES = (0.0, 1e-7, 1e-3, 9.9e-3, 1.01e-2, 0.5, 2.0, 3.1, 3.1415, np.pi)
 
@@ -98,13 +101,25 @@ def test_rot6d_round_trip(batch):
   np.testing.assert_allclose(rot6d_to_matrix(rot6d), matrix, atol=1e-6)
 
 
-def test_rot6d_of_any_six_numbers_is_a_rotation_with_the_first_column_kept():
-  rot6d = np.random.default_rng(2).normal(size=(20, 6)).astype(np.float32)
-  matrix = np.asarray(rot6d_to_matrix(rot6d))
-  identity = np.broadcast_to(np.eye(3), matrix.shape)
-  np.testing.assert_allclose(
-    np.einsum("bij,bik->bjk", matrix, matrix), identity, atol=1e-6
-  )
-  np.testing.assert_allclose(np.linalg.det(matrix), 1.0, atol=1e-6)
-  first = rot6d[:, :3] / np.linalg.norm(rot6d[:, :3], axis=-1, keepdims=True)
-  np.testing.assert_allclose(matrix[..., 0], first, atol=1e-6)
+@properties.check
+@hypothesis.given(axis_angle=properties.floats((3,), -1.8, 1.8))
+def test_an_axis_angle_returns_from_its_matrix_and_from_6d(axis_angle):
+  matrix = axis_angle_to_matrix(axis_angle)  # At most sqrt(3) * 1.8 < pi radians.
+  np.testing.assert_allclose(matrix_to_axis_angle(matrix), axis_angle, atol=1e-5)
+  rot6d = rotations.matrix_to_rot6d(matrix)
+  np.testing.assert_allclose(rot6d_to_matrix(rot6d), matrix, atol=1e-6)
+
+
+@properties.check
+@hypothesis.given(
+  axis_angle=properties.floats((3,), -1.8, 1.8),
+  lengths=properties.floats((2,), 0.2, 3),
+  along=strategies.floats(-3, 3),
+)
+def test_rot6d_need_be_neither_unit_nor_orthogonal(axis_angle, lengths, along):
+  expected = Rotation.from_rotvec(axis_angle).as_matrix()
+  first, second = expected[:, :2].T * lengths[:, None]
+  rot6d = np.concatenate([first, second + along * expected[:, 0]])
+  matrix = rot6d_to_matrix(rot6d.astype(np.float32))
+  # The second column loses the digits by which it is shorter than its part along.
+  np.testing.assert_allclose(matrix, expected, atol=1e-5)

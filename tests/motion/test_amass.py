@@ -34,7 +34,7 @@ def test_reads_the_body_s_joints_with_y_up(tmp_path, width, rate):
   assert not motion.pose[:, 22:].any()
   x, y, z = trans.T
   np.testing.assert_allclose(motion.transl, np.stack([x, z, -y], -1), rtol=1e-6)
-  # What the body's axes point to, before in a z-up world and now in a y-up one.
+  # The directions of the body's axes in AMASS's z-up world and in the y-up one.
   for axis in np.eye(3):
     x, y, z = Rotation.from_rotvec(poses[:, :3]).apply(axis).T
     now = Rotation.from_rotvec(motion.pose[:, 0]).apply(axis)
@@ -77,7 +77,7 @@ def test_an_object_array_is_refused_unless_it_is_the_gender(tmp_path):
     ({"poses": None}, "has no 'poses'"),
     ({"mocap_framerate": None}, "has no 'mocap_framerate'"),
     ({"mocap_framerate": np.array(0.0)}, "no frame rate from 1 to 10,000"),
-    # Of which resampling would make ten million frames.
+    # Resampling it would make ten million frames.
     ({"mocap_framerate": np.array(1e-5)}, "no frame rate from 1 to 10,000"),
     ({"mocap_framerate": np.array(np.inf)}, "not finite"),
     ({"poses": np.full((9, 156), "0")}, "not a 2-dimensional array of numbers"),

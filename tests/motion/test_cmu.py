@@ -166,7 +166,7 @@ def test_walking_keeps_the_left_knee_left_and_a_walker_s_speed(shared_data):
   path = motion.transl[:, [0, 2]]
   speed = np.linalg.norm(np.diff(path, axis=0), axis=-1).mean() * motion.fps
   assert 0.5 < speed < 2.0
-  # Walks where the body faces.
+  # The person walks in the direction that the body faces.
   facing = pelvis.apply([0, 0, 1]).mean(axis=0)[[0, 2]]
   assert _angle(path[-1] - path[0], facing) < 15
   assert 0.7 < motion.transl[:, 1].mean() < 1.2

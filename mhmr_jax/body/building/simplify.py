@@ -114,16 +114,16 @@ class Simplifier:
     heap = [entry for v in list(self.around) for entry in self._candidates(v)]
     heapq.heapify(heap)
     while len(self.around) > count:
-      cost, gone, kept = heapq.heappop(heap)
-      if gone not in self.around or kept not in self._neighbours(gone):
+      cost, removed, kept = heapq.heappop(heap)
+      if removed not in self.around or kept not in self._neighbours(removed):
         continue
-      now = self._cost(gone, kept)
+      now = self._cost(removed, kept)
       if now > cost * (1 + 1e-9):
-        heapq.heappush(heap, (now, gone, kept))
+        heapq.heappush(heap, (now, removed, kept))
         continue
-      if not self._allowed(gone, kept):
+      if not self._allowed(removed, kept):
         continue
-      pairs = {(gone, kept), (self.mirror[gone], self.mirror[kept])}
+      pairs = {(removed, kept), (self.mirror[removed], self.mirror[kept])}
       for pair in sorted(pairs):
         self._collapse(*pair)
       for v in sorted(self._neighbours(kept) | {kept}):
@@ -149,50 +149,50 @@ class Simplifier:
     ]
     return [(self._cost(v, u), v, u) for u in options]
 
-  def _cost(self, gone: int, kept: int) -> float:
+  def _cost(self, removed: int, kept: int) -> float:
     place = np.append(self.vertices[kept], 1.0)
-    error = place @ (self.quadrics[gone] + self.quadrics[kept]) @ place
-    change = self.features[gone] - self.features[kept]
-    return float(error + self.areas[gone] * (change @ change))
+    error = place @ (self.quadrics[removed] + self.quadrics[kept]) @ place
+    change = self.features[removed] - self.features[kept]
+    return float(error + self.areas[removed] * (change @ change))
 
-  def _allowed(self, gone: int, kept: int) -> bool:
+  def _allowed(self, removed: int, kept: int) -> bool:
     """Whether the surface stays a manifold and no face turns over."""
-    mirrored = self.mirror[gone]
-    near, target = self._neighbours(gone), self._neighbours(kept)
+    mirrored = self.mirror[removed]
+    near, target = self._neighbours(removed), self._neighbours(kept)
     if len(near & target) != 2:
       return False
-    if mirrored != gone:
+    if mirrored != removed:
       if any(self.mirror[u] != u and not self._on_left(u) for u in near):
         return False
       if self.mirror[kept] == kept:
         shared = near & self._neighbours(mirrored)
         if not shared <= target | {kept}:
           return False
-    for i in self.around[gone]:
+    for i in self.around[removed]:
       face = self.faces[i]
       if kept in face:
         continue
       old = _normal(self.vertices[list(face)])
-      new = _normal(self.vertices[[kept if v == gone else v for v in face]])
+      new = _normal(self.vertices[[kept if v == removed else v for v in face]])
       lengths = np.linalg.norm(old) * np.linalg.norm(new)
       if old @ new < 0.3 * lengths or np.linalg.norm(new) < 1e-9:
         return False
     return True
 
-  def _collapse(self, gone: int, kept: int) -> None:
-    for i in self.around.pop(gone):
+  def _collapse(self, removed: int, kept: int) -> None:
+    for i in self.around.pop(removed):
       face = self.faces[i]
       if kept in face:
         del self.faces[i]
         for v in face:
-          if v != gone:
+          if v != removed:
             self.around[v].discard(i)
       else:
-        a, b, c = (kept if v == gone else v for v in face)
+        a, b, c = (kept if v == removed else v for v in face)
         self.faces[i] = (a, b, c)
         self.around[kept].add(i)
-    self.quadrics[kept] += self.quadrics[gone]
-    self.areas[kept] += self.areas[gone]
+    self.quadrics[kept] += self.quadrics[removed]
+    self.areas[kept] += self.areas[removed]
 
 
 def runs_into(

@@ -292,7 +292,7 @@ def _frame(
 
 @functools.cache
 def collar_bone() -> Float[np.ndarray, "3"]:
-  """From the left collar's joint to the shoulder's, in the rest pose."""
+  """The offset of the left shoulder from the left collar in the rest pose, metres."""
   rest = rest_joints()
   return (
     rest[SMPL_JOINTS.index("left_shoulder")] - rest[SMPL_JOINTS.index("left_collar")]
@@ -301,6 +301,6 @@ def collar_bone() -> Float[np.ndarray, "3"]:
 
 @functools.cache
 def shoulders_from_chest() -> Float[np.ndarray, "2 3"]:
-  """From spine3 to the left and the right shoulder, in the rest pose."""
+  """The offsets of both shoulders from spine3 in the rest pose, metres."""
   rest = rest_joints()
   return rest[_SIDE_JOINTS["shoulder"]] - rest[SMPL_JOINTS.index("spine3")]
