@@ -1,4 +1,9 @@
-"""The input step: flow by a network, on the device, before the main network's step."""
+"""Estimates flow by a network, on the device, before the main network's step.
+
+This is the last part of the path from stored clips to the main network's batches, where
+`config.flow.source` is a network: the host sends images in the flow's place
+(`InputSpec.host_inputs`), and the function made here turns them into flow.
+"""
 
 import functools
 from collections.abc import Callable
@@ -8,33 +13,35 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mhmr_jax.data import pipeline
-from mhmr_jax.flow import learned
+from mhmr_jax.data.input_spec import HOST_FLOW, InputSpec
 from mhmr_jax.runtime import sharding
 from mhmr_jax.schema import Batch
 
 
 def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batch]:
-  """What turns the host's batches into the main network's.
+  """Returns the function that turns the host's batches into the main network's.
 
-  Where `config.flow.source` is a network's and not cached, it puts the flow in the
-  place of the frames that it is from; else it changes nothing.
+  Where a network estimates the flow, the function replaces images by flow; elsewhere it
+  returns the batch as it is.
 
   Args:
     config: of the main network's run.
-    mesh: that batches are divided over; None for one device.
+    mesh: divides the batches; None for one device.
 
   Raises:
     InputError: the flow network's weights cannot be read.
   """
-  spec = pipeline.InputSpec.from_config(config)
-  as_it_is = lambda batch: batch
-  if "flow" not in spec.inputs or spec.flow_source in pipeline.HOST_FLOW:
-    return as_it_is
-  # Also of cached flow, so that wrong weights are known before anything is made.
+  spec = InputSpec.from_config(config)
+  unchanged = lambda batch: batch
+  if "flow" not in spec.inputs or spec.flow_source in HOST_FLOW:
+    return unchanged
+  # Other flow needs no network, nor the import of what reads its weights.
+  from mhmr_jax.flow import learned
+
+  # Cached flow too needs them: wrong weights are then known before anything is made.
   model, variables = learned.load(config.flow.source, config.flow.get("weights", ""))
   if spec.flow_cached:
-    return as_it_is
+    return unchanged
   estimate = functools.partial(learned.clip_flow, model)
   if mesh is None:
     jitted = jax.jit(estimate)
@@ -44,10 +51,10 @@ def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batc
     jitted = jax.jit(estimate, in_shardings=(whole, split, split), out_shardings=split)
     variables = sharding.replicate(variables, mesh)
 
-  def step(batch: Batch) -> Batch:
+  def replace_images(batch: Batch) -> Batch:
     flow = jitted(variables, batch["rgb"], batch["rgb_before"])
     dropped = {"rgb_before"} if "rgb" in spec.inputs else {"rgb", "rgb_before"}
     kept = {key: value for key, value in batch.items() if key not in dropped}
     return cast(Batch, {**kept, "flow": flow})
 
-  return step
+  return replace_images

@@ -1,17 +1,18 @@
 """Flow of whole stored frames, estimated once for a split and kept with its clips.
 
-With `config.flow.cache`, training and evaluation read it and crop it as exact flow,
-in place of an estimate for every window. It lies in the dataset's own folder, below
-`flow/` and a name that tells estimators, their settings and their weights apart.
+With `config.flow.cache`, training and evaluation open their clips here (`opened`): each
+clip then has the flow as a field, `flow_estimated`, which `examples` crops as it crops
+exact flow. Otherwise flow is estimated in every crop window, by DIS on the host
+(`transforms.dis_flow`) or by a network on the device (`device_flow`).
+
+The files lie in the dataset's own folder, below `flow/` and a name that tells
+estimators, their settings and their weights apart.
 """
 
-import contextlib
 import functools
 import hashlib
 import itertools
-import os
 import pathlib
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
@@ -22,38 +23,44 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from mhmr_jax.data.input_spec import reads_cached_flow
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import flow_images, frame_files, jpeg
+from mhmr_jax.files import flow_images, frame_files, jpeg, locks
 from mhmr_jax.flow import dis
+from mhmr_jax.runtime.batching import padded_batches
 from mhmr_jax.schema import Clip
 
 _FOLDER = "flow"
-_LENGTHS = "<i8"  # Of the last record: the clips' numbers of frames.
-_BATCH = 8  # Pairs of frames that a network sees at once.
+_LENGTHS = "<i8"  # The last record's numbers: how many frames each clip has.
+_BATCH = 8  # Pairs of frames that a network is given at once.
 
 Pairs = list[tuple[np.ndarray, np.ndarray]]
 
 
 class FrameEstimator(NamedTuple):
-  """What estimates flow, and the name of the folder that it is kept in."""
+  """An estimator of flow, and the name of the folder that its flow is kept in."""
 
   name: str
-  colour: bool  # It sees RGB; else grey.
+  colour: bool  # Whether it reads RGB frames; else grey ones.
   run: Callable[[Pairs], list[Float[np.ndarray, "height width 2"]]]
 
 
 class ClipsWithFlow:
-  """Clips that also have `flow_estimated`, read frame by frame when it is asked for."""
+  """Clips with the field `flow_estimated`, whose frames are read one by one."""
 
   def __init__(self, clips: ClipSource, path: pathlib.Path):
-    """`path` is a file that `_write` made of the clips; InputError if it is not."""
+    """Opens the file of the clips' flow.
+
+    Raises:
+      InputError: the file is damaged, or does not belong to these clips.
+    """
     self._clips = clips
     self._path = path
     try:
       self._records = array_record_data_source.ArrayRecordDataSource(str(path))
       lengths = np.frombuffer(self._records[len(self._records) - 1], _LENGTHS)
-    # Its errors are of many kinds.
+    # array_record raises errors of many kinds.
     except Exception as error:
       raise _damaged(path) from error
     self._starts = np.append(0, np.cumsum(lengths))
@@ -76,6 +83,8 @@ class ClipsWithFlow:
 
 
 class _StoredFlow(frame_files.Frames):
+  """The flow of one clip, in KITTI's PNG encoding."""
+
   def __init__(self, path: pathlib.Path, records: Any, start: int, count: int):
     super().__init__(path, count)
     self._records = records
@@ -90,35 +99,21 @@ class _StoredFlow(frame_files.Frames):
 
 def _damaged(path: pathlib.Path) -> InputError:
   return InputError(
-    f"The flow in {path} is damaged or of other clips: delete that file and run again "
-    "to make it anew."
+    f"The flow in {path} is damaged or belongs to other clips: delete that file and "
+    "run again to make it anew."
   )
 
 
-def is_on(config: ConfigDict) -> bool:
-  """Whether a config reads cached flow.
-
-  Raises:
-    InputError: it would cache what the clips store already.
-  """
-  if not config.flow.get("cache", False):
-    return False
-  if config.flow.source == "exact":
-    raise InputError(
-      "config.flow.cache is set, but config.flow.source is 'exact', which the clips "
-      "store already: leave out one of the two."
-    )
-  return "flow" in config.model.inputs
-
-
 def opened(source: ClipSource, config: ConfigDict) -> ClipSource | ClipsWithFlow:
-  """The clips, with their cached flow if the config reads it; made where it lacks.
+  """The clips, with their cached flow if the config reads it.
+
+  Flow that is missing is estimated and written first.
 
   Raises:
     InputError: the flow network's weights cannot be read, the folder cannot be
-      written, or what is in it is damaged.
+      written, or a file in it is damaged.
   """
-  if not is_on(config):
+  if not reads_cached_flow(config):
     return source
   estimator = open_estimator(config)
   folder = pathlib.Path(source.folder) / _FOLDER / estimator.name
@@ -129,13 +124,17 @@ def opened(source: ClipSource, config: ConfigDict) -> ClipSource | ClipsWithFlow
 
 
 def open_estimator(config: ConfigDict) -> FrameEstimator:
-  """The config's, for whole frames; InputError for weights that cannot be read."""
+  """The estimator that a config names, for whole frames.
+
+  Raises:
+    InputError: the weights of its network cannot be read.
+  """
   kind = config.flow.source
   if kind == "dis":
     estimate = dis.DisFlow(config.flow.preset)
     run = lambda pairs: [estimate(*pair) for pair in pairs]
     return FrameEstimator(f"dis_{config.flow.preset}", False, run)
-  # The processes that load clips import this file, and need no network.
+  # Processes that load clips import this module too, and need no network.
   import jax
 
   from mhmr_jax.flow import learned
@@ -147,45 +146,35 @@ def open_estimator(config: ConfigDict) -> FrameEstimator:
   jitted = jax.jit(functools.partial(learned.estimate, model, variables))
 
   def run_network(pairs: Pairs) -> list[np.ndarray]:
-    # The last pair is repeated to a whole batch: one shape, one compilation.
-    padded = pairs + [pairs[-1]] * (_BATCH - len(pairs))
-    first, second = (np.stack(frames) for frames in zip(*padded, strict=True))
-    return list(np.asarray(jitted(first, second)))[: len(pairs)]
+    flow: list[np.ndarray] = []
+    for rows, count in padded_batches(len(pairs), _BATCH):
+      batch = [pairs[row] for row in rows]
+      first, second = (np.stack(frames) for frames in zip(*batch, strict=True))
+      flow.extend(np.asarray(jitted(first, second))[:count])
+    return flow
 
   return FrameEstimator(f"{kind}_{digest.hexdigest()[:16]}", True, run_network)
 
 
 def _make(source: ClipSource, estimator: FrameEstimator, path: pathlib.Path) -> None:
-  """Writes the flow of all clips, under its name once it is whole.
+  """Writes the flow of all clips to a file that appears when it is whole.
 
-  Several processes may ask for the same: one makes it, the others wait.
+  If several processes ask for the same file, one makes it and the others wait.
   """
-  # TFDS takes seconds to import.
-  from mhmr_jax.files import locks
-
-  partial = path.with_name(f"{path.stem}.{uuid.uuid4().hex}.partial")
+  advice = "make room there, or leave out config.flow.cache"
   with locks.exclusive(path.parent) as alone:
     if path.exists():
       return
     if alone:
-      for left in path.parent.glob(f"{path.stem}.*.partial"):
-        left.unlink()
+      # A process that was killed left these.
+      for partial in path.parent.glob(f".{path.stem}.*.partial{path.suffix}"):
+        partial.unlink()
     logging.info("Estimating the flow of %d clips into %s", len(source), path)
-    try:
-      frame_files.write(partial, _records(source, estimator))
-      os.replace(partial, path)
-    except (OSError, RuntimeError) as error:  # The latter is array_record's.
-      raise InputError(
-        f"{path} cannot be written ({str(error).partition(';')[0][:120]}): make room "
-        "there, or leave out config.flow.cache."
-      ) from error
-    finally:
-      with contextlib.suppress(OSError):
-        partial.unlink(missing_ok=True)
+    frame_files.write(path, _records(source, estimator), advice)
 
 
 def _records(source: ClipSource, estimator: FrameEstimator) -> Iterator[bytes]:
-  """A PNG a frame, then the clips' lengths."""
+  """Yields a PNG for each frame of all clips, then the clips' lengths."""
   lengths = []
   indices = tqdm(range(len(source)), f"flow of {source.split} clips", unit="clip")
   for index in indices:
@@ -199,7 +188,12 @@ def _records(source: ClipSource, estimator: FrameEstimator) -> Iterator[bytes]:
 def whole_frame_flow(
   frames: Any, estimator: FrameEstimator
 ) -> Iterator[Float[np.ndarray, "height width 2"]]:
-  """Each stored JPEG's flow from the one before, pixels; zero at the first."""
+  """Yields the flow of each frame from the one before, pixels; zero at the first.
+
+  Args:
+    frames: one clip's, as JPEG images.
+    estimator: of the flow.
+  """
   decoded = (jpeg.decode(frame, estimator.colour) for frame in frames)
   first = next(decoded)
   yield np.zeros((*first.shape[:2], 2), np.float32)

@@ -1,9 +1,14 @@
-"""Pairs of frames with their exact flow, from stored clips, to train networks on."""
+"""Pairs of frames with their exact flow, from stored clips, to train flow networks on.
+
+These are to `mhmr_jax.train_flow` what `examples` are to `mhmr_jax.train`: a stored
+clip becomes one random example, and `pipeline.elastic_iterator` makes batches of them.
+"""
 
 from typing import Any, NamedTuple, cast
 
 import grain
 import numpy as np
+from jaxtyping import Bool, Float, UInt8
 from ml_collections import ConfigDict
 
 from mhmr_jax.data.sources import ClipSource, Mixture
@@ -12,21 +17,25 @@ from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.geometry import windows
 from mhmr_jax.schema import Clip, HostBatch
 
-# Windows may reach so far out of the frame, in their sides: people's windows do.
+# How far windows may reach out of the frame, as a share of their side; those around
+# people do.
 _OUTSIDE = 0.1
 
 
 class Pair(NamedTuple):
-  """Two frames and the flow from the first to the second, px."""
+  """Two RGB frames and the flow from the first to the second.
 
-  first: np.ndarray
-  second: np.ndarray
-  flow: np.ndarray
-  valid: np.ndarray  # Where the flow is known.
+  A batch of pairs has a leading axis.
+  """
+
+  first: UInt8[np.ndarray, "*batch height width 3"]
+  second: UInt8[np.ndarray, "*batch height width 3"]
+  flow: Float[np.ndarray, "*batch height width 2"]  # Pixels.
+  valid: Bool[np.ndarray, "*batch height width"]  # Where the flow is known.
 
 
 def read(clip: Clip, frame: int) -> Pair:
-  """Decodes a frame of a clip, the one before it, and their flow.
+  """Decodes a frame of a clip, the frame before it, and the flow between them.
 
   Raises:
     InputError: the clip stores no flow.
@@ -44,14 +53,20 @@ def read(clip: Clip, frame: int) -> Pair:
   return Pair(first, second, flow, valid)
 
 
-def crop(pair: Pair, box: np.ndarray, size: int, shift: np.ndarray) -> Pair:
-  """Resamples a window of both frames; the flow in pixels of the crop.
+def crop(
+  pair: Pair,
+  box: Float[np.ndarray, "4"],
+  size: int,
+  shift: Float[np.ndarray, "2"],
+) -> Pair:
+  """Resamples a window of both frames; the flow becomes pixels of the crop.
 
   Args:
-    pair: of whole frames.
+    pair: whole frames.
     box: the first frame's window [x0, y0, x1, y1], px.
-    size: of the crop, px.
-    shift: [x, y] from the first frame's window to the second's, in their sides.
+    size: side of the crop, px.
+    shift: [x, y] from the first frame's window to the second's, as a share of their
+      side.
   """
   known = windows.crop_image(pair.valid.astype(np.float32), box, size)
   other = box + np.tile(shift * (box[2] - box[0]), 2).astype(np.float32)
@@ -65,15 +80,33 @@ def crop(pair: Pair, box: np.ndarray, size: int, shift: np.ndarray) -> Pair:
 
 
 class TrainingPair(grain.transforms.RandomMap):
-  """A stored clip to one random window of two of its frames."""
+  """Turns a stored clip into one random window of two of its frames."""
 
   def __init__(self, size: int, scales: tuple[float, float], shift: float):
+    """Keeps the settings.
+
+    Args:
+      size: side of the crops, px.
+      scales: range of the windows' side over the frame's shorter side.
+      shift: the largest shift between the two windows, as a share of their side.
+    """
     self._size = size
     self._scales = scales
     self._shift = shift
 
   def random_map(self, element: Any, rng: np.random.Generator) -> HostBatch:
-    """Cuts and mirrors; `rng` depends on seed and position alone."""
+    """Cuts and mirrors a pair of frames.
+
+    Args:
+      element: the clip.
+      rng: depends on the seed and the position in the stream alone.
+
+    Returns:
+      The fields of a `Pair`, by name.
+
+    Raises:
+      InputError: the clip stores no flow.
+    """
     clip = cast(Clip, element)
     pair = read(clip, int(rng.integers(1, len(clip["frames"]))))
     frame = np.array(pair.first.shape[1::-1])
@@ -81,7 +114,7 @@ class TrainingPair(grain.transforms.RandomMap):
     outside = _OUTSIDE * side
     low = rng.uniform(-outside, np.maximum(frame - side + outside, -outside))
     box = np.concatenate([low, low + side]).astype(np.float32)
-    # Mostly far less than the most, as people's motion is.
+    # Most shifts are far smaller than the largest, as people's motion is.
     shift = self._shift * rng.random() ** 2 * rng.uniform(-1, 1, 2)
     cut = crop(pair, box, self._size, shift)
     flow = cut.flow
@@ -97,7 +130,11 @@ class TrainingPair(grain.transforms.RandomMap):
 def training_dataset(
   source: ClipSource | Mixture, config: ConfigDict
 ) -> grain.MapDataset:
-  """The endless, shuffled stream of pairs."""
+  """The endless, shuffled stream of pairs.
+
+  Raises:
+    InputError: the config mixes several datasets.
+  """
   if isinstance(source, Mixture):
     raise InputError("config.data.mixture is set: flow trains on one dataset alone.")
   data = config.data

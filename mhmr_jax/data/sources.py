@@ -1,57 +1,31 @@
-"""Opens the stored clips that a config names; makes the synthetic ones if need be."""
+"""Opens the stored clips that a config names, and makes them where they are missing."""
 
 import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from mhmr_jax.data import config_paths
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import frame_files
 from mhmr_jax.schema import Clip
 
-# TFDS warns of every configuration that is not built in, and each worker process
-# that Grain starts would say so again.
+# TFDS warns of every configuration that is not built in, once in each worker process
+# that Grain starts.
 logging.get_absl_logger().addFilter(
   lambda record: "Using custom data configuration" not in str(record.msg)
 )
-
-NAMES = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt")
-# What each dataset is read from.
-_NEEDED = {
-  "synthetic_clips": (),
-  "threedpw": ("threedpw.dir", "body.male", "body.female"),
-  "kinetics_pseudo_gt": ("kinetics.dir", "kinetics.pseudo_gt", "body.path"),
-}
-# Where data lies on this machine, for a run may have been trained on another one, and
-# which clips to make, for it may be tested on others. Each with what it is where
-# nothing was said.
-_LOCAL = {
-  "body.path": "",
-  "body.male": "",
-  "body.female": "",
-  "body.h36m_regressor": "",
-  "body.cocoplus_regressor": "",
-  "data.dir": "",
-  "data.variant": "alone",
-  "flow.weights": "",
-  "kinetics.dir": "",
-  "kinetics.pseudo_gt": "",
-  "kinetics.regressor": "",
-  "threedpw.dir": "",
-  "threedpw.frames": "stored",
-}
 
 
 class ClipSource:
   """Random access to the clips of one split.
 
-  Raises:
-    InputError: from `source[i]`, where the record is missing or damaged.
+  `source[index]` raises InputError where the record is missing or damaged.
   """
 
   def __init__(
@@ -62,7 +36,15 @@ class ClipSource:
     open_frames: Callable[[dict[str, Any]], Sequence[bytes]] | None = None,
     split: str = "all",
   ):
-    """`open_frames` finds the frames of records that do not hold them."""
+    """Wraps the records of a split.
+
+    Args:
+      name: of the dataset.
+      records: one for each clip, with the fields of `Clip`.
+      folder: where the records lie.
+      open_frames: finds the frames of a record that does not hold them.
+      split: its name.
+    """
     self.name = name
     self.split = split
     self._records = records
@@ -74,7 +56,7 @@ class ClipSource:
 
   @property
   def folder(self) -> str:
-    """Where the records lie: <dataset>/<configuration>/<version> last."""
+    """Where the records lie; the path ends in <dataset>/<configuration>/<version>."""
     return self._folder
 
   def __repr__(self) -> str:
@@ -84,14 +66,14 @@ class ClipSource:
     try:
       record = dict(self._records[index])
       for key in ("sequence", "gender", "frames_place"):
-        if isinstance(record.get(key), bytes):  # As TFDS hands text over.
+        if isinstance(record.get(key), bytes):  # TFDS gives text as bytes.
           record[key] = record[key].decode()
       if self._open_frames is not None:
         record["frames"] = self._open_frames(record)
       clip = cast(Clip, record)
       _check(clip)
-    # Whatever a damaged record makes the readers below raise, the user needs
-    # to know the same thing: which record, where, and what to do.
+    # A damaged record makes the readers raise errors of many kinds; the user needs to
+    # know which record it is, where it lies and what to do.
     except Exception as error:
       raise InputError(
         f"Clip {index} of {self._folder} cannot be read ({_sentence(error)}): delete "
@@ -125,111 +107,31 @@ def _check(clip: Clip) -> None:
       raise ValueError(f"{key} is not finite")
 
 
-def data_dir(config: ConfigDict) -> pathlib.Path:
-  """Where generated data goes."""
-  return pathlib.Path(os.path.expanduser(config.data.dir)).absolute()
-
-
-def check_paths(config: ConfigDict) -> None:
-  """Raises InputError, naming all paths that the config needs and lacks."""
-  if config.data.people not in ("rendered", "surreal"):
-    raise InputError(
-      f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
-    )
-  names = [*shares(config), *filter(None, [_target(config)])]
-  needed = {key for name in names for key in _NEEDED[name]}
-  if config.body.path:
-    needed.add("body.path")
-  if config.data.people == "surreal":
-    needed |= {"body.path", "surreal.dir", "kinetics.dir"}
-  _check_there(config, needed)
-
-
-def _check_there(config: ConfigDict, keys: Iterable[str]) -> None:
-  """Raises InputError, naming all paths of these keys that are not there."""
-  missing = []
-  for key in sorted(keys):
-    section, name = key.split(".")
-    value = config[section][name]
-    if not value or not pathlib.Path(os.path.expanduser(value)).exists():
-      missing.append(f"config.{key} ({value or 'not set'})")
-  if missing:
-    raise InputError(
-      f"This config reads data that is not there: {', '.join(missing)}; the README "
-      "says where to get it, then set each path by --KEY=PATH."
-    )
-
-
-def local_paths() -> ConfigDict:
-  """The keys of `_LOCAL`, empty: for flags."""
-  sections: dict[str, dict[str, str]] = {}
-  for key in _LOCAL:
-    section, name = key.split(".")
-    sections.setdefault(section, {})[name] = ""
-  return ConfigDict(sections)
-
-
-def with_local_paths(config: ConfigDict, paths: ConfigDict) -> ConfigDict:
-  """A run's config with the given ones of `local_paths` in place of its own."""
-  values, given = config.to_dict(), paths.to_dict()
-  for key, default in _LOCAL.items():
-    section, name = key.split(".")
-    old = values.setdefault(section, {}).get(name)
-    values[section][name] = given.get(section, {}).get(name) or old or default
-  return ConfigDict(values)
-
-
 class Mixture(NamedTuple):
-  """Sources and the shares that they have of the examples, in proportion."""
+  """Several sources, and their shares of the examples (to scale)."""
 
   sources: list[ClipSource]
   weights: list[float]
 
 
-def shares(config: ConfigDict) -> dict[str, float]:
-  """The datasets that a config trains on, and the shares that they have.
-
-  Raises:
-    InputError: for an unknown dataset, a negative share, or no share at all.
-  """
-  mixture = dict(config.data.get("mixture", {})) or {config.data.source: 1.0}
-  for name, share in sorted(mixture.items()):
-    if name not in NAMES:
-      raise _unknown(name)
-    if not (isinstance(share, int | float) and 0 <= share < float("inf")):
-      raise InputError(
-        f"config.data.mixture.{name} is {share!r}: give a share, 0 or more."
-      )
-  # In one order whatever the config was read from: the examples' order depends on it.
-  chosen = {name: float(share) for name, share in sorted(mixture.items()) if share}
-  if not chosen:
-    raise InputError("All shares of config.data.mixture are 0: give one that is not.")
-  return chosen
-
-
 def open_training(config: ConfigDict) -> ClipSource | Mixture:
-  """What a config trains on; raises as `shares` and `open_source` do."""
-  chosen = shares(config)
-  opened = [open_source(config, "train", name) for name in chosen]
-  return opened[0] if len(opened) == 1 else Mixture(opened, list(chosen.values()))
-
-
-def _target(config: ConfigDict) -> str | None:
-  """The dataset of the target domain; None if there is none.
+  """The clips that a config trains on.
 
   Raises:
-    InputError: there is no such dataset.
+    InputError: as `config_paths.shares` and `open_source` do.
   """
-  if "target" not in config:
-    return None
-  if config.target.dataset not in NAMES:
-    raise _unknown(config.target.dataset)
-  return str(config.target.dataset)
+  shares = config_paths.shares(config)
+  opened = [open_source(config, "train", name) for name in shares]
+  return opened[0] if len(opened) == 1 else Mixture(opened, list(shares.values()))
 
 
 def open_target(config: ConfigDict) -> ClipSource | None:
-  """Clips of the domain that is seen without labels; raises as `open_source` does."""
-  name = _target(config)
+  """The clips of the target domain, whose labels are not used; None if there is none.
+
+  Raises:
+    InputError: as `open_source` does.
+  """
+  name = config_paths.target_dataset(config)
   if name is None:
     return None
   changed = ConfigDict(config.to_dict())
@@ -237,37 +139,55 @@ def open_target(config: ConfigDict) -> ClipSource | None:
   return open_source(changed, "train", name)
 
 
-def _unknown(name: str) -> InputError:
-  return InputError(f"There is no dataset {name!r}: choose one of {', '.join(NAMES)}.")
-
-
 def open_source(config: ConfigDict, split: str, name: str | None = None) -> ClipSource:
   """Opens a split of the dataset `name` (default: the config's own).
 
   Raises:
-    InputError: for an unknown dataset, or paths that the config needs and lacks.
+    InputError: there is no such dataset or split, the config lacks paths that it is
+      read from, or its files are damaged.
   """
   name = name or config.data.source
-  if name not in NAMES:
-    raise _unknown(name)
-  if name == "synthetic_clips":
-    return _synthetic_clips(config, split)
-  _check_there(config, _NEEDED[name])
+  config_paths.check_name(name)
+  config_paths.check_dataset_paths(config, name)
+  # These clips have no split "all", and an unknown one is refused before they are made.
+  if name == "synthetic_clips" and split not in ("train", "test"):
+    raise InputError(f"synthetic_clips has no split {split!r}: use train or test.")
   builder = _BUILDERS[name](config)
   records = _records(name, builder, split)
-  find = None
+  open_frames = None
   if name == "threedpw":
-    find = functools.partial(_frames_of, builder.frames_root())
-  return ClipSource(name, records, str(builder.data_path), find, split)
+    open_frames = functools.partial(_frames_of, builder.frames_root())
+  return ClipSource(name, records, str(builder.data_path), open_frames, split)
+
+
+def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
+  """The records of a split; builds the dataset if it is missing."""
+  if not builder.data_path.exists():
+    logging.info("Writing the clips of %s to %s", name, builder.data_path)
+    builder.download_and_prepare()
+  splits = builder.info.splits  # None where the folder is damaged.
+  if splits and split not in (*splits, "all"):
+    raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
+  try:
+    return cast(Sequence[Any], builder.as_data_source(split=split))
+  except Exception as error:
+    raise InputError(
+      f"The clips in {builder.data_path} cannot be opened ({_sentence(error)}): delete "
+      "that folder and run again to make them anew."
+    ) from error
 
 
 def training_is_here(config: ConfigDict) -> bool:
-  """Whether what a config trains on can be opened without making it first."""
+  """Whether `open_training` finds all clips, so that it makes none."""
   try:
-    check_paths(config)
+    config_paths.check_paths(config)
   except InputError:
     return False
-  return all(_BUILDERS[name](config).data_path.exists() for name in shares(config))
+  names = config_paths.shares(config)
+  return all(_BUILDERS[name](config).data_path.exists() for name in names)
+
+
+# The builders are imported where they are needed: TFDS takes seconds to import.
 
 
 def _threedpw(config: ConfigDict) -> Any:
@@ -279,7 +199,7 @@ def _threedpw(config: ConfigDict) -> Any:
     female=config.body.female,
     frames=config.threedpw.frames,
   )
-  return threedpw.Builder(config=settings, data_dir=data_dir(config))
+  return threedpw.Builder(config=settings, data_dir=config_paths.data_dir(config))
 
 
 def _frames_of(root: pathlib.Path, record: Mapping[str, Any]) -> Sequence[Any]:
@@ -299,25 +219,10 @@ def _kinetics(config: ConfigDict) -> Any:
     min_frames=config.data.window,
     test_fraction=config.data.test_fraction,
   )
-  return kinetics.Builder(config=settings, data_dir=data_dir(config))
-
-
-def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
-  """The records of a split; builds the dataset if it is not there."""
-  if not builder.data_path.exists():
-    logging.info("Reading %s into %s", name, builder.data_path)
-    builder.download_and_prepare()
-  splits = builder.info.splits
-  if split not in (*splits, "all"):
-    raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
-  try:
-    return cast(Sequence[Any], builder.as_data_source(split=split))
-  except Exception as error:
-    raise _not_opened(str(builder.data_path), error) from error
+  return kinetics.Builder(config=settings, data_dir=config_paths.data_dir(config))
 
 
 def _synthetic(config: ConfigDict) -> Any:
-  # TFDS takes seconds to import.
   from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 
   num_train, num_test = synthetic.split_counts(
@@ -337,7 +242,7 @@ def _synthetic(config: ConfigDict) -> Any:
     variant=config.data.variant,
     processes=config.data.processes or os.cpu_count() or 1,
   )
-  return synthetic.Builder(config=settings, data_dir=data_dir(config))
+  return synthetic.Builder(config=settings, data_dir=config_paths.data_dir(config))
 
 
 _BUILDERS: dict[str, Callable[[ConfigDict], Any]] = {
@@ -345,25 +250,3 @@ _BUILDERS: dict[str, Callable[[ConfigDict], Any]] = {
   "threedpw": _threedpw,
   "kinetics_pseudo_gt": _kinetics,
 }
-
-
-def _synthetic_clips(config: ConfigDict, split: str) -> ClipSource:
-  if split not in ("train", "test"):
-    raise InputError(f"synthetic_clips has no split {split!r}: use train or test.")
-  builder = _synthetic(config)
-  if not builder.data_path.exists():
-    logging.info("Making %d clips in %s", config.data.num_clips, builder.data_path)
-    builder.download_and_prepare()
-  folder = str(builder.data_path)
-  try:
-    records = builder.as_data_source(split=split)
-  except Exception as error:
-    raise _not_opened(folder, error) from error
-  return ClipSource("synthetic_clips", records, folder, split=split)
-
-
-def _not_opened(folder: str, error: Exception) -> InputError:
-  return InputError(
-    f"The clips in {folder} cannot be opened ({_sentence(error)}): delete that "
-    "folder and run again to make them anew."
-  )

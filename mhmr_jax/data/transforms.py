@@ -60,7 +60,9 @@ def model_inputs(
   if spec.needs_images:
     crops = [windows.crop_image(image, box, spec.size) for image in images]
     before = None
-    if previous is not None and (spec.estimates_dis or "rgb_before" in spec.host_inputs):
+    if previous is not None and (
+      spec.estimates_dis or "rgb_before" in spec.host_inputs
+    ):
       before = windows.crop_image(previous, box, spec.size)
     if spec.colour:
       batch["rgb"] = np.stack(crops)

@@ -1,4 +1,4 @@
-"""The step along sequences: one chunk of clips, from the chunk before."""
+"""The step along sequences: predicts one chunk of clips after the other."""
 
 import functools
 from typing import Any
@@ -17,13 +17,26 @@ from mhmr_jax.schema import Batch, Prediction
 def run_chunk(
   variables: Variables, batch: Batch, carry: Carry | None, *, model: MotionHMR
 ) -> tuple[Prediction, Carry | None]:
-  """Predicts one chunk of clips, going on from the chunk before."""
+  """Predicts one chunk of clips.
+
+  Args:
+    variables: of the model.
+    batch: the chunk's inputs.
+    carry: the LSTM's state after the chunk before.
+    model: the network.
+
+  Returns:
+    The prediction, and the state after this chunk.
+  """
   output: Any = model.apply(variables, batch, carry, train=False)
   return output
 
 
-def make(config: ConfigDict, mesh: Mesh) -> Any:
-  """The jitted step along sequences, of (variables, batch, carry)."""
+def make(config: ConfigDict, mesh: Mesh) -> jax.stages.Wrapped:
+  """Returns `run_chunk` jitted for clips that are divided over a mesh.
+
+  It is a function of (variables, batch, carry).
+  """
   whole, split = sharding.replicated(mesh), sharding.batched(mesh)
   model = motion_hmr.from_config(config.model, config.data.size)
   return jax.jit(

@@ -1,4 +1,7 @@
-"""Runs a model along whole sequences, chunk after chunk."""
+"""Runs a model along whole stored sequences, several side by side.
+
+Each of several hosts predicts every P-th sequence; `gather` gives all of them to all.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
@@ -10,7 +13,9 @@ from jax.sharding import Mesh
 from jaxtyping import Float
 from ml_collections import ConfigDict
 
-from mhmr_jax.data import device_flow, pipeline, sources
+from mhmr_jax.data import device_flow, lanes
+from mhmr_jax.data.input_spec import InputSpec
+from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.inference import eval_step
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.models.motion_hmr import Variables
@@ -19,31 +24,31 @@ from mhmr_jax.schema import Clip, Prediction
 
 # Sequences side by side on each device.
 _LANES = 8
-# What is gathered from all hosts, and its shape in a frame.
+# The fields that are gathered from all hosts, and their shapes in one frame.
 _FRAME_SHAPES = {"rotations": (24, 3, 3), "betas": (10,), "camera": (3,), "box": (4,)}
 
 
 class SequencePrediction(NamedTuple):
-  """What the model said of one whole sequence, and in which windows."""
+  """The model's prediction for one whole sequence, and its crop windows."""
 
   rotations: Float[np.ndarray, "time 24 3 3"]
   betas: Float[np.ndarray, "time 10"]
   camera: Float[np.ndarray, "time 3"]
   box: Float[np.ndarray, "time 4"]  # Image pixels.
-  keypoints: Float[np.ndarray, "time 17 3"] | None  # As given, in crop pixels.
+  keypoints: Float[np.ndarray, "time 17 3"] | None  # The model's input, crop pixels.
 
 
 def predict(
   config: ConfigDict,
   variables: Variables,
-  source: sources.ClipSource,
+  source: ClipSource,
   lengths: Sequence[int],
   mesh: Mesh,
 ) -> Iterator[SequencePrediction]:
   """Predicts this host's sequences, the LSTM's state carried from chunk to chunk.
 
-  The next chunk is loaded while the devices work on this one; of past ones only what
-  is yielded is kept.
+  The next chunk is loaded while the devices work on this one. Of earlier chunks only
+  the predictions and small arrays are kept, until their sequences are yielded.
 
   Args:
     config: of the training run.
@@ -53,42 +58,41 @@ def predict(
     mesh: of this host's devices; sequences side by side are divided over it.
 
   Yields:
-    Every P-th of the sequences, of P hosts, in the source's order.
+    This host's sequences, in the source's order: every P-th one of P hosts.
   """
   model = motion_hmr.from_config(config.model, config.data.size)
   split, whole = sharding.batched(mesh), sharding.replicated(mesh)
   step = eval_step.make(config, mesh)
   variables = jax.device_put(variables, whole)
   with_flow = device_flow.make(config, mesh)
-  names = (*pipeline.InputSpec.from_config(config).host_inputs, "valid")
-  lanes = min(_LANES, -(-len(source) // mesh.size)) * mesh.size
+  names = (*InputSpec.from_config(config).host_inputs, "valid")
+  count = min(_LANES, -(-len(source) // mesh.size)) * mesh.size
   host, hosts = jax.process_index(), jax.process_count()
-  for group in pipeline.evaluation_groups(source, config, lanes, host, hosts):
-    carry = jax.device_put(model.initial_carry(lanes), split)
-    seen: list[_Seen] = []
+  for group in lanes.evaluation_groups(source, config, count, host, hosts):
+    carry = jax.device_put(model.initial_carry(count), split)
+    results: list[_ChunkResult] = []
     for chunk in group:
       inputs = {key: chunk.batch[key] for key in names}
       batch = with_flow(sharding.global_batch(inputs, mesh))
       prediction, carry = step(variables, batch, carry)
-      seen.append(
-        _Seen(prediction, chunk.clips, chunk.boxes, chunk.batch.get("keypoints"))
-      )
-    yield from _joined(seen, lengths, config.data.window)
+      keypoints = chunk.batch.get("keypoints")
+      results.append(_ChunkResult(prediction, chunk.clips, chunk.boxes, keypoints))
+    yield from _joined(results, lengths, config.data.window)
 
 
 def gather(
   own: list[SequencePrediction], lengths: Sequence[int]
 ) -> list[SequencePrediction]:
-  """All hosts' sequences in the source's order, of what each predicted itself.
+  """Returns all hosts' sequences, in the source's order.
 
   Args:
-    own: of this host, as `predict` yields them.
+    own: this host's, as `predict` yields them.
     lengths: frames of each sequence of the source.
   """
   hosts = jax.process_count()
   if hosts == 1:
     return own
-  # Arrays must be of one size on all hosts: some have fewer frames, or none at all.
+  # Arrays must have one size on all hosts, and some have fewer frames or none at all.
   frames = max(sum(lengths[host::hosts]) for host in range(hosts))
   fields = {
     name: _padded([getattr(p, name) for p in own], shape, frames)
@@ -107,7 +111,7 @@ def gather(
 def _padded(
   arrays: list[np.ndarray], shape: tuple[int, ...], frames: int
 ) -> np.ndarray:
-  """The arrays one after the other, and zeros up to so many frames."""
+  """Puts the arrays one after the other, with zeros up to `frames` rows."""
   padded = np.zeros((frames, *shape), np.float32)
   for rows, place in zip(arrays, np.cumsum([0, *map(len, arrays)]), strict=False):
     padded[place : place + len(rows)] = rows
@@ -117,7 +121,7 @@ def _padded(
 def _split(
   gathered: dict[str, np.ndarray], host: int, lengths: Sequence[int]
 ) -> list[SequencePrediction]:
-  """The sequences of one host."""
+  """The sequences of one host, from the gathered arrays [hosts, frames, ...]."""
   ends = np.cumsum(lengths, dtype=int)
   return [
     SequencePrediction(**{k: v[host, end - n : end] for k, v in gathered.items()})
@@ -125,8 +129,8 @@ def _split(
   ]
 
 
-class _Seen(NamedTuple):
-  """What is kept of a chunk: the prediction, still on the devices, and small arrays."""
+class _ChunkResult(NamedTuple):
+  """A chunk's prediction, still on the devices, and the small arrays of its batch."""
 
   prediction: Prediction
   clips: np.ndarray
@@ -135,17 +139,17 @@ class _Seen(NamedTuple):
 
 
 def _joined(
-  group: list[_Seen], lengths: Sequence[int], window: int
+  results: list[_ChunkResult], lengths: Sequence[int], window: int
 ) -> Iterator[SequencePrediction]:
   """Joins the chunks of each lane; waits for the devices."""
   joined: dict[str, np.ndarray] = jax.tree.map(
     lambda *leaves: np.concatenate(leaves, axis=1),
-    *[cast(dict[str, np.ndarray], jax.device_get(seen.prediction)) for seen in group],
+    *[cast(dict[str, np.ndarray], jax.device_get(r.prediction)) for r in results],
   )
-  boxes = np.repeat(np.stack([seen.boxes for seen in group], axis=1), window, axis=1)
-  given = [seen.keypoints for seen in group if seen.keypoints is not None]
-  keypoints = np.concatenate(given, axis=1) if given else None
-  for lane, clip in enumerate(group[0].clips):
+  boxes = np.repeat(np.stack([r.boxes for r in results], axis=1), window, axis=1)
+  parts = [r.keypoints for r in results if r.keypoints is not None]
+  keypoints = np.concatenate(parts, axis=1) if parts else None
+  for lane, clip in enumerate(results[0].clips):
     if clip < 0:
       continue
     frames = (lane, slice(lengths[clip]))
@@ -158,8 +162,8 @@ def _joined(
     )
 
 
-def labels(source: sources.ClipSource) -> Iterator[Clip]:
-  """The clips of a split without their images, in order."""
+def labels(source: ClipSource) -> Iterator[Clip]:
+  """Yields the clips of a split in order, without their images."""
   for index in range(len(source)):
     clip = {
       key: value

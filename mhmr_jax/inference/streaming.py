@@ -1,7 +1,6 @@
 """Runs a model along one person in a video of any length, in constant memory."""
 
 import functools
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, cast
 
@@ -11,7 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from mhmr_jax.data import device_flow, pipeline, transforms
+from mhmr_jax.data import device_flow
+from mhmr_jax.data.chunks import Chunk, cut, make_inputs
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
 from mhmr_jax.inference import eval_step
@@ -19,44 +20,41 @@ from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.models.motion_hmr import Variables
 from mhmr_jax.models.temporal import Carry
-from mhmr_jax.schema import Batch, HostBatch, Prediction
+from mhmr_jax.schema import Batch, Prediction
 
 Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
 
 _TRAINING_FPS = 30.0
-# After so long the memory is of another movement: it starts anew.
+# After a longer gap the person moves otherwise, and the network's memory starts anew.
 _RESET_SECONDS = 1.0
 
 
-class Chunk(NamedTuple):
-  """Up to a window's length of frames that the network sees, in one crop."""
-
-  frames: Int[np.ndarray, "time"]  # Their numbers in the video, evenly spaced.
-  keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels.
-  box: Float[np.ndarray, "4"]  # Image pixels.
-  segment: int  # Chunks of one segment follow each other without a break.
-
-
 class CropOutputs(NamedTuple):
-  """What the network said, of the frames that it saw."""
+  """The network's outputs for the frames that it was given.
 
-  frames: Int[np.ndarray, "frames"]
+  They refer to the crop windows: `placement` converts them to motion in space.
+  """
+
+  frames: Int[np.ndarray, "frames"]  # Their numbers in the video.
   segment: Int[np.ndarray, "frames"]
   rotations: Float[np.ndarray, "frames 24 3 3"]
   betas: Float[np.ndarray, "frames 10"]
-  camera: Float[np.ndarray, "frames 3"]
-  box: Float[np.ndarray, "frames 4"]
+  camera: Float[np.ndarray, "frames 3"]  # Weak perspective [s, tx, ty] of the crop.
+  box: Float[np.ndarray, "frames 4"]  # The crop window, image pixels.
 
 
 def stride(fps: float) -> int:
-  """Every how many frames the network sees one: it was trained at 30 fps."""
+  """How many frames of the video lie from one that the network is given to the next.
+
+  The network was trained at 30 fps.
+  """
   return max(1, round(fps / _TRAINING_FPS))
 
 
 def flow_scale(fps: float) -> float:
-  """What turns flow between seen frames into flow at the rate of training.
+  """The factor from flow between these frames to flow at the rate of training.
 
-  The network knows speeds a frame, and videos of 24 fps have fewer of them.
+  The network was trained on displacements in 1/30 s; at 24 fps they are larger.
   """
   return fps / stride(fps) / _TRAINING_FPS
 
@@ -64,7 +62,7 @@ def flow_scale(fps: float) -> float:
 def segments(
   frame_index: Int[np.ndarray, "frames"], fps: float
 ) -> list[tuple[int, int]]:
-  """First and last frames of the stretches without a gap of over a second."""
+  """The first and last frame of each stretch without a gap of over a second."""
   breaks = np.flatnonzero(np.diff(frame_index) > max(1, round(_RESET_SECONDS * fps)))
   firsts = frame_index[np.append(0, breaks + 1)]
   lasts = frame_index[np.append(breaks, len(frame_index) - 1)]
@@ -72,26 +70,27 @@ def segments(
 
 
 def plan(
-  track: Track,
-  fps: float,
-  spec: pipeline.InputSpec,
-  image_size: tuple[int, int],
+  track: Track, fps: float, spec: InputSpec, image_size: tuple[int, int]
 ) -> list[Chunk]:
-  """Which frames the network sees of a person, in chunks with their windows.
+  """Cuts a person's track into chunks for the network.
 
-  Each chunk has one window, from its own keypoints as in training. Where it has no
-  keypoint the window before it stays; at first, the whole image.
+  A chunk without any keypoint keeps the window of the chunk before; the first one has
+  the whole image.
+
+  Args:
+    track: of the person.
+    fps: of the video.
+    spec: gives the chunks' length and the windows' scale.
+    image_size: width and height, px.
   """
-  box = windows.whole_image(*map(float, image_size))
-  chunks = []
+  chunks: list[Chunk] = []
+  whole = windows.whole_image(*map(float, image_size))
+  window_before = lambda: chunks[-1].box if chunks else whole
   for number, (first, last) in enumerate(segments(track.frame_index, fps)):
-    seen = np.arange(first, last + 1, stride(fps))
-    for start in range(0, len(seen), spec.window):
-      frames = seen[start : start + spec.window]
-      keypoints = _keypoints(track, frames)
-      found = windows.clip_window(keypoints, spec.window_scale)
-      box = box if found is None else found
-      chunks.append(Chunk(frames, keypoints, box, number))
+    frames = np.arange(first, last + 1, stride(fps))
+    keypoints = _keypoints(track, frames)
+    for chunk in cut(frames, keypoints, spec, window_before, segment=number):
+      chunks.append(chunk)  # Before the next one asks for its window.
   return chunks
 
 
@@ -107,47 +106,30 @@ def _keypoints(
   return keypoints
 
 
-def inputs(
+def make_batches(
   chunks: Sequence[Chunk],
   video: Iterable[UInt8[np.ndarray, "height width 3"]] | None,
-  spec: pipeline.InputSpec,
+  spec: InputSpec,
 ) -> Iterator[Batch]:
   """Makes each chunk's network input, padded to the window with `valid` False.
 
   Args:
     chunks: in order.
-    video: RGB frames from the first on; None where the network sees no pixels.
-    spec: the network's inputs.
+    video: RGB frames from the first on; None unless `spec.needs_images`.
+    spec: which inputs to make; see `InputSpec.for_video`.
+
+  Raises:
+    InputError: the video ends before the last chunk.
   """
-  wanted = spec.host_inputs
-  pictures = None if video is None else _pictures(chunks, video, "rgb" in wanted)
-  previous = None
-  for number, chunk in enumerate(chunks):
-    frames: list[np.ndarray] = []
-    if pictures is not None:
-      frames = list(itertools.islice(pictures, len(chunk.frames)))
-      if len(frames) < len(chunk.frames):
-        raise InputError("The video ended early: is it still being written?")
-    if number == 0 or chunks[number - 1].segment != chunk.segment:
-      previous = None
-    batch = transforms.model_inputs(
-      frames,
-      chunk.keypoints,
-      chunk.box,
-      inputs=wanted,
-      size=spec.size,
-      flow_preset=spec.flow_preset,
-      previous=previous,
-    )
-    previous = frames[-1] if frames else None
-    batch["valid"] = np.ones(len(chunk.frames), bool)
-    yield _padded(batch, spec.window)
+  images = _chosen_images(chunks, () if video is None else video, spec.colour)
+  for batch in make_inputs(chunks, images, spec):
+    yield cast(Batch, {key: leaf[None] for key, leaf in batch.items()})
 
 
-def _pictures(
+def _chosen_images(
   chunks: Sequence[Chunk], video: Iterable[np.ndarray], colour: bool
 ) -> Iterator[np.ndarray]:
-  """Only the frames of the chunks; grey where the network sees no colour."""
+  """The video's frames that are in chunks; grey where the network reads no colour."""
   wanted = (int(frame) for chunk in chunks for frame in chunk.frames)
   following = next(wanted, None)
   for number, image in enumerate(video):
@@ -156,27 +138,25 @@ def _pictures(
       following = next(wanted, None)
       if following is None:
         return
-
-
-def _padded(batch: HostBatch, window: int) -> Batch:
-  """A leading batch axis, and zeros after the last frame."""
-  padded = pipeline.pad_time(batch, window)
-  return cast(Batch, {key: leaf[None] for key, leaf in padded.items()})
+  raise InputError("The video ended early: is it still being written?")
 
 
 def make_step(
   config: ConfigDict, variables: Variables, flow_scale: float = 1.0
 ) -> tuple[Step, Carry | None]:
-  """The model as a jitted function of a chunk and the memory, and the first memory.
+  """The model as a jitted function of a chunk's input and the LSTM's state.
 
   Args:
     config: of the training run.
     variables: of the model.
-    flow_scale: that all flow is multiplied by.
+    flow_scale: all flow is multiplied by it.
+
+  Returns:
+    The function, and the state to begin with.
   """
   model = motion_hmr.from_config(config.model, config.data.size)
-  # All on a named device, as the step's own results are: else the second call, with
-  # the first one's carry, would be compiled anew.
+  # The step's results are committed to a device. Its arguments must be so from the
+  # first call on: the second call, with the first one's carry, would compile anew.
   variables, carry = jax.device_put(
     (variables, model.initial_carry(1)), jax.local_devices()[0]
   )
@@ -199,7 +179,14 @@ def run(
   step: Step,
   first_carry: Carry | None,
 ) -> Iterator[CropOutputs]:
-  """Yields what the network says of each chunk; memory lasts through a segment."""
+  """Yields the outputs for each chunk; the state is carried through a segment.
+
+  Args:
+    chunks: in order.
+    batches: their inputs.
+    step: as `make_step` returns it.
+    first_carry: the state at the start of a segment.
+  """
   carry = first_carry
   pending = None
   for number, (chunk, batch) in enumerate(zip(chunks, batches, strict=True)):
@@ -208,25 +195,26 @@ def run(
     prediction, carry = step(batch, carry)
     # The host makes the next chunk's inputs while the device works on this one.
     if pending is not None:
-      yield _raw(*pending)
+      yield _crop_outputs(*pending)
     pending = chunk, prediction
   if pending is not None:
-    yield _raw(*pending)
+    yield _crop_outputs(*pending)
 
 
-def _raw(chunk: Chunk, prediction: Prediction) -> CropOutputs:
+def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
+  """Fetches a chunk's prediction from the device, without padded frames."""
   length = len(chunk.frames)
-  said = jax.device_get(prediction)
+  fetched = jax.device_get(prediction)
   return CropOutputs(
     frames=chunk.frames,
     segment=np.full(length, chunk.segment),
-    rotations=said["rotations"][0, :length],
-    betas=said["betas"][0, :length],
-    camera=said["camera"][0, :length],
+    rotations=fetched["rotations"][0, :length],
+    betas=fetched["betas"][0, :length],
+    camera=fetched["camera"][0, :length],
     box=np.broadcast_to(chunk.box, (length, 4)),
   )
 
 
 def join(parts: Sequence[CropOutputs]) -> CropOutputs:
-  """The chunks' results one after the other."""
+  """Puts the chunks' outputs one after the other."""
   return CropOutputs(*(np.concatenate(field) for field in zip(*parts, strict=True)))

@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from mhmr_jax.data import device_flow, pipeline, transforms
+from mhmr_jax.data import device_flow, lanes, pipeline, transforms
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import jpeg
 from mhmr_jax.inference import streaming
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from tests import tiny
-from tests.data.test_pipeline import make_source
+from tests.data.clips import make_source
 from tests.flow import untrained
 
 
@@ -64,14 +65,14 @@ def test_other_flow_is_left_alone(tmp_path):
 def test_evaluation_and_a_video_give_the_same_inputs(config):
   source = make_source([10])
   clip = source[0]
-  spec = pipeline.InputSpec.from_config(config)
-  (group,) = pipeline.evaluation_groups(source, config, 1)
+  spec = InputSpec.from_config(config)
+  (group,) = lanes.evaluation_groups(source, config, 1)
   evaluated = [chunk.batch for chunk in group]
   frames = np.arange(10)
   track = Track(frames, clip["keypoints_image"])
   chunks = streaming.plan(track, 30.0, spec, (64, 64))
   video = [jpeg.decode(frame, colour=True) for frame in clip["frames"]]
-  streamed = list(streaming.inputs(chunks, iter(video), spec))
+  streamed = list(streaming.make_batches(chunks, iter(video), spec))
   assert len(evaluated) == len(streamed) == 3
   for left, right in zip(evaluated, streamed, strict=True):
     for key in ("rgb", "rgb_before", "keypoints"):

@@ -7,13 +7,14 @@ import sys
 import numpy as np
 import pytest
 
-from mhmr_jax.data import device_flow, flow_cache, pipeline
-from mhmr_jax.data.sources import ClipSource
+from mhmr_jax.data import device_flow, examples, flow_cache, lanes
+from mhmr_jax.data.chunks import Chunk
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.flow import dis, learned
 from tests import tiny
-from tests.data.test_pipeline import make_clip, take
+from tests.data.clips import make_clip, make_source, take
 from tests.flow import untrained
 
 LENGTHS = [10, 7, 13]
@@ -21,8 +22,7 @@ _STEP = 1 / 128  # Pixels: what the storage rounds by.
 
 
 def _source(folder, lengths=LENGTHS, split="train"):
-  clips = [make_clip(index, length) for index, length in enumerate(lengths)]
-  return ClipSource("made", clips, str(folder / "made/all/1.0.0"), split=split)
+  return make_source(lengths, str(folder / "made/all/1.0.0"), split)
 
 
 @pytest.fixture
@@ -72,13 +72,14 @@ def test_a_network_sees_the_frames_in_colour(config, weights, tmp_path):
 
 def test_examples_have_it_cropped(config, tmp_path):
   clip = flow_cache.opened(_source(tmp_path), config)[0]
-  spec = pipeline.InputSpec.from_config(config)
+  spec = InputSpec.from_config(config)
   box = np.array([10, 8, 42, 40], np.float32)  # 32 pixels: those of the crop.
-  example = pipeline.clip_example(clip, clip["keypoints_image"], box, slice(3, 6), spec)
+  chunk = Chunk(np.arange(3, 6), clip["keypoints_image"][3:6], box)
+  example = examples.clip_example(clip, chunk, spec, continues=True)
   stored = flow_images.decode_png(clip["flow_estimated"][4])
   np.testing.assert_allclose(example["flow"][1], stored[8:40, 10:42], atol=0.01)
   with pytest.raises(KeyError):
-    pipeline.clip_example(make_clip(0), clip["keypoints_image"], box, slice(3, 6), spec)
+    examples.clip_example(make_clip(0), chunk, spec, continues=True)
 
 
 @pytest.mark.parametrize("source", ["dis", "flownets"])
@@ -91,7 +92,7 @@ def test_programs_find_flow_in_the_batches(source, config, weights, tmp_path):
   assert "rgb_before" not in batch
   assert device_flow.make(config)(batch) is batch
   test = _source(tmp_path, [6], split="test")
-  ((first, second, *_),) = pipeline.evaluation_groups(test, config, lanes=1)
+  ((first, second, *_),) = lanes.evaluation_groups(test, config, lanes=1)
   assert not first.batch["flow"][0, 0].any()
   assert second.batch["flow"][0, 0].any()  # From the last frame of the chunk before.
   (folder,) = (tmp_path / "made/all/1.0.0/flow").iterdir()
@@ -135,7 +136,7 @@ def test_off_it_changes_nothing(tmp_path):
 def test_exact_flow_is_not_cached(tmp_path):
   config = tiny.config(tmp_path, flow__cache=True, flow__source="exact")
   with pytest.raises(InputError, match=r"config\.flow\.cache"):
-    pipeline.InputSpec.from_config(config)
+    InputSpec.from_config(config)
 
 
 def test_a_build_that_fails_leaves_nothing(config, tmp_path):
@@ -148,10 +149,11 @@ def test_a_build_that_fails_leaves_nothing(config, tmp_path):
 
 _KILLED = """
 import pathlib, sys, time
+from mhmr_jax.data import flow_cache
 from tests import tiny
-from tests.data import test_flow_cache
+from tests.data import clips
 folder = pathlib.Path(sys.argv[1])
-source = test_flow_cache._source(folder)
+source = clips.make_source([10, 7, 13], str(folder / "made/all/1.0.0"), "train")
 class Slow(list):
   def __getitem__(self, index):
     if index == 2:
@@ -159,7 +161,7 @@ class Slow(list):
       time.sleep(60)
     return super().__getitem__(index)
 source._records = Slow(source._records)
-test_flow_cache.flow_cache.opened(source, tiny.config(folder, flow__cache=True))
+flow_cache.opened(source, tiny.config(folder, flow__cache=True))
 """
 
 
@@ -171,11 +173,12 @@ def test_a_killed_build_is_not_taken_for_whole(config, tmp_path):
   process.kill()
   process.communicate()
   folder = tmp_path / "made/all/1.0.0/flow/dis_medium"
-  assert [path.suffix for path in folder.glob("train*")] == [".partial"]
+  assert not list(folder.glob("train*"))
+  assert len(list(folder.glob(".train.*.partial.array_record"))) == 1
   config.flow.preset = "medium"
   clips = flow_cache.opened(_source(tmp_path), config)
   assert len(clips[2]["flow_estimated"][:]) == 13
-  assert [path.name for path in folder.glob("train*")] == ["train.array_record"]
+  assert _files(folder) == ["train.array_record"]
 
 
 def test_a_file_of_other_clips_is_refused(config, tmp_path):

@@ -7,7 +7,7 @@ from mhmr_jax.data import flow_pairs
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import flow_images
-from tests.data import test_pipeline
+from tests.data import clips
 
 SIZE = 128
 # From a frame to the next: a turn, a zoom and a shift about the frame's centre.
@@ -41,7 +41,7 @@ def _clip():
   )[1].tobytes()
   still = flow_images.encode_png(np.zeros_like(flow))
   return {
-    **test_pipeline.make_clip(0, 2),
+    **clips.make_clip(0, 2),
     "frames": [encode(first), encode(second)],
     "flow": [still, flow_images.encode_png(flow, known)],
   }

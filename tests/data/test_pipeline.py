@@ -1,71 +1,20 @@
 """The Grain graph over hand-made clips: order, shards, workers, resume, bad records."""
 
-import cv2
 import numpy as np
 import pytest
 
 from mhmr_jax.data import pipeline, sources
 from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import flow_images
 from mhmr_jax.runtime.sharding import HostRows
-from mhmr_jax.schema import Clip
 from tests import tiny
-
-LENGTH = 10
-
-
-def make_clip(index: int, length: int = LENGTH) -> Clip:
-  """A clip whose betas name it, and whose transl and depth count its frames."""
-  rng = np.random.default_rng(index)
-  count = np.arange(length, dtype=np.float32)
-  frames = rng.integers(0, 255, (length, 64, 64, 3), dtype=np.uint8)
-  joints_camera = rng.normal(0, 0.3, (length, 24, 3)).astype(np.float32)
-  joints_camera[..., 2] = 4 + count[:, None]
-  keypoints = rng.uniform(15, 50, (length, 17, 3)).astype(np.float32)
-  keypoints[..., 2] = 1
-  flow = rng.integers(-64, 64, (64, 64, 2)).astype(np.float32) / 64
-  return Clip(
-    frames=[cv2.imencode(".jpg", frame)[1].tobytes() for frame in frames],
-    pose=rng.normal(0, 0.3, (length, 24, 3)).astype(np.float32),
-    betas=np.full(10, index, np.float32),
-    joints_camera=joints_camera,
-    keypoints_image=keypoints,
-    visibility=np.ones((length, 24), np.float32),
-    intrinsics=np.array([[90, 0, 32], [0, 90, 32], [0, 0, 1]], np.float32),
-    flow=[flow_images.encode_png(flow) for _ in range(length)],
-    valid=np.ones(length, bool),
-    fps=30.0,
-    sequence=f"clip{index}",
-    frame_index=np.arange(length),
-  )
-
-
-def make_source(lengths: list[int]) -> ClipSource:
-  clips = [make_clip(index, length) for index, length in enumerate(lengths)]
-  return ClipSource("made", clips, "/made")
-
-
-def take(config, source, count, host=None, state=None, target=None):
-  iterator = pipeline.training_iterator(source, config, host, target)
-  if state is not None:
-    iterator.set_state(state)
-  batches = [next(iterator) for _ in range(count)]
-  state = iterator.get_state()
-  iterator.close()
-  return batches, state
+from tests.data.clips import LENGTH, assert_same, make_clip, make_source, take
 
 
 def by_host(config, source, count, rows):
   """What each of several hosts loads, each told which rows are its own."""
   hosts = [HostRows(i, len(rows), np.array(own)) for i, own in enumerate(rows)]
   return [take(config, source, count, host)[0] for host in hosts]
-
-
-def assert_same(left, right):
-  assert left.keys() == right.keys()
-  for key in left:
-    np.testing.assert_array_equal(left[key], right[key], err_msg=key)
 
 
 @pytest.fixture
@@ -131,67 +80,6 @@ def test_hosts_load_the_rows_that_their_devices_hold(config, rows):
         np.testing.assert_array_equal(part[step][key], value[own], err_msg=key)
 
 
-def test_exact_flow_follows_the_crop(config):
-  config.flow.source = "exact"
-  config.data.jitter_scale = config.data.jitter_shift = 0.0
-  clip = make_clip(0)
-  clip["flow"] = [flow_images.encode_png(np.full((64, 64, 2), 3, np.float32))] * LENGTH
-  spec = pipeline.InputSpec.from_config(config)
-  box = np.array([16, 16, 48, 48], np.float32)
-  batch = pipeline.clip_example(clip, clip["keypoints_image"], box, slice(2, 6), spec)
-  np.testing.assert_allclose(batch["flow"], 3, atol=0.02)
-  wide = np.array([0, 0, 64, 64], np.float32)
-  batch = pipeline.clip_example(clip, clip["keypoints_image"], wide, slice(2, 6), spec)
-  np.testing.assert_allclose(batch["flow"], 1.5, atol=0.02)
-
-
-def test_evaluation_covers_every_frame_of_every_sequence_once(config):
-  lengths = [10, 4, 7]
-  source = make_source(lengths)
-  seen = {index: [] for index in range(3)}
-  for group in pipeline.evaluation_groups(source, config, lanes=2):
-    for chunk in group:
-      assert chunk.batch["flow"].shape == (2, 4, 32, 32, 2)
-      for lane, clip in enumerate(chunk.clips):
-        valid = chunk.batch["valid"][lane]
-        if clip < 0:
-          assert not valid.any()
-          continue
-        depths = chunk.batch["joints_camera"][lane, valid, 0, 2] - 4
-        seen[int(clip)].extend(depths.round().astype(int).tolist())
-        assert depths.size == 0 or round(float(depths[0])) == chunk.start
-  assert seen == {index: list(range(n)) for index, n in enumerate(lengths)}
-
-
-def test_evaluation_does_not_depend_on_lanes_or_shards(config):
-  source = make_source([LENGTH] * 4)
-
-  def keypoints(lanes, shard, shards):
-    groups = pipeline.evaluation_groups(source, config, lanes, shard, shards)
-    return {
-      (int(clip), chunk.start): chunk.batch["keypoints"][lane]
-      for group in groups
-      for chunk in group
-      for lane, clip in enumerate(chunk.clips)
-      if clip >= 0
-    }
-
-  one = keypoints(1, 0, 1)
-  three = keypoints(3, 0, 1)
-  split = keypoints(2, 0, 2) | keypoints(2, 1, 2)
-  assert one.keys() == three.keys() == split.keys()
-  for key in one:
-    np.testing.assert_array_equal(one[key], three[key])
-    np.testing.assert_array_equal(one[key], split[key])
-
-
-def test_flow_goes_on_from_the_chunk_before(config):
-  source = make_source([LENGTH])
-  ((first, second, _),) = pipeline.evaluation_groups(source, config, lanes=1)
-  assert not first.batch["flow"][0, 0].any()
-  assert second.batch["flow"][0, 0].any()
-
-
 @pytest.mark.parametrize(
   ("damage", "words"),
   [
@@ -209,22 +97,6 @@ def test_damaged_records_are_named(config, damage, words, workers):
   with pytest.raises(InputError, match="Clip 2 of /made") as caught:
     take(config, ClipSource("made", clips, "/made"), 1)
   assert words in str(caught.value)
-
-
-def test_short_clips_and_damaged_frames_are_named(config):
-  with pytest.raises(InputError, match=r"clip1 has 3 frames.*data\.window = 4"):
-    take(config, make_source([LENGTH, 3, LENGTH, LENGTH]), 1)
-  clips = [make_clip(index) for index in range(4)]
-  for data in (b"nonsense", b""):
-    clips[1]["frames"] = [data] * LENGTH
-    with pytest.raises(InputError, match="not a JPEG"):
-      take(config, ClipSource("made", clips, "/made"), 1)
-
-
-def test_unknown_flow_source_is_refused(config):
-  config.flow.source = "magic"
-  with pytest.raises(InputError, match=r"config\.flow\.source is 'magic'"):
-    pipeline.InputSpec.from_config(config)
 
 
 def make_mixture(shares=(0.25, 0.75)):
@@ -263,54 +135,3 @@ def test_mixtures_resume_exactly_and_on_other_hosts(config):
     for key, value in batch.items():
       joined = np.concatenate([half[step][key] for half in halves])
       np.testing.assert_array_equal(joined, value, err_msg=key)
-
-
-def test_windows_hold_a_valid_frame_where_there_is_one(config):
-  clips = [make_clip(0, 40), make_clip(1, 40)]
-  clips[0]["valid"][:] = False
-  clips[0]["valid"][20] = True
-  clips[1]["valid"][:] = False
-  batches, _ = take(config, ClipSource("made", clips, "/made"), 10)
-  for batch in batches:
-    found = batch["betas"][:, 0] == 0
-    assert batch["valid"][found].any(1).all()
-    assert not batch["valid"][~found].any()
-
-
-def test_detections_get_no_noise_and_boxes_stand_in_for_them(config):
-  clip = make_clip(0)
-  spec = pipeline.InputSpec.from_config(config)
-  rng = np.random.default_rng(0)
-  assert (spec.noisy_keypoints(clip, rng) != clip["keypoints_image"]).any()
-  clip["keypoints_detected"] = True
-  assert spec.noisy_keypoints(clip, rng) is clip["keypoints_image"]
-  clip["keypoints_image"][:] = 0
-  clip["box"] = np.tile(np.float32([20, 22, 40, 62]), (LENGTH, 1))
-  source = ClipSource("made", [clip], "/made")
-  ((chunk, *_),) = pipeline.evaluation_groups(source, config, lanes=1)
-  np.testing.assert_allclose(chunk.boxes[0], [5, 17, 55, 67])
-
-
-class CountedFrames(list):
-  """Frames that count which of them were asked for."""
-
-  def __init__(self, frames):
-    super().__init__(frames)
-    self.seen = 0
-
-  def __getitem__(self, key):
-    found = super().__getitem__(key)
-    if isinstance(key, slice):
-      self.seen = max(self.seen, *range(*key.indices(len(self))), 0)
-    return found
-
-
-def test_evaluation_reads_frames_chunk_after_chunk(config):
-  clip = make_clip(0, 23)
-  clip["frames"] = CountedFrames(clip["frames"])
-  source = ClipSource("made", [clip], "/made")
-  (group,) = pipeline.evaluation_groups(source, config, lanes=2)
-  for number, chunk in enumerate(group):
-    assert chunk.start == 4 * number
-    assert clip["frames"].seen == min(4 * number + 3, 22)
-  assert number == 5

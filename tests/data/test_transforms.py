@@ -5,6 +5,7 @@ import numpy as np
 
 from mhmr_jax.body import joints
 from mhmr_jax.data import transforms
+from mhmr_jax.data.input_spec import InputSpec
 
 
 def textured(shift: float) -> np.ndarray:
@@ -19,13 +20,20 @@ def textured(shift: float) -> np.ndarray:
 def test_flow_points_from_the_frame_before_in_crop_pixels():
   frames = [textured(shift) for shift in (0.0, 4.0, 8.0)]
   box = np.array([40.0, 40, 200, 200], np.float32)
+  spec = InputSpec(
+    inputs=("flow",),
+    size=80,
+    window=2,
+    window_scale=1.0,
+    flow_source="dis",
+    flow_preset="medium",
+    noise=None,
+  )
   batch = transforms.model_inputs(
     frames[1:],
     np.zeros((2, 17, 3), np.float32),
     box,
-    inputs=("flow",),
-    size=80,
-    flow_preset="medium",
+    spec,
     previous=frames[0],
   )
   assert batch["flow"].shape == (2, 80, 80, 2)

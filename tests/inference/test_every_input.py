@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.data import pipeline
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.files import jpeg
 from mhmr_jax.inference import sequences, streaming, trained
 from mhmr_jax.keypoints.tracking import Track
@@ -12,7 +13,7 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import checkpoints, train_step
 from tests import tiny
-from tests.data.test_pipeline import LENGTH, make_source
+from tests.data.clips import LENGTH, make_source
 from tests.test_configs import INPUTS
 
 FPS = 30.0
@@ -40,7 +41,7 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
     config, variables, source, [LENGTH], sharding.make_mesh()
   )
   clip = source[0]
-  spec = pipeline.InputSpec.from_config(config)
+  spec = InputSpec.from_config(config)
   track = Track(np.arange(LENGTH), clip["keypoints_image"])
   chunks = streaming.plan(track, FPS, spec, (64, 64))
   # Grey is decoded from a JPEG's luma, which is a rounding away from its colours'.
@@ -49,7 +50,7 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   video = images if colour else [np.stack([image] * 3, -1) for image in images]
   if spec.inputs == ("keypoints",):
     video = None
-  batches = streaming.inputs(chunks, video, spec)
+  batches = streaming.make_batches(chunks, video, spec)
   step = streaming.make_step(config, variables)
   streamed = streaming.join(list(streaming.run(chunks, batches, *step)))
 

@@ -6,14 +6,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mhmr_jax.data import pipeline, transforms
+from mhmr_jax.data import transforms
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
 from mhmr_jax.inference import streaming
 from mhmr_jax.keypoints.tracking import Track
 from tests import tiny
 
-_SPEC = pipeline.InputSpec(
+_SPEC = InputSpec(
   inputs=("flow", "keypoints"),
   size=32,
   window=4,
@@ -121,7 +122,7 @@ def test_plan_without_keypoints_sees_the_whole_image():
 def test_flow_is_between_the_frames_that_are_seen_in_the_new_window():
   video = _video(21)
   chunks = streaming.plan(_track(range(21)), 60.0, _SPEC, _SIZE)
-  batches = list(streaming.inputs(chunks, iter(video), _SPEC))
+  batches = list(streaming.make_batches(chunks, iter(video), _SPEC))
   assert [chunk.frames.tolist() for chunk in chunks] == [
     [0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20],
   ]  # fmt: skip
@@ -139,7 +140,7 @@ def test_flow_is_between_the_frames_that_are_seen_in_the_new_window():
 
 def test_last_chunk_is_padded_and_marked():
   chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
-  batch = list(streaming.inputs(chunks, iter(_video(6)), _SPEC))[1]
+  batch = list(streaming.make_batches(chunks, iter(_video(6)), _SPEC))[1]
   assert batch["flow"].shape == (1, 4, 32, 32, 2)
   assert batch["keypoints"].shape == (1, 4, 17, 3)
   assert batch["valid"].tolist() == [[True, True, False, False]]
@@ -148,21 +149,21 @@ def test_last_chunk_is_padded_and_marked():
 def test_a_network_of_keypoints_alone_needs_no_frames():
   spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
   chunks = streaming.plan(_track(range(6)), 30.0, spec, _SIZE)
-  batches = list(streaming.inputs(chunks, None, spec))
+  batches = list(streaming.make_batches(chunks, None, spec))
   assert [sorted(batch) for batch in batches] == [["keypoints", "valid"]] * 2
 
 
 def test_video_that_ends_early():
   chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
   with pytest.raises(InputError, match="The video ended early"):
-    list(streaming.inputs(chunks, iter(_video(5)), _SPEC))
+    list(streaming.make_batches(chunks, iter(_video(5)), _SPEC))
 
 
 def test_memory_lasts_through_a_segment_and_no_longer():
   spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
   track = _track([*range(6), *range(40, 50)])
   chunks = streaming.plan(track, 30.0, spec, _SIZE)
-  batches = list(streaming.inputs(chunks, None, spec))
+  batches = list(streaming.make_batches(chunks, None, spec))
 
   def count(batch, carry):
     """Says how many frames it has seen, and remembers that."""

@@ -5,7 +5,7 @@ import pytest
 
 from mhmr_jax.data import pipeline
 from tests import tiny
-from tests.data.test_pipeline import LENGTH, assert_same, make_source, take
+from tests.data.clips import LENGTH, assert_same, make_source, take
 
 LABELS = {"pose", "betas", "joints_camera", "joints_crop", "visibility"}
 

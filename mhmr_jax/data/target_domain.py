@@ -1,4 +1,8 @@
-"""Clips of the target domain beside the labelled ones, their labels withheld."""
+"""Mixes clips of the target domain, without their labels, into the labelled stream.
+
+Domain-adversarial training (Ganin et al., 2016) reads both: `pipeline` calls this last,
+on finished examples.
+"""
 
 import grain
 import numpy as np
@@ -11,10 +15,10 @@ _KEPT = (*INPUT_CHANNELS, "rgb_before", "valid")
 def take_turns(
   labelled: grain.MapDataset, target: grain.MapDataset
 ) -> grain.MapDataset:
-  """One stream of examples, every other one of the target domain.
+  """One stream of examples, every other one from the target domain.
 
-  An even batch is half and half, so that batch norm sees both domains, and the
-  position in the one stream is that in both.
+  Half of an even batch then comes from each domain, so that batch norm averages over
+  both, and the position in the stream alone decides which example comes.
   """
   return grain.MapDataset.mix([labelled.map(_keep), target.map(_withhold)])
 
@@ -24,7 +28,7 @@ def _keep(example: HostBatch) -> HostBatch:
 
 
 def _withhold(example: HostBatch) -> HostBatch:
-  """Zeros in place of the labels, which a batch must have of all its examples."""
+  """Replaces the labels by zeros: all examples of a batch must have the same fields."""
   kept = {
     key: value if key in _KEPT else np.zeros_like(value)
     for key, value in example.items()

@@ -1,0 +1,113 @@
+"""Sequences of any length in chunks of one window's length, and their inputs.
+
+A network goes along a sequence chunk by chunk: each chunk has one crop window, from its
+own keypoints, and its first flow starts at the last frame of the chunk before. Stored
+clips (`examples`) and videos (`inference.streaming`) are both cut here, so that a
+network is given the same inputs for the same frames.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from mhmr_jax.data import transforms
+from mhmr_jax.data.input_spec import InputSpec
+from mhmr_jax.geometry import windows
+from mhmr_jax.schema import HostBatch
+
+# Fields of an example that have no time axis.
+_WITHOUT_TIME = ("betas", "rgb_before")
+
+
+class Chunk(NamedTuple):
+  """Up to a window's length of frames that the network reads in one crop window."""
+
+  frames: Int[np.ndarray, "time"]  # Their numbers in the sequence, evenly spaced.
+  keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels.
+  box: Float[np.ndarray, "4"]  # The crop window, image pixels.
+  segment: int = 0  # Chunks of one segment follow each other without a break.
+
+
+def crop_window(
+  keypoints: Float[np.ndarray, "time 17 3"],
+  boxes: Float[np.ndarray, "time 4"] | None,
+  spec: InputSpec,
+  fallback: Callable[[], Float[np.ndarray, "4"]],
+) -> Float[np.ndarray, "4"]:
+  """The crop window around the person in some frames, image pixels.
+
+  Args:
+    keypoints: of the frames, image pixels.
+    boxes: stand in for the keypoints of frames that have none; see
+      `windows.clip_window`.
+    spec: gives the window's scale.
+    fallback: gives the window where no frame has a keypoint or box.
+  """
+  box = windows.clip_window(keypoints, spec.window_scale, boxes)
+  return fallback() if box is None else box
+
+
+def cut(
+  frames: Int[np.ndarray, "frames"],
+  keypoints: Float[np.ndarray, "frames 17 3"],
+  spec: InputSpec,
+  fallback: Callable[[], Float[np.ndarray, "4"]],
+  *,
+  boxes: Float[np.ndarray, "frames 4"] | None = None,
+  segment: int = 0,
+) -> Iterator[Chunk]:
+  """Cuts one segment into chunks.
+
+  Args:
+    frames: the segment's frames, as numbers in the sequence.
+    keypoints: of these frames, image pixels.
+    spec: gives the chunks' length and the windows' scale.
+    fallback: gives the window of a chunk without any keypoint or box. It is called
+      when that chunk is asked for, so it may depend on the chunks before.
+    boxes: as for `crop_window`.
+    segment: the segment's number.
+  """
+  for start in range(0, len(frames), spec.window):
+    span = slice(start, start + spec.window)
+    own_boxes = None if boxes is None else boxes[span]
+    box = crop_window(keypoints[span], own_boxes, spec, fallback)
+    yield Chunk(frames[span], keypoints[span], box, segment)
+
+
+def make_inputs(
+  chunks: Sequence[Chunk], images: Iterable[np.ndarray], spec: InputSpec
+) -> Iterator[HostBatch]:
+  """Makes each chunk's inputs, padded to the window with `valid` False.
+
+  Args:
+    chunks: in order.
+    images: one for every frame of the chunks, in order: RGB if `spec.colour`, else RGB
+      or grey. Not read unless `spec.needs_images`.
+    spec: which inputs to make.
+  """
+  images = iter(images)
+  previous = None
+  for number, chunk in enumerate(chunks):
+    if number and chunks[number - 1].segment != chunk.segment:
+      previous = None
+    count = len(chunk.frames)
+    own = list(itertools.islice(images, count)) if spec.needs_images else []
+    batch = transforms.model_inputs(own, chunk.keypoints, chunk.box, spec, previous)
+    previous = own[-1] if own else None
+    batch["valid"] = np.ones(count, bool)
+    yield pad_time(batch, spec.window)
+
+
+def pad_time(example: HostBatch, window: int) -> HostBatch:
+  """Adds zeros after the last frame, up to the window, to all fields with frames."""
+
+  def pad(key: str, value: np.ndarray) -> np.ndarray:
+    if key in _WITHOUT_TIME:
+      return value
+    missing = window - len(value)
+    return np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])
+
+  return {key: pad(key, value) for key, value in example.items()}

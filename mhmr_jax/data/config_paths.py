@@ -1,0 +1,145 @@
+"""The datasets and paths that a config names: checks them, and replaces paths.
+
+Nothing is opened here. `sources` opens what these keys name.
+"""
+
+import os
+import pathlib
+from collections.abc import Iterable
+
+from ml_collections import ConfigDict
+
+from mhmr_jax.errors import InputError
+
+NAMES = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt")
+# The paths that each dataset is read from.
+_NEEDED = {
+  "synthetic_clips": (),
+  "threedpw": ("threedpw.dir", "body.male", "body.female"),
+  "kinetics_pseudo_gt": ("kinetics.dir", "kinetics.pseudo_gt", "body.path"),
+}
+# The keys that a trained run's config may take from the command line, and their
+# defaults: the run may come from a machine with other paths, and may be tested on
+# another variant of the clips.
+_LOCAL = {
+  "body.path": "",
+  "body.male": "",
+  "body.female": "",
+  "body.h36m_regressor": "",
+  "body.cocoplus_regressor": "",
+  "data.dir": "",
+  "data.variant": "alone",
+  "flow.weights": "",
+  "kinetics.dir": "",
+  "kinetics.pseudo_gt": "",
+  "kinetics.regressor": "",
+  "threedpw.dir": "",
+  "threedpw.frames": "stored",
+}
+
+
+def check_paths(config: ConfigDict) -> None:
+  """Checks everything that training reads, before anything starts.
+
+  Raises:
+    InputError: the config names an unknown dataset or kind of people, or lacks paths;
+      all missing paths are in one sentence.
+  """
+  if config.data.people not in ("rendered", "surreal"):
+    raise InputError(
+      f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
+    )
+  names = [*shares(config), *filter(None, [target_dataset(config)])]
+  needed = {key for name in names for key in _NEEDED[name]}
+  if config.body.path:
+    needed.add("body.path")
+  if config.data.people == "surreal":
+    needed |= {"body.path", "surreal.dir", "kinetics.dir"}
+  _check_exist(config, needed)
+
+
+def check_dataset_paths(config: ConfigDict, name: str) -> None:
+  """Raises InputError, naming all paths that this dataset needs and lacks."""
+  _check_exist(config, _NEEDED[name])
+
+
+def _check_exist(config: ConfigDict, keys: Iterable[str]) -> None:
+  missing = []
+  for key in sorted(keys):
+    section, name = key.split(".")
+    value = config[section][name]
+    if not value or not pathlib.Path(os.path.expanduser(value)).exists():
+      missing.append(f"config.{key} ({value or 'not set'})")
+  if missing:
+    raise InputError(
+      f"This config reads data that is not there: {', '.join(missing)}; the README "
+      "says where to get it, then set each path by --KEY=PATH."
+    )
+
+
+def shares(config: ConfigDict) -> dict[str, float]:
+  """The datasets that a config trains on, and their shares of the examples.
+
+  Raises:
+    InputError: a dataset is unknown, a share is negative, or all shares are 0.
+  """
+  mixture = dict(config.data.get("mixture", {})) or {config.data.source: 1.0}
+  for name, share in sorted(mixture.items()):
+    check_name(name)
+    if not (isinstance(share, int | float) and 0 <= share < float("inf")):
+      raise InputError(
+        f"config.data.mixture.{name} is {share!r}: give a share, 0 or more."
+      )
+  # In one order whatever the config was read from: the examples' order depends on it.
+  chosen = {name: float(share) for name, share in sorted(mixture.items()) if share}
+  if not chosen:
+    raise InputError("All shares of config.data.mixture are 0: give one that is not.")
+  return chosen
+
+
+def target_dataset(config: ConfigDict) -> str | None:
+  """The dataset of the target domain, or None.
+
+  Raises:
+    InputError: the dataset is unknown.
+  """
+  if "target" not in config:
+    return None
+  name = str(config.target.dataset)
+  check_name(name)
+  return name
+
+
+def check_name(name: str) -> None:
+  """Raises InputError unless there is such a dataset."""
+  if name not in NAMES:
+    raise InputError(f"There is no dataset {name!r}: choose one of {', '.join(NAMES)}.")
+
+
+def data_dir(config: ConfigDict) -> pathlib.Path:
+  """The folder of generated data."""
+  return pathlib.Path(os.path.expanduser(config.data.dir)).absolute()
+
+
+def local_paths() -> ConfigDict:
+  """The keys that `with_local_paths` replaces, all empty: the default of a flag."""
+  sections: dict[str, dict[str, str]] = {}
+  for key in _LOCAL:
+    section, name = key.split(".")
+    sections.setdefault(section, {})[name] = ""
+  return ConfigDict(sections)
+
+
+def with_local_paths(config: ConfigDict, paths: ConfigDict) -> ConfigDict:
+  """A copy of a run's config with the non-empty ones of `paths` in place of its own.
+
+  Args:
+    config: of the run; keys that it lacks, as of an earlier version, get defaults.
+    paths: as `local_paths` makes them, some of them set.
+  """
+  values, replacements = config.to_dict(), paths.to_dict()
+  for key, default in _LOCAL.items():
+    section, name = key.split(".")
+    old = values.setdefault(section, {}).get(name)
+    values[section][name] = replacements.get(section, {}).get(name) or old or default
+  return ConfigDict(values)
