@@ -14,7 +14,9 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
-from mhmr_jax.data import device_flow, flow_cache, pipeline, sources
+from mhmr_jax.data import device_flow, examples, flow_cache, sources
+from mhmr_jax.data.chunks import Chunk
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.files import jpeg, video_writer
 from mhmr_jax.geometry import pinhole, rotations, windows
 from mhmr_jax.inference.sequences import SequencePrediction
@@ -149,14 +151,15 @@ class Gallery:
     """The frames around the middle as the network sees them, a row a cue."""
     clip = flow_cache.opened(self.source, self.config)[index]
     said = self.predictions[index]
-    spec = pipeline.InputSpec.from_config(self.config)
+    spec = InputSpec.from_config(self.config)
     start = len(clip["frames"]) // 2 // spec.window * spec.window
     span = slice(start, min(start + spec.window, len(clip["frames"])))
     spec = dataclasses.replace(spec, inputs=(*spec.inputs, "rgb"))
-    box = said.box[start]
-    seen = pipeline.clip_example(clip, clip["keypoints_image"], box, span, spec)
-    frames = {key: seen[key][None] for key in seen.keys() & {"rgb", "rgb_before"}}
-    given = self._with_flow(cast(Batch, frames))
+    frames = np.arange(span.start, span.stop)
+    chunk = Chunk(frames, clip["keypoints_image"][span], said.box[start])
+    seen = examples.clip_example(clip, chunk, spec, continues=True)
+    images = {key: seen[key][None] for key in seen.keys() & {"rgb", "rgb_before"}}
+    given = self._with_flow(cast(Batch, images))
     if "flow" in given:
       seen["flow"] = np.asarray(given["flow"])[0]
     rows, names = [seen["rgb"]], ["the frames"]
