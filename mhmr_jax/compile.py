@@ -1,14 +1,13 @@
-"""Compiles a config's steps for TPUs or GPUs that are not there, and says their cost.
+"""Compiles a config's steps for TPUs or GPUs that you don't have, and tells their cost.
 
   python -m mhmr_jax.compile --config=configs/flow_kp.py:paper --topology=v5e:4x4
 
-Ends with one line of JSON: the train step's figures, those of one chip, and under
-`eval` the eval step's; `--out=DIR` keeps the compiled programs' text. TPUs need the
-extra `tpu-aot`, GPUs `gpu-aot`.
+The last line of the output is JSON: the figures of the train step for one chip, and
+under `eval` those of the eval step. `--out=DIR` keeps the compiled programs as text.
+TPUs need the extra `tpu-aot`, GPUs the extra `gpu-aot`.
 """
 
 import json
-import pathlib
 import re
 from typing import Any
 
@@ -18,38 +17,46 @@ from ml_collections import ConfigDict, config_flags
 from mhmr_jax.aot import measure, report, topologies
 from mhmr_jax.aot.topologies import Topology
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic
 from mhmr_jax.runtime import program
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to compile.")
 _TOPOLOGY = flags.DEFINE_string(
-  "topology", None, "v4:AxBxC, v5e:AxB, v5p:AxBxC, v6e:AxB; h100:SLICESxHOSTSxGPUS."
+  "topology",
+  None,
+  "The accelerators: v4:AxBxC, v5e:AxB, v5p:AxBxC, v6e:AxB, or h100:SLICESxHOSTSxGPUS.",
 )
 _BATCH = flags.DEFINE_string(
   "batch_per_chip",
   None,
-  "Clips a chip, in place of config.train.batch_size; 'auto': the most that fit.",
+  "Clips per chip, in place of config.train.batch_size; 'auto': the most that fit.",
 )
 _EFFORT = flags.DEFINE_enum(
   "effort",
   "default",
   list(measure.EFFORTS),
-  "Of the compiler; low is quick, but judge exchanges by default.",
+  "The compiler's effort; low is quick, but only default shows the real exchanges.",
 )
 _STEPS = flags.DEFINE_multi_enum(
-  "step", list(measure.STEPS), list(measure.STEPS), "Which steps; may be repeated."
+  "step",
+  list(measure.STEPS),
+  list(measure.STEPS),
+  "A step to compile; may be repeated.",
 )
-_PRICE = flags.DEFINE_float("price", None, "Of a chip for an hour, in any currency.")
+_PRICE = flags.DEFINE_float(
+  "price", None, "The price of a chip for an hour, in any currency."
+)
 _GPU_TARGET = flags.DEFINE_string(
   "gpu_target",
   None,
-  "XLA's text description of the GPU, such as h100_sxm.txtpb of its sources.",
+  "XLA's text description of the GPU, such as h100_sxm.txtpb in its sources.",
 )
-# Of a GPU's memory, what JAX takes unless told otherwise.
+# JAX takes this part of a GPU's memory by default (XLA_PYTHON_CLIENT_MEM_FRACTION).
 _GPU_FRACTION = 0.75
 
 
 def _gpu_target(topology: Topology) -> str:
-  """The description of the GPU; '' for TPUs, whose compiler knows them."""
+  """The description of the GPU; '' for TPUs, which their compiler knows."""
   if topology.chip is not None:
     return ""
   path = program.path_of(_GPU_TARGET)
@@ -63,7 +70,7 @@ def _gpu_target(topology: Topology) -> str:
 
 
 def _limit(topology: Topology, gpu_target: str) -> float:
-  """Bytes of memory that a program can have on a chip."""
+  """The bytes of memory that a program can have on a chip."""
   if topology.chip is not None:
     return topology.chip.hbm_bytes
   size = re.search(r"\bdevice_memory_size: (\d+)", gpu_target)
@@ -73,7 +80,7 @@ def _limit(topology: Topology, gpu_target: str) -> float:
 
 
 def _batch_per_chip(config: ConfigDict, topology: Topology) -> int:
-  """Clips a chip, as told by the flag or the config."""
+  """The clips per chip that the flag or else the config asks for."""
   if _BATCH.value is None:
     total = config.train.batch_size
     if total % topology.chips:
@@ -90,7 +97,7 @@ def _batch_per_chip(config: ConfigDict, topology: Topology) -> int:
 
 
 class Compiler:
-  """Compiles a config's steps for a topology at any batch."""
+  """Compiles a config's steps for a topology with any batch size."""
 
   def __init__(self, config: ConfigDict, topology: Topology):
     self._config = config
@@ -101,62 +108,55 @@ class Compiler:
   def cost(
     self, step: str, batch_per_chip: int, effort: str, text_file: str = ""
   ) -> measure.Cost:
-    """What the step costs; writes the compiled program if it is told where."""
+    """Compiles a step, and writes the program to `text_file` unless that is ''."""
     config = self._config.copy_and_resolve_references()
     with config.unlocked():
       config.train.batch_size = batch_per_chip * self.topology.chips
     return measure.measure(config, self.topology, step, effort, self._target, text_file)
 
   def fits(self, batch_per_chip: int) -> bool:
-    """Whether the train step does, by a quick compilation."""
+    """Whether the train step fits into memory, by a compilation at low effort."""
     cost = self.cost("train", batch_per_chip, "low")
-    answer = not cost.out_of_memory and cost.peak <= self.limit
+    fits = not cost.out_of_memory and cost.peak <= self.limit
     print(
-      f"{batch_per_chip} clips a chip: {'fits' if answer else 'does not fit'} "
+      f"{batch_per_chip} clips a chip: {'fits' if fits else 'does not fit'} "
       f"({cost.peak / report.GB:.2f} GB of {self.limit / report.GB:.2f} GB)",
       flush=True,
     )
-    return answer
+    return fits
 
   def largest_batch(self) -> int:
-    """The most clips a chip with which the train step fits, at low effort.
+    """The most clips per chip with which the train step fits, by bisection.
 
     Raises:
-      InputError: not even one does.
+      InputError: not even one clip fits.
     """
-    most, least = 0, 8  # What fits, and what may not.
-    while self.fits(least):
-      most, least = least, 2 * least
-    while least - most > 1:
-      middle = (most + least) // 2
+    fitting, too_large = 0, 8
+    while self.fits(too_large):
+      fitting, too_large = too_large, 2 * too_large
+    while too_large - fitting > 1:
+      middle = (fitting + too_large) // 2
       if self.fits(middle):
-        most = middle
+        fitting = middle
       else:
-        least = middle
-    if not most:
+        too_large = middle
+    if not fitting:
       raise InputError(
         f"Not one clip of config.data.window frames fits on a chip of "
         f"{self.topology.name}: try --config.model.encoder.remat=True."
       )
-    return most
-
-
-def _out() -> pathlib.Path:
-  """The folder that programs are written to; made if it is not there."""
-  out = program.path_of(program.OUT)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(
-      f"{out} cannot be made ({error.strerror}): name another --out."
-    ) from error
-  return out
+    return fitting
 
 
 def _report(compiler: Compiler, step: str, batch_per_chip: int) -> dict[str, Any]:
+  """Compiles one step, prints its report and returns its figures."""
   topology, effort = compiler.topology, _EFFORT.value
   clips = batch_per_chip * topology.chips
-  text_file = str(_out() / f"{step}.hlo") if program.OUT.value else ""
+  text_file = ""
+  if program.OUT.value:
+    out = program.path_of(program.OUT)
+    atomic.make_folder(out)
+    text_file = str(out / f"{step}.hlo")
   cost = compiler.cost(step, batch_per_chip, effort, text_file)
   print(
     f"\n{step} step on {topology.name}, {topology.chips} chips, {batch_per_chip} clips "
@@ -164,16 +164,15 @@ def _report(compiler: Compiler, step: str, batch_per_chip: int) -> dict[str, Any
   )
   if effort == "low":
     print("  At low effort memory is right within some per cent, exchanges are not.")
-  price = _PRICE.value
-  for line in report.lines(
-    topology, cost, compiler.limit, clips, price, step == "train"
-  ):
-    print(line, flush=True)
-  return report.summary(topology, cost, compiler.limit, clips, price)
+  written = report.Report(
+    topology, cost, compiler.limit, clips, _PRICE.value, training=step == "train"
+  )
+  print("\n".join(written.lines()), flush=True)
+  return written.summary()
 
 
 def _reports(compiler: Compiler, batch_per_chip: int) -> dict[str, dict[str, Any]]:
-  """Compiles and reports the steps that are asked for; their figures by step."""
+  """Compiles and reports the steps of `--step`; returns their figures by step."""
   return {
     step: _report(compiler, step, batch_per_chip)
     for step in measure.STEPS
@@ -194,17 +193,17 @@ def main(argv: list[str]) -> None:
   batch_per_chip = (
     compiler.largest_batch() if auto else _batch_per_chip(config, topology)
   )
-  found = _reports(compiler, batch_per_chip)
-  # The low effort of the search knows the memory within some per cent only.
+  figures = _reports(compiler, batch_per_chip)
+  # The search compiles at low effort, which gives the memory only approximately.
   while (
-    auto and batch_per_chip > 1 and not all(each["fits"] for each in found.values())
+    auto and batch_per_chip > 1 and not all(each["fits"] for each in figures.values())
   ):
     batch_per_chip -= 1
-    found = _reports(compiler, batch_per_chip)
+    figures = _reports(compiler, batch_per_chip)
   print()
-  first = next(iter(found))
+  first = next(iter(figures))
   result = {"topology": topology.name, "effort": _EFFORT.value, "step": first}
-  print(json.dumps(result | found.pop(first) | found))
+  print(json.dumps(result | figures.pop(first) | figures))
 
 
 if __name__ == "__main__":

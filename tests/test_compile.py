@@ -1,4 +1,4 @@
-"""The program that compiles for accelerators that are not there."""
+"""The program that compiles for accelerators that you don't have."""
 
 import importlib.util
 import json
@@ -12,7 +12,7 @@ from mhmr_jax.aot import measure, topologies
 from mhmr_jax.errors import InputError
 from tests import tiny
 
-ROOM = 21  # Clips a chip with which the made-up step of these tests still fits.
+ROOM = 21  # Clips a chip with which the invented step of these tests still fits.
 
 
 def run(tmp_path, *arguments: str) -> tuple[int, str, str]:

@@ -1,1 +1,1 @@
-"""What a step costs on accelerators that are not there."""
+"""What a step costs on accelerators that you don't have."""

@@ -1,4 +1,4 @@
-"""Exchanges between devices: what a program sends, how often, and for what."""
+"""The exchanges between devices (collectives) in a compiled program."""
 
 import dataclasses
 import math
@@ -20,16 +20,17 @@ KINDS = (
 
 @dataclasses.dataclass(frozen=True)
 class Collective:
-  """An exchange between devices.
+  """One exchange between devices.
 
   Attributes:
-    kind: all-reduce and so on.
-    bytes: of what is reduced or gathered, on one device.
-    elements: of the same.
-    devices: that take part in one exchange.
-    op_name: of the operation that it belongs to (of one of them, if merged).
+    kind: one of `KINDS`.
+    bytes: the bytes that one device reduces or gathers.
+    elements: the numbers that one device reduces or gathers.
+    devices: how many devices take part in one exchange.
+    op_name: the path of the operation that it belongs to; if XLA merged several
+      exchanges, the path of one of them.
     times: how often a step runs it.
-    loop: the loop that it is in; '' for none.
+    loop: the path of the loop that it is in; '' for none.
   """
 
   kind: str
@@ -42,7 +43,7 @@ class Collective:
 
 
 def collectives(module: hlo.Module) -> list[Collective]:
-  """Every exchange between devices, those within fusions too."""
+  """Finds every exchange of a program, including those within fusions."""
   return [each for run in hlo.executed(module) for each in _collectives_of(module, run)]
 
 
@@ -62,7 +63,7 @@ def _collectives_of(module: hlo.Module, run: hlo.Run) -> Iterator[Collective]:
     for array in hlo.arrays(run.computation[name].shape)
   ]
   if instruction.kind == "all-gather":
-    # The start of an asynchronous one returns its operands first.
+    # The start of an asynchronous all-gather returns its operands first.
     whole = hlo.arrays(instruction.shape)
     sent = whole[len(sent) :] if instruction.opcode.endswith("-start") else whole
   yield Collective(
@@ -77,7 +78,10 @@ def _collectives_of(module: hlo.Module, run: hlo.Run) -> Iterator[Collective]:
 
 
 def _group_size(attributes: str) -> int:
-  """Devices of a group: listed, as `[groups,size]<=[n]`, or as axes of a mesh."""
+  """How many devices a group has.
+
+  XLA prints groups as a list of devices, as `[groups,size]<=[n]`, or as axes of a mesh.
+  """
   listed = re.search(r"\breplica_groups=\{\{([\d,]+)\}", attributes)
   if listed:
     return listed.group(1).count(",") + 1

@@ -1,4 +1,10 @@
-"""Reads the optimised program that XLA prints: what runs, and how often."""
+"""Reads the text of a program that XLA optimised: what runs, and how often.
+
+The text is read with regular expressions because jaxlib's parsed `HloModule` has no
+shapes, layouts or attributes of instructions (version 0.10 exposes only names, opcodes,
+operands and, again, text). Its serialised `HloModuleProto` has all of them, but no
+package on PyPI that we could depend on ships Python bindings of hlo.proto.
+"""
 
 import dataclasses
 import math
@@ -20,33 +26,33 @@ class Instruction:
   """One line of a computation."""
 
   name: str
-  shape: str  # With layouts, as printed.
+  shape: str  # The result's shape, with layouts.
   opcode: str
-  operands: tuple[str, ...]
-  argument: str  # What is between the operands' brackets.
-  attributes: str  # What follows them.
+  operands: tuple[str, ...]  # Their names.
+  argument: str  # The text in the brackets of the operands.
+  attributes: str  # The text after these brackets.
 
   @property
   def op_name(self) -> str:
-    """The path of the operation in the traced program; '' if it has none."""
+    """The path of the operation in the traced program; '' if it has no path."""
     match = re.search(r'\bop_name="([^"]*)"', self.attributes)
     return match.group(1) if match else ""
 
   @property
   def cycles(self) -> int:
-    """The compiler's estimate for one run; 0 where it made none."""
+    """The compiler's estimate of the cycles of one run; 0 if there is none."""
     match = _CYCLES.search(self.attributes)
     return int(match.group(1)) if match else 0
 
   @property
   def kind(self) -> str:
-    """The opcode; of the start of an asynchronous operation that of the operation."""
+    """The opcode; for the start of an asynchronous operation, that of the operation."""
     return self.opcode.removesuffix("-start")
 
 
 @dataclasses.dataclass(frozen=True)
 class Module:
-  """A program: computations by name, and which of them is run."""
+  """A program: its computations by name, and the name of the one that runs first."""
 
   computations: dict[str, dict[str, Instruction]]
   entry: str
@@ -54,7 +60,14 @@ class Module:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """An instruction that is run, `times` times, in the loop `loop` ('' for none)."""
+  """An instruction that a program runs.
+
+  Attributes:
+    instruction: the instruction.
+    computation: the computation that holds it.
+    times: how often the program runs it.
+    loop: the path of the innermost loop that holds it; '' for none.
+  """
 
   instruction: Instruction
   computation: dict[str, Instruction]
@@ -63,7 +76,7 @@ class Run:
 
 
 def parse(text: str) -> Module:
-  """Reads what `Compiled.as_text()` returns."""
+  """Parses the text that `Compiled.as_text()` returns."""
   computations: dict[str, dict[str, Instruction]] = {}
   entry = ""
   current: dict[str, Instruction] | None = None
@@ -80,6 +93,7 @@ def parse(text: str) -> Module:
 
 
 def _instruction(line: str) -> Instruction | None:
+  """Parses one line; None if it holds no instruction."""
   name = _NAME.match(line)
   if not name:
     return None
@@ -101,7 +115,7 @@ def _instruction(line: str) -> Instruction | None:
 
 
 def _closing(line: str, begin: int) -> int:
-  """Behind the bracket that closes the one at `begin`."""
+  """The index after the bracket that closes the one at `begin`."""
   depth = 0
   for index in range(begin, len(line)):
     depth += {"(": 1, ")": -1}.get(line[index], 0)
@@ -111,15 +125,15 @@ def _closing(line: str, begin: int) -> int:
 
 
 def item_bytes(dtype: str) -> float:
-  """Bytes of one number of a type, as XLA names it."""
+  """The bytes of one number of a type that XLA names, such as bf16; 0 for tokens."""
   if dtype == "pred":
-    return 1
+    return 1.0
   bits = re.match(r"[a-z]+(\d+)", dtype)
-  return int(bits.group(1)) / 8 if bits else 0
+  return int(bits.group(1)) / 8 if bits else 0.0
 
 
 def arrays(shape: str) -> list[tuple[str, list[int], str]]:
-  """Element type, dimensions and layout of every array of a shape."""
+  """The element type, dimensions and layout of every array of a printed shape."""
   return [
     (dtype, [int(size) for size in dims.split(",") if size], layout or "")
     for dtype, dims, layout in _ARRAY.findall(shape)
@@ -127,7 +141,7 @@ def arrays(shape: str) -> list[tuple[str, list[int], str]]:
 
 
 def _padded_bytes(dtype: str, dims: list[int], layout: str) -> float:
-  """Bytes as laid out: tiles are full, so that small axes take more than they hold."""
+  """The bytes of an array with its padding: a layout's tiles are always full."""
   order, _, rest = layout.partition(":")
   tile = re.match(r"T\(([\d,]+)\)", rest)
   if tile and order:
@@ -139,16 +153,25 @@ def _padded_bytes(dtype: str, dims: list[int], layout: str) -> float:
 
 
 def hbm_bytes(shape: str, first: int | None = None) -> float:
-  """Bytes of a shape (of its first arrays alone) in the device's main memory."""
+  """The bytes that arrays take in the device's main memory.
+
+  Args:
+    shape: a printed shape. Arrays in another memory space than 0, such as the chip's
+      own memory, take none.
+    first: how many of the shape's arrays count; None for all.
+  """
   return sum(
-    _padded_bytes(dtype, dims, layout)
-    for dtype, dims, layout in arrays(shape)[:first]
-    if not re.search(r"S\([1-9]\d*\)", layout)
+    (
+      _padded_bytes(dtype, dims, layout)
+      for dtype, dims, layout in arrays(shape)[:first]
+      if not re.search(r"S\([1-9]\d*\)", layout)
+    ),
+    start=0.0,
   )
 
 
 def executed(module: Module) -> Iterator[Run]:
-  """Every instruction that a run executes; fused ones are part of their fusion."""
+  """Yields every instruction that a program runs, a fusion as one instruction."""
   yield from _executed(module, module.entry, 1, "")
 
 
@@ -172,10 +195,10 @@ def _executed(module: Module, name: str, times: int, loop: str) -> Iterator[Run]
 def trip_count(
   module: Module, computation: dict[str, Instruction], loop: Instruction
 ) -> int:
-  """How often a loop's body runs; 1 where the text does not say.
+  """How often a loop's body runs; 1 if the text does not tell.
 
-  XLA's CPU and GPU backends write it down. The TPU's leave `i < constant`, of an i
-  that begins at a constant and grows by one.
+  XLA's CPU and GPU backends write the number down. The TPU backend leaves a condition
+  `i < constant`, where i begins at a constant and grows by one.
   """
   known = _TRIPS.search(loop.attributes)
   if known:
@@ -195,7 +218,7 @@ def trip_count(
 
 
 def _initial(computation: dict[str, Instruction], loop: Instruction, place: int) -> int:
-  """A loop variable's first value; 0, what a scan begins with, if that is computed."""
+  """A loop variable's first value; 0, where scans begin, if it is not a constant."""
   state = computation[loop.operands[0]]
   if state.opcode != "tuple":
     return 0

@@ -1,7 +1,8 @@
-"""Compiles the steps for a topology, in a process of its own, and reads off the cost.
+"""Compiles the steps for a topology and reads the cost from the compiled program.
 
-A topology that cannot be ends the whole process, and the compilers write to the
-terminal as they like: so `measure` starts a process, which runs `_main`.
+Compilers abort the whole process for a topology that does not exist, and write to the
+terminal as they like. Therefore `measure` compiles in a process of its own, this module
+as a program.
 """
 
 import dataclasses
@@ -30,8 +31,9 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
 
-# The compiler's effort: low takes a fraction of the time, knows the memory within some
-# per cent, and leaves exchanges where the default would move, merge or shrink them.
+# The compiler's effort. Low effort takes a fraction of the time. It gives the memory to
+# within some per cent, but leaves exchanges where the default effort would move, merge
+# or shrink them.
 EFFORTS = {"default": 0.0, "low": -1.0}
 STEPS = ("train", "eval")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -39,46 +41,47 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-  """What one step takes of each chip.
+  """What one step costs on each chip.
 
   Attributes:
-    arguments: bytes of its inputs: state, batch, body.
-    temporaries: bytes of everything in between.
-    peak: bytes at once, with the program itself; if it doesn't fit what it would take.
-    out_of_memory: the compiler's words; '' if it fits.
-    rematerialised: operations that the compiler itself runs twice to fit.
-    flops: operations, loops as often as they turn.
-    hbm_bytes: to and from main memory, likewise.
-    bytes_accessed: XLA's own count, which has a loop's body once.
-    cycles: the compiler's estimate; 0 where it makes none.
-    collectives: exchanges between chips.
-    loops: turns of every loop by its name.
-    parameters: numbers in the model's parameters.
-    seconds: that compiling took.
+    arguments: the bytes of the inputs: state, batch and body.
+    temporaries: the bytes of intermediate results.
+    peak: the most bytes in use at once, the program itself included; the bytes that
+      the step would need if it does not fit.
+    out_of_memory: the compiler's message if the step does not fit, else ''.
+    rematerialised: how many operations the compiler runs twice to save memory.
+    flops: floating-point operations, all loop iterations included.
+    hbm_bytes: bytes to and from main memory, all loop iterations included.
+    bytes_accessed: XLA's own count of bytes, which counts a loop's body once.
+    cycles: the compiler's estimate; 0 if it makes none.
+    collectives: the exchanges between chips.
+    loops: the number of iterations of each loop, by its path.
+    parameters: how many numbers the model's parameters are.
+    seconds: the time that compiling took.
   """
 
-  arguments: float = 0
-  temporaries: float = 0
-  peak: float = 0
+  arguments: int = 0
+  temporaries: int = 0
+  peak: int = 0
   out_of_memory: str = ""
   rematerialised: int = 0
-  flops: float = 0
-  hbm_bytes: float = 0
-  bytes_accessed: float = 0
+  flops: float = 0.0
+  hbm_bytes: float = 0.0
+  bytes_accessed: float = 0.0
   cycles: int = 0
   collectives: tuple[exchanges.Collective, ...] = ()
   loops: dict[str, int] = dataclasses.field(default_factory=dict)
   parameters: int = 0
-  seconds: float = 0
+  seconds: float = 0.0
 
 
 def check_installed(topology: Topology) -> None:
-  """Raises InputError without the compiler for these accelerators."""
+  """Raises InputError if the compiler for these accelerators is not installed."""
   try:
-    found = importlib.util.find_spec(topology.compiler) is not None
+    installed = importlib.util.find_spec(topology.compiler) is not None
   except ModuleNotFoundError:
-    found = False
-  if not found:
+    installed = False
+  if not installed:
     raise InputError(
       f"--topology={topology.name} needs a compiler that is not installed: "
       f"pip install -e '.[{topology.extra}]'."
@@ -93,15 +96,15 @@ def measure(
   gpu_target: str = "",
   text_file: str = "",
 ) -> Cost:
-  """The cost of the config's train or eval step on every chip of a topology.
+  """Compiles a step of the config for a topology and returns its cost on each chip.
 
   Args:
-    config: its `train.batch_size` is the global batch.
-    topology: whose compiler is installed.
+    config: the config; its `train.batch_size` is the size of the global batch.
+    topology: the slice; its compiler is installed.
     step: one of `STEPS`.
     effort: one of `EFFORTS`.
-    gpu_target: XLA's description of the GPU; of TPUs ''.
-    text_file: where to write the compiled program; '' for nowhere.
+    gpu_target: XLA's description of the GPU; '' for TPUs.
+    text_file: where the text of the compiled program is written; '' for nowhere.
 
   Raises:
     InputError: there is no such topology, or the compiler cannot compile for it.
@@ -115,7 +118,7 @@ def measure(
     "text_file": text_file,
   }
   environment = os.environ | {
-    # The accelerators are not there: what runs on the way runs here.
+    # This machine lacks the accelerators: whatever runs during tracing runs on its CPU.
     "JAX_PLATFORMS": "cpu",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
     "TPU_SKIP_MDS_QUERY": "1",
@@ -128,19 +131,19 @@ def measure(
     check=False,
   )
   if done.returncode:
-    ours = re.search(rb"^mhmr_jax\.errors\.InputError: (.*)", done.stderr, re.M)
-    if ours:
-      raise InputError(ours.group(1).decode())
+    input_error = re.search(rb"^mhmr_jax\.errors\.InputError: (.*)", done.stderr, re.M)
+    if input_error:
+      raise InputError(input_error.group(1).decode())
     raise InputError(
       f"--topology={topology.name} cannot be compiled for: {_reason(done.stderr)}"
     )
-  found = json.loads(done.stdout.splitlines()[-1])
-  collectives = tuple(exchanges.Collective(**each) for each in found.pop("collectives"))
-  return Cost(**found, collectives=collectives)
+  cost = json.loads(done.stdout.splitlines()[-1])
+  collectives = tuple(exchanges.Collective(**each) for each in cost.pop("collectives"))
+  return Cost(**cost, collectives=collectives)
 
 
 def _reason(errors: bytes) -> str:
-  """What a compiler wrote last that says what was wrong."""
+  """The last line that names an error in what a compiler wrote."""
   lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
   telling = [
     line
@@ -165,7 +168,7 @@ def compile_step(
   gpu_target: str = "",
   text_file: str = "",
 ) -> Cost:
-  """`measure`, in this process."""
+  """Does the work of `measure` in this process; the arguments are the same."""
   jax.config.update("jax_exec_time_optimization_effort", EFFORTS[effort])
   begin = time.monotonic()
   lowered, parameters = _lower(config, _devices(topology, gpu_target), step)
@@ -181,13 +184,14 @@ def compile_step(
       seconds=time.monotonic() - begin,
     )
   seconds = time.monotonic() - begin
-  text = compiled.as_text()
+  text = str(compiled.as_text())
   if text_file:
     pathlib.Path(text_file).write_text(text)
   return _read(compiled, text, parameters, seconds)
 
 
-def _devices(topology: Topology, gpu_target: str) -> list[Any]:
+def _devices(topology: Topology, gpu_target: str) -> list[jax.Device]:
+  """The described devices of a topology, for which a step can only be compiled."""
   if topology.chip is None:
     description = jax_topologies.get_topology_desc(
       "",
@@ -198,7 +202,7 @@ def _devices(topology: Topology, gpu_target: str) -> list[Any]:
   else:
     options = dict(topology.chip.options)
     if topology.chips < 4:
-      # A machine with fewer chips than a host's usual four.
+      # A host has four chips unless the options say otherwise.
       bounds = (*topology.shape, 1, 1)[:3]
       options["chips_per_host_bounds"] = bounds
     description = jax_topologies.get_topology_desc(
@@ -207,10 +211,12 @@ def _devices(topology: Topology, gpu_target: str) -> list[Any]:
   return list(description.devices)
 
 
-def _lower(config: ConfigDict, devices: list[Any], step: str) -> tuple[Any, int]:
-  """The step before its compilation, and the number of parameters."""
+def _lower(
+  config: ConfigDict, devices: list[jax.Device], step: str
+) -> tuple[jax.stages.Lowered, int]:
+  """The step as lowered for the devices, and the number of parameters."""
   with config.unlocked():
-    # 'auto' would ask for the form that suits this machine.
+    # 'auto' would choose the form of convolution that suits this machine.
     config.model.encoder.conv_form = "plain"
   mesh = sharding.make_mesh(devices, config.mesh.fsdp)
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
@@ -231,17 +237,21 @@ def _lower(config: ConfigDict, devices: list[Any], step: str) -> tuple[Any, int]
   return eval_step.make(config, mesh).lower(state.variables, read, carry), parameters
 
 
-def wanted_bytes(message: str) -> float:
-  """What an out-of-memory message says the program would take; 0 if it doesn't."""
+def wanted_bytes(message: str) -> int:
+  """The bytes that a program needs by an out-of-memory message; 0 if it has none."""
   found = re.search(r"Used ([\d.]+)([KMGT]?) of|\(([\d.]+)([KMGT]?)\) exceeds", message)
   if not found:
-    return 0.0
+    return 0
   number, unit = (group for group in found.groups() if group is not None)
-  return float(number) * _UNITS[unit]
+  return round(float(number) * _UNITS[unit])
 
 
-def _read(compiled: Any, text: str, parameters: int, seconds: float) -> Cost:
-  memory, costs = compiled.memory_analysis(), compiled.cost_analysis() or {}
+def _read(
+  compiled: jax.stages.Compiled, text: str, parameters: int, seconds: float
+) -> Cost:
+  """Reads the cost from a compiled step and its text."""
+  memory: Any = compiled.memory_analysis()
+  costs = compiled.cost_analysis() or {}
   module = hlo.parse(text)
   loops = {
     run.instruction.op_name: hlo.trip_count(module, run.computation, run.instruction)

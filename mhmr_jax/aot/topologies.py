@@ -1,4 +1,4 @@
-"""Accelerators and how many of them: what `--topology` can name."""
+"""The accelerators that `--topology` can name, and their published figures."""
 
 import dataclasses
 import math
@@ -15,16 +15,16 @@ class Chip:
   """Published figures of one TPU chip.
 
   Attributes:
-    hbm_bytes: what the compiler lets a program have, from its own out-of-memory
-      message (libtpu 0.0.42): less than what is sold.
-    peak_flops: bfloat16 operations a second.
-    hbm_bandwidth: bytes a second.
-    link_bandwidth: bytes a second one way over one link of the interconnect.
-    dimensions: of the torus that the links make.
-    wraps: the length from which on an axis closes into a ring.
-    clock: cycles a second of the compiler's estimates; None: not published.
-    options: of the topology, beside its name.
-    source: of the figures.
+    hbm_bytes: the memory that the compiler gives a program, from its out-of-memory
+      message (libtpu 0.0.42); it is less than the memory that is sold.
+    peak_flops: bfloat16 operations per second.
+    hbm_bandwidth: bytes per second.
+    link_bandwidth: bytes per second, one way over one link of the interconnect.
+    dimensions: the dimensions of the torus that the links form.
+    wraps: the shortest axis that closes into a ring, in chips.
+    clock: cycles per second, for the compiler's estimates; None if not published.
+    options: options of JAX's topology description.
+    source: the page with the figures.
   """
 
   hbm_bytes: float
@@ -38,10 +38,10 @@ class Chip:
   source: str
 
 
-# A clock follows from the peak and the matrix units, 128 x 128 multiply-adds a cycle
-# each: four of them in a v5e, eight in the others that have one here. Links are the
-# chip's bidirectional bandwidth over twice its ports; v4's a sixth of the pod's
-# all-reduce bandwidth over its chips.
+# The clock is the peak over the matrix units' operations per cycle: each unit makes
+# 128 x 128 multiply-adds, and a chip has four units (v5e) or eight (v4 and v5p). A
+# link's bandwidth is the chip's bidirectional bandwidth over twice its ports, but for
+# v4 a sixth of the pod's all-reduce bandwidth over its chips.
 CHIPS = {
   "v4": Chip(
     hbm_bytes=30.75 * GIB,
@@ -94,12 +94,12 @@ GPU = "h100"
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-  """A slice of TPU chips, or hosts of GPUs.
+  """A slice of TPU chips, or hosts with GPUs.
 
   Attributes:
-    name: as given, `v5e:4x4`.
-    shape: chips along each axis; of GPUs slices, hosts of a slice, GPUs of a host.
-    chip: None of GPUs, whose costs are not known.
+    name: the name, such as `v5e:4x4`.
+    shape: TPUs: chips along each axis; GPUs: slices, hosts of a slice, GPUs of a host.
+    chip: the chip's figures; None for GPUs, for which the compiler has no costs.
   """
 
   name: str
@@ -113,25 +113,26 @@ class Topology:
 
   @property
   def extra(self) -> str:
-    """The extra of setup.cfg that has the compiler."""
+    """The extra of setup.cfg that installs the compiler."""
     return "gpu-aot" if self.chip is None else "tpu-aot"
 
   @property
   def compiler(self) -> str:
-    """The module that has the compiler."""
+    """The name of the module that holds the compiler."""
     return "jax_plugins.xla_cuda12" if self.chip is None else "libtpu"
 
 
 def parse(name: str) -> Topology:
-  """The topology of that name; InputError for one that cannot be.
+  """Reads the name of a topology. Only the compiler knows which shapes exist.
 
-  That a shape exists is for the compiler to say.
+  Raises:
+    InputError: the accelerator is not known, or the shape has not its dimensions.
   """
   kind, _, text = name.partition(":")
   chip = CHIPS.get(kind)
   if chip is None and kind != GPU:
     raise InputError(
-      f"--topology={name} names no accelerator that is known: use "
+      f"--topology={name} names no known accelerator: use "
       f"{', '.join(CHIPS)} or {GPU}, such as v5e:4x4."
     )
   dimensions = 3 if chip is None else chip.dimensions

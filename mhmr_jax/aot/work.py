@@ -1,4 +1,4 @@
-"""What a program does on each device: memory traffic, products, cycles."""
+"""How much a program does on each device: memory traffic, products, cycles."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from mhmr_jax.aot import hlo
 
 _KERNEL = re.compile(r"\bdim_labels=\w+_(\w+)->")
 _CONTRACTED = re.compile(r"\blhs_contracting_dims=\{([\d,]*)\}")
-# What moves nothing by itself; the ends of asynchronous operations are counted at
+# These operations move nothing by themselves. Asynchronous operations are counted at
 # their starts.
 _FREE = (
   "after-all",
@@ -26,16 +26,19 @@ _FREE = (
 
 
 def hbm_traffic(module: hlo.Module) -> float:
-  """Bytes that a run moves to and from the device's main memory.
+  """The bytes that a program moves to and from the device's main memory.
 
-  Every operation reads its operands and writes its result, as laid out; what the
-  compiler keeps on the chip is not counted, and of an array that is only sliced or
-  updated in place only that part.
+  Every operation reads its operands and writes its result, padding included. Arrays
+  that the compiler keeps on the chip are not counted. If an operation only slices an
+  array, or updates it in place, only that part of it counts.
   """
-  return sum(run.times * _traffic(module, run) for run in hlo.executed(module))
+  return sum(
+    (run.times * _traffic(module, run) for run in hlo.executed(module)), start=0.0
+  )
 
 
 def _traffic(module: hlo.Module, run: hlo.Run) -> float:
+  """The bytes that one run of an instruction moves."""
   instruction, computation = run.instruction, run.computation
   if instruction.opcode in _FREE or instruction.opcode.endswith(("-done", "-update")):
     return 0.0
@@ -44,7 +47,7 @@ def _traffic(module: hlo.Module, run: hlo.Run) -> float:
     for name in instruction.operands
   ]
   if instruction.opcode == "copy-start":
-    # Its result has the copy, what was copied, and a token.
+    # Its result holds the copy, the original, and a token.
     return hlo.hbm_bytes(instruction.shape, first=2)
   if instruction.opcode == "dynamic-slice":
     return 2 * hlo.hbm_bytes(instruction.shape)
@@ -58,6 +61,7 @@ def _traffic(module: hlo.Module, run: hlo.Run) -> float:
 def _fusion_traffic(
   module: hlo.Module, fusion: hlo.Instruction, shapes: list[str]
 ) -> float:
+  """The bytes that a fusion moves; `shapes` are those of its operands."""
   body = module.computations[hlo.CALLED.findall(fusion.attributes)[0]]
   users: dict[str, list[hlo.Instruction]] = {}
   for instruction in body.values():
@@ -74,7 +78,7 @@ def _fusion_traffic(
         use for use in users[parameter.name] if use.opcode == "dynamic-update-slice"
       ]
       read = sum(hlo.hbm_bytes(part) for part in parts if part)
-      # An array updated in place is among the results: only its part is written.
+      # An array that is updated in place is also counted as a result, as a whole.
       total += min(read, whole) - (whole if updated else 0.0)
     else:
       total += whole
@@ -84,7 +88,7 @@ def _fusion_traffic(
 def _part(
   use: hlo.Instruction, name: str, body: dict[str, hlo.Instruction]
 ) -> str | None:
-  """The shape of the part of `name` that `use` touches; None for all of it."""
+  """The shape of the part of the array `name` that `use` touches; None for all."""
   if use.opcode == "dynamic-slice":
     return use.shape
   if use.opcode == "dynamic-update-slice" and use.operands[0] == name:
@@ -93,18 +97,22 @@ def _part(
 
 
 def loop_flops(module: hlo.Module) -> float:
-  """Operations of matrix products in loops beyond each loop's first turn.
+  """The floating-point operations of products in loops, after the first iterations.
 
-  XLA's own count has a loop's body once.
+  XLA's own cost analysis counts a loop's body once.
   """
   return sum(
-    (run.times - 1) * _product_flops(module, run)
-    for run in hlo.executed(module)
-    if run.loop
+    (
+      (run.times - 1) * _product_flops(module, run)
+      for run in hlo.executed(module)
+      if run.loop
+    ),
+    start=0.0,
   )
 
 
 def _product_flops(module: hlo.Module, run: hlo.Run) -> float:
+  """The operations of the products in one run of an instruction."""
   instruction = run.instruction
   if instruction.opcode == "fusion":
     total = 0.0
@@ -125,7 +133,8 @@ def _product_flops(module: hlo.Module, run: hlo.Run) -> float:
     axes = contracted.group(1).split(",") if contracted else []
     depth = math.prod(left[int(axis)] for axis in axes if axis)
   else:
-    # The TPU's products are convolutions: all axes of the kernel but its outputs.
+    # The TPU's matrix products are convolutions too. They sum over all axes of the
+    # kernel but its output features.
     labels = _KERNEL.search(instruction.attributes)
     sizes = zip(labels.group(1) if labels else "", right, strict=False)
     depth = math.prod(size for label, size in sizes if label != "o")
@@ -133,5 +142,5 @@ def _product_flops(module: hlo.Module, run: hlo.Run) -> float:
 
 
 def estimated_cycles(module: hlo.Module) -> int:
-  """The compiler's estimate for a run, loops as often as they turn."""
+  """The compiler's estimate of the cycles of a run, all loop iterations included."""
   return sum(run.times * run.instruction.cycles for run in hlo.executed(module))

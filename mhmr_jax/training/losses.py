@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import procrustes, rotations
-from mhmr_jax.models.prediction import prediction_joints
+from mhmr_jax.models.predicted_joints import predicted_joints
 from mhmr_jax.schema import Batch, Prediction
 
 # The paper's loss is the first two terms; it gives neither their weights nor the norm.
@@ -148,7 +148,7 @@ def motion_hmr_loss(
     raise ValueError(f"unknown loss terms {unknown}, not in {sorted(DEFAULT_WEIGHTS)}")
   frames = prediction["camera"].shape[:2]
   valid, labelled = valid_frames(batch, frames)
-  joints, joints_crop = prediction_joints(body, prediction)
+  joints, joints_crop = predicted_joints(body, prediction)
 
   terms = _parameter_terms(prediction, batch, labelled)
   if "joints_camera" in batch:

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, no_type_check
 
 import flax.struct
 import jax
@@ -15,7 +15,7 @@ from mhmr_jax.body.smpl import SmplModel
 from mhmr_jax.geometry import metrics
 from mhmr_jax.models import domain_adversarial, motion_hmr
 from mhmr_jax.models.motion_hmr import MotionHMR
-from mhmr_jax.models.prediction import prediction_joints
+from mhmr_jax.models.predicted_joints import predicted_joints
 from mhmr_jax.schema import Batch, Prediction
 from mhmr_jax.training.losses import motion_hmr_loss, valid_frames
 
@@ -23,6 +23,8 @@ from mhmr_jax.training.losses import motion_hmr_loss, valid_frames
 Scalars = dict[str, Float[Array, ""]]
 
 
+# Trees of shapes and of shardings have this class too, so its leaves go unchecked.
+@no_type_check
 class TrainState(flax.struct.PyTreeNode):
   """Everything that a step reads and writes.
 
@@ -248,7 +250,7 @@ def _batch_pa_mpjpe(
   body: SmplModel, prediction: Prediction, batch: Batch
 ) -> Float[Array, ""]:
   """The mean PA-MPJPE of the labelled frames, in millimetres."""
-  joints, _ = prediction_joints(body, prediction)
+  joints, _ = predicted_joints(body, prediction)
   _, labelled = valid_frames(batch, joints.shape[:2])
   target = jnp.where(labelled[..., None, None], batch["joints_camera"], joints)
   error = metrics.pa_mpjpe(joints, target) * labelled

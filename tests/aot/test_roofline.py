@@ -27,12 +27,12 @@ def test_each_resource_by_its_published_rate():
   assert line.compute == pytest.approx(1.0)
   assert line.hbm == pytest.approx(0.5)
   assert line.interconnect == 0
-  assert (line.seconds, line.rules) == (line.compute, "compute")
+  assert (line.seconds, line.bound_by) == (line.compute, "compute")
 
 
-def test_memory_rules_where_it_takes_longest():
+def test_a_step_is_bound_by_what_takes_longest():
   line = roofline.of(V5E, SQUARE, 1e12, 819e9, [all_reduce(10**8, 16)])
-  assert line.rules == "hbm"
+  assert line.bound_by == "hbm"
   assert line.seconds == pytest.approx(1.0)
   assert line.seconds_without_overlap == pytest.approx(1.0 + line.interconnect)
 
@@ -55,10 +55,10 @@ def test_rings_of_a_whole_pod_have_twice_the_links_and_half_the_way():
 
 
 def test_a_loops_exchanges_count_at_every_turn():
-  once = roofline.of(V5E, SQUARE, 0, 0, [all_reduce(4, 16)])
-  often = roofline.of(V5E, SQUARE, 0, 0, [all_reduce(4, 16, times=31)])
+  once = roofline.of(V5E, SQUARE, 0.0, 0.0, [all_reduce(4, 16)])
+  often = roofline.of(V5E, SQUARE, 0.0, 0.0, [all_reduce(4, 16, times=31)])
   assert often.interconnect == pytest.approx(31 * once.interconnect)
-  assert often.rules == "interconnect"
+  assert often.bound_by == "interconnect"
 
 
 def test_a_device_by_itself_exchanges_nothing():
