@@ -1,24 +1,22 @@
-"""Scores a trained model on held-out clips, and shows what it does.
+"""Scores trained models on held-out clips, and shows what they predict.
 
   python -m mhmr_jax.evaluate --workdir=DIR --dataset=synthetic_clips
   python -m mhmr_jax.evaluate --workdir=DIR,DIR --predictions=FILE --dataset=threedpw
 
-Prints a table. Several processes predict the sequences together (`process_flags`), and
-the first one writes. Of one workdir it writes `metrics.json`, `report.html` and
-`overlay.mp4`; of several, or of predictions from elsewhere (`predictions_file` says
-how they are laid out), `comparison.html`, `.png` and `.json`.
+Prints a table. For one workdir it writes `metrics.json`, `report.html` and
+`overlay.mp4`; for several, or for the predictions of other methods (the layout of their
+files is in `evaluation/predictions_file.py`), `comparison.html`, `.png` and `.json`.
+Several processes (`process_flags`) predict the sequences together, and the first one
+writes.
 """
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import cv2
 import jax
 import numpy as np
 from absl import flags
@@ -28,37 +26,42 @@ from tqdm import tqdm
 
 from configs import flow_kp
 from mhmr_jax.body import smpl
-from mhmr_jax.data import sources
+from mhmr_jax.data import config_paths, sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.evaluation import baselines, predictions_file, results, summary
-from mhmr_jax.evaluation.scores import Errors, Scorer
+from mhmr_jax.evaluation import baselines, predictions_file, results
+from mhmr_jax.evaluation.frame_errors import Errors
+from mhmr_jax.evaluation.results import Results, RunFacts
+from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Predicted, Truth
+from mhmr_jax.files import atomic
 from mhmr_jax.inference import sequences, trained
 from mhmr_jax.inference.sequences import SequencePrediction
 from mhmr_jax.models.motion_hmr import Variables
 from mhmr_jax.runtime import process_flags, processes, program, sharding
-from mhmr_jax.visualize import breakdown, comparison, gallery, report
+from mhmr_jax.visualize import breakdown, charts, comparison, gallery, report
 
 _DATASET = flags.DEFINE_string(
-  "dataset", None, f"What to evaluate on: {', '.join(sources.NAMES)}."
+  "dataset", None, f"The dataset to evaluate on: {', '.join(config_paths.NAMES)}."
 )
 _SPLIT = flags.DEFINE_string(
-  "split", None, "Split of the dataset; by default the one that the protocol names."
+  "split",
+  None,
+  "The split of the dataset; by default test, and on 3DPW the protocol's own.",
 )
 _PROTOCOL = flags.DEFINE_string(
   "protocol",
   None,
-  "Joints, frames, root and mean: spin (the default where its regressor is named), "
-  "hmmr or smpl24.",
+  "Which joints and frames count, and how they are averaged: spin, hmmr or smpl24; by "
+  "default spin if the config names its joint regressor, else smpl24.",
 )
 _PREDICTIONS = flags.DEFINE_list(
-  "predictions", [], "Files of predictions to score beside the workdirs, or alone."
+  "predictions",
+  [],
+  "Files with predictions of other methods, scored beside the workdirs or alone.",
 )
 _CONFIG = config_flags.DEFINE_config_dict(
-  "config", sources.local_paths(), **program.REDEFINED_FLAG
+  "config", config_paths.local_paths(), **program.REDEFINED_FLAG
 )
-
-Results = dict[str, Any]
 
 
 class Run(NamedTuple):
@@ -71,16 +74,129 @@ class Run(NamedTuple):
 
   @classmethod
   def open(cls, workdir: epath.Path) -> "Run":
-    """Its latest checkpoint, with this machine's paths; InputError if it has none."""
+    """Reads the latest checkpoint and the config, with this machine's paths in it.
+
+    Raises:
+      InputError: the folder is no work directory, or has no checkpoint.
+    """
     config, variables, step = trained.restore(workdir)
-    config = sources.with_local_paths(config, _CONFIG.value)
+    config = config_paths.with_local_paths(config, _CONFIG.value)
     return cls(workdir, config, variables, step)
 
 
-def predict_run(
-  run: Run, source: sources.ClipSource, scorer: Scorer
-) -> list[SequencePrediction]:
-  """What a model says of the scorer's clips; of several hosts each predicts a part."""
+class Entrant(NamedTuple):
+  """A run, the clips as its config has them, and the scorer with its body."""
+
+  run: Run
+  source: sources.ClipSource
+  scorer: Scorer
+
+
+class Task(NamedTuple):
+  """Everything that is evaluated, on the same clips by the same protocol.
+
+  Attributes:
+    entrants: the runs; the first one's config chooses the clips and the protocol.
+    from_files: the predictions of other methods.
+    names: of the entrants and then of the files, for the table.
+    scorer: for the files, with the first config's bodies.
+    config: of the first run, or the default one.
+    where: the dataset, the split and the version of the data.
+    out: the folder of the results.
+  """
+
+  entrants: list[Entrant]
+  from_files: list[Predicted]
+  names: list[str]
+  scorer: Scorer
+  config: ConfigDict
+  where: results.Where
+  out: pathlib.Path
+
+
+class Scored(NamedTuple):
+  """The contents of `metrics.json`, and the errors of each clip behind them."""
+
+  results: Results
+  errors: list[Errors]
+
+
+def main(argv: list[str]) -> None:
+  """Reads the flags, predicts, scores, and writes the results."""
+  del argv
+  dataset = str(program.require(_DATASET))
+  process_flags.connect()
+  task = open_task(dataset)
+  predictions = [predict(entrant) for entrant in task.entrants]
+  processes.disconnect()
+  if not processes.is_first():
+    return
+  scored = dict(zip(task.names, score(task, predictions), strict=True))
+  if len(scored) == 1:
+    write_metrics(scored[task.names[0]].results, task.out)
+  if len(scored) > 1 or task.from_files:
+    write_comparison({name: row.results for name, row in scored.items()}, task)
+  else:
+    write_report(task, predictions[0], scored[task.names[0]])
+
+
+def open_task(dataset: str) -> Task:
+  """Opens all that the flags name, before anything is computed.
+
+  Raises:
+    InputError: something is missing, damaged or does not belong together.
+  """
+  files = [pathlib.Path(name).expanduser().absolute() for name in _PREDICTIONS.value]
+  runs = [Run.open(path) for path in _workdirs(required=not files)]
+  # Predictions alone are scored on the default experiment's clips.
+  config = (
+    runs[0].config
+    if runs
+    else config_paths.with_local_paths(flow_kp.get_config(), _CONFIG.value)
+  )
+  protocol = results.choose_protocol(_PROTOCOL.value, config, dataset)
+  split = _SPLIT.value or (protocol.split if dataset == "threedpw" else "test")
+  source = sources.open_source(config, split, dataset)
+  out = _out([run.workdir for run in runs], dataset)
+  if processes.is_first():
+    atomic.make_folder(out)
+
+  clips = list(sequences.labels(source))
+  mesh = sharding.make_mesh(jax.local_devices())
+  scorer = results.make_scorer(config, protocol, clips, dataset, mesh)
+  from_files = [predictions_file.read(path, scorer) for path in files]
+  where = results.Where(
+    dataset=dataset, split=split, data=results.data_facts(source, scorer.truth)
+  )
+  entrants = [Entrant(run, source, scorer) for run in runs[:1]]
+  entrants += [_entrant(run, scorer, where) for run in runs[1:]]
+  names = _names([run.workdir for run in runs] + files)
+  return Task(entrants, from_files, names, scorer, config, where, out)
+
+
+def _entrant(run: Run, scorer: Scorer, where: results.Where) -> Entrant:
+  """Opens the clips of a run that is not the first.
+
+  Raises:
+    InputError: they are other clips, on which the figures are not comparable.
+  """
+  dataset = where["dataset"]
+  source = sources.open_source(run.config, where["split"], dataset)
+  truth = Truth.of(list(sequences.labels(source)), dataset)
+  first = scorer.truth
+  if truth.names != first.names or not np.array_equal(truth.pose, first.pose):
+    raise InputError(
+      f"{run.workdir} evaluates on other clips than the first workdir: give runs "
+      "whose configs make the same clips."
+    )
+  body = smpl.load(run.config.body.path or None)
+  bodies = scorer.bodies._replace(neutral=body)
+  return Entrant(run, source, dataclasses.replace(scorer, bodies=bodies))
+
+
+def predict(entrant: Entrant) -> list[SequencePrediction]:
+  """Predicts all clips of an entrant; each of several hosts computes a part of them."""
+  run, source, scorer = entrant
   lengths = scorer.truth.lengths.tolist()
   predicted = sequences.predict(run.config, run.variables, source, lengths, scorer.mesh)
   own = len(lengths[jax.process_index() :: jax.process_count()])
@@ -89,42 +205,95 @@ def predict_run(
   return sequences.gather(list(shown), lengths)
 
 
-def score_run(
-  run: Run,
-  predictions: list[SequencePrediction],
-  scorer: Scorer,
-  base: dict[str, summary.Means],
-) -> tuple[Results, list[Errors]]:
-  """Results of what a model predicted of the scorer's clips, and its errors."""
-  joined = Predicted.of_bodies(
-    np.concatenate([p.rotations for p in predictions]),
-    np.concatenate([p.betas for p in predictions]),
-  )
-  body = pathlib.Path(run.config.body.path).name or "free"
-  facts = {"step": run.step, "body": body}
-  figures, errors = results.of_predicted(scorer, joined, base)
-  return {**figures, **facts}, errors
-
-
-def for_run(
-  run: Run, scorer: Scorer, split: str, dataset: str
-) -> tuple[sources.ClipSource, Scorer]:
-  """The clips as another run's config has them, and the scorer with its body.
-
-  Raises:
-    InputError: they are other clips, whose figures do not compare.
-  """
-  source = sources.open_source(run.config, split, dataset)
-  truth = Truth.of(list(sequences.labels(source)), dataset)
-  mine = scorer.truth
-  if truth.names != mine.names or not np.array_equal(truth.pose, mine.pose):
-    raise InputError(
-      f"{run.workdir} evaluates on other clips than the first workdir: give runs "
-      "whose configs make the same clips."
+def score(
+  task: Task, predictions: Sequence[Sequence[SequencePrediction]]
+) -> Iterator[Scored]:
+  """Scores the entrants' predictions and those from files, beside the baselines."""
+  mean_pose = _mean_pose(task.config) if task.entrants else None
+  base = results.score_baselines(task.scorer, mean_pose)
+  for entrant, of_entrant in zip(task.entrants, predictions, strict=True):
+    joined = Predicted.of_bodies(
+      np.concatenate([p.rotations for p in of_entrant]),
+      np.concatenate([p.betas for p in of_entrant]),
     )
-  body = smpl.load(run.config.body.path or None)
-  return source, dataclasses.replace(
-    scorer, bodies=scorer.bodies._replace(neutral=body)
+    figures, errors = results.of_predicted(entrant.scorer, joined, base)
+    body = pathlib.Path(entrant.run.config.body.path).name or "free"
+    facts = RunFacts(step=entrant.run.step, body=body)
+    yield Scored(Results(**figures, **facts, **task.where), errors)
+  for predicted in task.from_files:
+    figures, errors = results.of_predicted(task.scorer, predicted, base)
+    yield Scored(Results(**figures, **task.where), errors)
+
+
+def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
+  """The mean pose of the training split; None if its clips are not on this machine."""
+  if not sources.training_is_here(config):
+    print("The training clips are not on this machine: no mean pose to compare with.")
+    return None
+  training = sources.open_training(config)
+  parts = training.sources if isinstance(training, sources.Mixture) else [training]
+  return baselines.mean_pose(
+    itertools.chain.from_iterable(map(sequences.labels, parts))
+  )
+
+
+def write_metrics(scored: Results, out: pathlib.Path) -> None:
+  """Writes `metrics.json`."""
+  atomic.write(out / "metrics.json", json.dumps(scored, indent=2) + "\n")
+  print(out / "metrics.json")
+
+
+def write_report(
+  task: Task, predictions: Sequence[SequencePrediction], scored: Scored
+) -> None:
+  """Prints the scores of one run, and writes `report.html` and `overlay.mp4`."""
+  run, source, scorer = task.entrants[0]
+  found, errors = scored
+  print(f"{_facts(task)}, step {run.step:,}")
+  print(table(found))
+  if found["ratio_to_mean_pose"] is not None:
+    print(f"PA-MPJPE is {found['ratio_to_mean_pose']:.3f} of the mean pose's.")
+  shown = gallery.Gallery(
+    scorer.bodies, run.config, source, predictions, found["per_sequence"]
+  )
+  terms = [name for name, weight in run.config.loss.items() if weight]
+  history = report.read_history(run.workdir / "metrics.jsonl")
+  timelines = breakdown.choose_timelines(
+    shown.order(), found["per_sequence"], scorer.counted_frames(), errors
+  )
+  page = report.render(found, history, shown.pictures(), timelines, terms)
+  atomic.write(task.out / "report.html", page)
+  shown.write_video(task.out / "overlay.mp4")
+  for name in ("report.html", "overlay.mp4"):
+    print(task.out / name)
+
+
+def write_comparison(rows: Mapping[str, Results], task: Task) -> None:
+  """Prints a table of several, the baselines last, and writes `comparison.*`."""
+  first = next(iter(rows.values()))
+  shown: comparison.Rows = {
+    **rows,
+    **{report.BASELINES[name]: row for name, row in first["baselines"].items()},
+  }
+  facts = _facts(task)
+  path = task.out / "comparison"
+  written: dict[pathlib.Path, str | bytes] = {
+    path.with_suffix(".json"): json.dumps(rows, indent=2) + "\n",
+    path.with_suffix(".html"): comparison.render(shown, facts),
+    path.with_suffix(".png"): charts.png(comparison.draw(shown)),
+  }
+  for file, content in written.items():
+    atomic.write(file, content)
+  print(facts)
+  print(aligned([("", comparison.header()), *comparison.table_rows(shown)]))
+  print(*written, sep="\n")
+
+
+def _facts(task: Task) -> str:
+  scorer, where = task.scorer, task.where
+  return (
+    f"{where['dataset']} {where['split']}, protocol {scorer.protocol.name}: "
+    f"{scorer.counted.sum():,} frames of {len(scorer.truth.lengths)} clips"
   )
 
 
@@ -146,76 +315,6 @@ def aligned(rows: list[tuple[str, list[str]]]) -> str:
   return "\n".join(line.rstrip() for line in lines)
 
 
-def write_atomically(path: pathlib.Path, text: str) -> None:
-  """Writes the file whole or not at all; InputError where that is impossible."""
-  partial = path.with_name(path.name + ".partial")
-  try:
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-  except OSError as error:
-    with contextlib.suppress(OSError):
-      partial.unlink(missing_ok=True)
-    raise _not_writable(path, error) from error
-
-
-def make_folder(path: pathlib.Path) -> None:
-  """Makes the folder, so that results that cannot be kept are not computed first."""
-  try:
-    path.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise _not_writable(path, error) from error
-
-
-def _not_writable(path: pathlib.Path, error: OSError) -> InputError:
-  return InputError(
-    f"{path} cannot be written ({error.strerror}): name another folder by --out."
-  )
-
-
-def write_report(
-  run: Run,
-  source: sources.ClipSource,
-  scorer: Scorer,
-  scored: Results,
-  errors: list[Errors],
-  predictions: list[SequencePrediction],
-  out: pathlib.Path,
-) -> None:
-  """Writes `report.html` and `overlay.mp4` of one run."""
-  shown = gallery.Gallery(
-    scorer.bodies, run.config, source, predictions, scored["per_sequence"]
-  )
-  terms = [name for name, weight in run.config.loss.items() if weight]
-  history = report.read_history(run.workdir / "metrics.jsonl")
-  timelines = breakdown.choose_timelines(
-    shown.order(), scored["per_sequence"], scorer.counted_frames(), errors
-  )
-  page = report.render(scored, history, shown.pictures(), timelines, terms)
-  write_atomically(out / "report.html", page)
-  shown.write_video(out / "overlay.mp4")
-  for name in ("report.html", "overlay.mp4"):
-    print(out / name)
-
-
-def write_comparison(rows: dict[str, Results], facts: str, out: pathlib.Path) -> None:
-  """Writes and prints the table of several, the baselines last."""
-  first = next(iter(rows.values()))
-  shown = {
-    **rows,
-    **{report.BASELINES[name]: row for name, row in first["baselines"].items()},
-  }
-  write_atomically(out / "comparison.json", json.dumps(rows, indent=2) + "\n")
-  write_atomically(out / "comparison.html", comparison.render(shown, facts))
-  plot = cv2.cvtColor(comparison.draw(shown), cv2.COLOR_RGB2BGR)
-  if not cv2.imwrite(str(out / "comparison.png"), plot):
-    raise InputError(f"{out / 'comparison.png'} cannot be written: name another --out.")
-  header = ("", [*comparison.LABELS.values(), "Frames"])
-  print(facts)
-  print(aligned([header, *comparison.table_rows(shown)]))
-  for suffix in ("json", "html", "png"):
-    print(out / f"comparison.{suffix}")
-
-
 def _workdirs(required: bool) -> list[epath.Path]:
   if program.WORKDIR.value is None and not required:
     return []
@@ -231,7 +330,7 @@ def _out(workdirs: list[epath.Path], dataset: str) -> pathlib.Path:
 
 
 def _names(paths: Sequence[epath.Path | pathlib.Path]) -> list[str]:
-  """What a table calls them: their last parts, numbered where these are the same."""
+  """The last parts of the paths, numbered where they are the same."""
   names: list[str] = []
   for path in paths:
     name, count = path.stem if path.is_file() else path.name, 2
@@ -239,77 +338,6 @@ def _names(paths: Sequence[epath.Path | pathlib.Path]) -> list[str]:
       name, count = f"{path.name} ({count})", count + 1
     names.append(name)
   return names
-
-
-def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
-  """Of the training split; None where it would have to be made or found first."""
-  if not sources.training_is_here(config):
-    print("The training clips are not on this machine: no mean pose to compare with.")
-    return None
-  training = sources.open_training(config)
-  parts = training.sources if isinstance(training, sources.Mixture) else [training]
-  return baselines.mean_pose(
-    itertools.chain.from_iterable(map(sequences.labels, parts))
-  )
-
-
-def main(argv: list[str]) -> None:
-  """Reads the flags, evaluates, and writes the results."""
-  del argv
-  dataset = str(program.require(_DATASET))
-  process_flags.connect()
-  files = [pathlib.Path(name).expanduser().absolute() for name in _PREDICTIONS.value]
-  runs = [Run.open(path) for path in _workdirs(required=not files)]
-  names = _names([run.workdir for run in runs] + files)
-  # Predictions alone are scored on the default experiment's clips.
-  config = (
-    runs[0].config
-    if runs
-    else sources.with_local_paths(flow_kp.get_config(), _CONFIG.value)
-  )
-  protocol = results.choose_protocol(_PROTOCOL.value, config, dataset)
-  split = _SPLIT.value or (protocol.split if dataset == "threedpw" else "test")
-  source = sources.open_source(config, split, dataset)
-  out = _out([run.workdir for run in runs], dataset)
-  if processes.is_first():
-    make_folder(out)
-
-  clips = list(sequences.labels(source))
-  mesh = sharding.make_mesh(jax.local_devices())
-  scorer = results.make_scorer(config, protocol, clips, dataset, mesh)
-  from_files = [predictions_file.read(path, scorer) for path in files]
-  own = [(source, scorer)] + [for_run(run, scorer, split, dataset) for run in runs[1:]]
-  predicted = [predict_run(run, *its) for run, its in zip(runs, own, strict=False)]
-  processes.disconnect()
-  if not processes.is_first():
-    return
-
-  base = results.score_baselines(scorer, _mean_pose(config) if runs else None)
-  rows: dict[str, Results] = {}
-  data = results.data_facts(source, scorer.truth)
-  where = {"dataset": dataset, "split": split, "data": data}
-  for name, run, sequence, (_, its) in zip(names, runs, predicted, own, strict=False):
-    scored, errors = score_run(run, sequence, its, base)
-    rows[name] = scored | where
-  for name, given in zip(names[len(runs) :], from_files, strict=True):
-    rows[name] = results.of_predicted(scorer, given, base)[0] | where
-
-  facts = (
-    f"{dataset} {split}, protocol {protocol.name}: {scorer.counted.sum():,} frames of "
-    f"{len(clips)} clips"
-  )
-  if len(rows) == 1:
-    (only,) = rows.values()
-    write_atomically(out / "metrics.json", json.dumps(only, indent=2) + "\n")
-    print(out / "metrics.json")
-  if len(rows) > 1 or files:
-    write_comparison(rows, facts, out)
-    return
-  print(f"{facts}, step {only['step']:,}")
-  print(table(only))
-  if only["ratio_to_mean_pose"] is not None:
-    print(f"PA-MPJPE is {only['ratio_to_mean_pose']:.3f} of the mean pose's.")
-  write_report(runs[0], source, scorer, only, errors, predicted[0], out)
 
 
 if __name__ == "__main__":

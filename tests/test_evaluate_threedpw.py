@@ -7,7 +7,7 @@ import pytest
 
 from mhmr_jax.body import joints, smpl
 from tests import tiny
-from tests.body.test_regressor_files import SWAPPED_LEGS, made_up
+from tests.body.made_up_regressors import SWAPPED_LEGS, made_up
 from tests.data_builders import miniature
 from tests.evaluation.test_scores import _aligned
 from tests.test_evaluate import _make_workdir

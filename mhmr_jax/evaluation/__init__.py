@@ -1,1 +1,1 @@
-"""Protocols, truth, scores, baselines and intervals; other methods' predictions."""
+"""Scores predictions by the protocols of the field, beside baselines and intervals."""

@@ -1,4 +1,8 @@
-"""Constant predictions that a model has to beat, on the same frames as the model."""
+"""Constant predictions, scored on the same frames as the model, which it has to beat.
+
+`mean_pose` comes from the training split alone. The oracles are fitted to the very
+frames that are scored, one for each measure.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -9,25 +13,32 @@ from jaxtyping import Array, Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.geometry import procrustes
+from mhmr_jax.runtime.batching import padded_batches
 from mhmr_jax.schema import Clip
 
 _STEPS = 40
-# An oracle is sought on so many frames, then refined on all.
+# An oracle is fitted to this many frames, then refined on all of them.
 _FEW_FRAMES = 4096
 _REFINING_STEPS = 8
 _MIN_DISTANCE = 1e-4  # metres; keeps Weiszfeld's weights finite.
 
-# Of a set, frames and their weights: the error, and the next set as a ratio of sums.
+# From joints, frames and their weights to the error of the joints, and the two sums
+# whose ratio is the next step's joints.
 _Sums = Callable[..., tuple[Array, Array, Array]]
+# Frames and their weights.
+_Block = tuple[Float[np.ndarray, "block joints 3"], Float[np.ndarray, "block"]]
 
 
 def mean_pose(
   clips: Iterable[Clip],
 ) -> tuple[Float[np.ndarray, "24 3 3"], Float[np.ndarray, "10"]]:
-  """The mean pose and shape of the valid frames of a split.
+  """The mean rotations and betas of the valid frames of a split.
 
   The mean of rotations is the chordal one (Hartley et al., Rotation averaging, 2013).
-  Betas weigh as many frames as their clip has.
+  The betas of a clip count once for each of its valid frames.
+
+  Raises:
+    ValueError: no frame is valid.
   """
   poses, betas = [], []
   for clip in clips:
@@ -48,10 +59,10 @@ def best_aligned_joints(
   target: Float[Array | np.ndarray, "frames joints 3"],
   weights: Float[Array | np.ndarray, " frames"],
 ) -> Float[np.ndarray, "joints 3"]:
-  """The one joint set with the lowest PA-MPJPE over weighted frames: an oracle.
+  """The constant joints with the lowest PA-MPJPE over weighted frames: an oracle.
 
-  Alternates between aligning the set to every frame and a step of Weiszfeld's on the
-  set with those alignments held.
+  Alternates between aligning the joints to every frame and one step of Weiszfeld's
+  algorithm on the joints with those alignments held.
   """
   return _descend(np.asarray(target)[0], target, weights, _aligned_sums)
 
@@ -60,10 +71,10 @@ def best_rooted_joints(
   target: Float[Array | np.ndarray, "frames joints 3"],
   weights: Float[Array | np.ndarray, " frames"],
 ) -> Float[np.ndarray, "joints 3"]:
-  """The one joint set with the lowest MPJPE over weighted frames: an oracle.
+  """The constant joints with the lowest MPJPE over weighted frames: an oracle.
 
-  The joints of the frames are relative to their roots. Each joint is the geometric
-  median of its positions, by Weiszfeld's steps.
+  The target's joints are relative to their roots. Each joint of the result is the
+  geometric median of its positions, by Weiszfeld's algorithm.
   """
   mean = np.average(np.asarray(target), 0, np.asarray(weights))
   return _descend(mean.astype(np.float32), target, weights, _rooted_sums)
@@ -75,38 +86,41 @@ def _descend(
   weights: Float[Array | np.ndarray, " frames"],
   sums: _Sums,
 ) -> Float[np.ndarray, "joints 3"]:
-  """The best of the sets that Weiszfeld's steps meet.
+  """The best joints that the steps of Weiszfeld's algorithm meet.
 
-  Of many frames, an even choice comes first: from its best set a few steps on all of
-  them are enough.
+  If there are many frames, an even choice of them comes first: from the best joints
+  for these, a few steps on all frames are enough.
   """
   frames, weights = np.asarray(target), np.asarray(weights)
   every = -(-len(frames) // _FEW_FRAMES)
   # Blocks of one size compile once.
   size = -(-len(frames) // every)
-  few = _blocks(frames[::every], weights[::every], size)
-  best = _best(start, few, _STEPS, sums)
+  some = _blocks(frames[::every], weights[::every], size)
+  best = _best(start, some, _STEPS, sums)
   if every == 1:
     return best
   return _best(best, _blocks(frames, weights, size), _REFINING_STEPS, sums)
 
 
 def _blocks(
-  frames: Float[np.ndarray, "frames joints 3"], weights: np.ndarray, size: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-  missing = -len(frames) % size
-  frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
-  weights = np.concatenate([weights, np.zeros(missing, weights.dtype)])
-  count = len(frames) // size
-  return list(zip(np.split(frames, count), np.split(weights, count), strict=True))
+  frames: Float[np.ndarray, "frames joints 3"],
+  weights: Float[np.ndarray, " frames"],
+  size: int,
+) -> list[_Block]:
+  """Frames and weights in blocks of one size; padding has the weight 0."""
+  return [
+    (frames[rows], np.where(np.arange(size) < count, weights[rows], 0))
+    for rows, count in padded_batches(len(frames), size)
+  ]
 
 
 def _best(
   joints: Float[np.ndarray, "joints 3"],
-  blocks: list[tuple[np.ndarray, np.ndarray]],
+  blocks: list[_Block],
   steps: int,
   sums: _Sums,
 ) -> Float[np.ndarray, "joints 3"]:
+  """The joints with the lowest error among the start and all steps but the last."""
   best, lowest = joints, np.inf
   for _ in range(steps):
     parts = [sums(joints, *block) for block in blocks]
@@ -123,16 +137,16 @@ def _aligned_sums(
   target: Float[Array, "frames joints 3"],
   weights: Float[Array, " frames"],
 ) -> tuple[Array, Array, Array]:
-  """The error of a set after alignment, and the sums whose ratio is the next set.
+  """The error of the joints after alignment, and the sums for the next step.
 
-  The set is aligned to every frame, and those alignments held in the step.
+  The joints are aligned to every frame, and those alignments are held in the step.
   """
   joints -= joints.mean(0)
   target = target - target.mean(1, keepdims=True)
   aligned = procrustes.align(jnp.broadcast_to(joints, target.shape), target)
   distance = jnp.linalg.norm(aligned - target, axis=-1)
   error = (weights * distance.mean(1)).sum()
-  # The alignment A = scale * rotation, read off what it does to the joints.
+  # The alignment A = scale * rotation, from the joints before and after it.
   inverse = jnp.linalg.pinv(joints)
   A = jnp.einsum("njx,yj->nxy", aligned - aligned.mean(1, keepdims=True), inverse)
   scale_squared = (A**2).sum((1, 2), keepdims=True) / 3
@@ -149,7 +163,7 @@ def _rooted_sums(
   target: Float[Array, "frames joints 3"],
   weights: Float[Array, " frames"],
 ) -> tuple[Array, Array, Array]:
-  """The error of a set as it is, and the sums whose ratio is the next set."""
+  """The error of the joints as they are, and the sums for the next step."""
   distance = jnp.linalg.norm(target - joints, axis=-1)
   error = (weights * distance.mean(1)).sum()
   weight = (weights[:, None] / jnp.maximum(distance, _MIN_DISTANCE))[..., None]

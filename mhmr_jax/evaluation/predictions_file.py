@@ -1,17 +1,19 @@
-"""Reads anyone's predictions, so that other methods stand in the same table.
+"""Reads the predictions of other methods, so that they appear in the same table.
 
-An .npz of one row a person and frame, in any order:
+The file is an .npz with one row for each person and frame, in any order:
 
-- `sequence` [N], text: the dataset's name of the clip; and for 3DPW, where `person`
-  [N] is given, the name of the sequence's file, `person` counting as its pickle does.
-- `frame_index` [N]: as the dataset counts; of 3DPW the number in the image's name.
+- `sequence` [N], text: the dataset's name of the clip. For 3DPW with `person` [N], it
+  is the name of the sequence's file, and `person` counts as in its pickle.
+- `frame_index` [N]: the dataset's frame number; for 3DPW the number in the image's
+  name.
 - One of:
-  `pose` [N, 24, 3] or [N, 72] and `betas` [N, 10]: SMPL's, the neutral body's;
+  `pose` [N, 24, 3] or [N, 72] and `betas` [N, 10] of SMPL's neutral body;
   `joints` [N, K, 3]: the protocol's joints in its order, or all rows of its regressor;
-  the root, where it is not among them (spin's), as `root` [N, 3];
+  a root that is not among the joints (that of spin) goes into `root` [N, 3];
   `vertices` [N, V, 3] of SMPL's mesh, with or without `joints`.
 
-Metres, in the camera's frame (x right, y down, z forward); the translation is free.
+Lengths are in metres, in the camera's frame (x right, y down, z forward); any
+translation will do.
 """
 
 import pathlib
@@ -19,7 +21,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 
 from mhmr_jax.body import posed_frames, regressor_files
 from mhmr_jax.errors import InputError
@@ -30,18 +32,19 @@ from mhmr_jax.files import npz
 
 _LAYOUTS = ("pose", "joints", "vertices")
 _KEYS = ("sequence", "person", "frame_index", "betas", "root", *_LAYOUTS)
-_MAX_BYTES = 4 << 30  # Of one array; the vertices of 3DPW's test frames take 2.9 GB.
-_SHOWN = 4
+# The limit of one array; the vertices of 3DPW's test frames take 2.9 GB.
+_MAX_BYTES = 4 << 30
+_MOST_NAMES = 4  # In a warning.
 
 
 def read(path: pathlib.Path, scorer: Scorer) -> Predicted:
-  """The predictions for the frames of the scorer's clips.
+  """Reads the predictions for the frames of the scorer's clips.
 
-  What is missing, and what belongs to no clip, is said in a sentence each.
+  Warns of frames that are missing from the file and of clips that the dataset lacks.
 
   Raises:
     InputError: the file is missing, damaged or hostile, is not in the layout above,
-      or says two things of one frame.
+      or has two rows for one frame.
   """
   if not path.is_file():
     raise InputError(f"There is no file of predictions at {path}.")
@@ -49,17 +52,44 @@ def read(path: pathlib.Path, scorer: Scorer) -> Predicted:
   rows = _rows(data, scorer, path)
   arrays = _arrays(data, scorer, path)
   present = rows >= 0
-  _say_what_is_missing(scorer, present, path)
-  first = np.where(present, rows, 0)
-  found = {name: values[first] for name, values in arrays.items()}
-  return Predicted(found, present)
+  _warn_of_missing(scorer, present, path)
+  rows = np.where(present, rows, 0)
+  return Predicted({name: values[rows] for name, values in arrays.items()}, present)
 
 
 def _rows(
   data: Mapping[str, np.ndarray], scorer: Scorer, path: pathlib.Path
 ) -> Int[np.ndarray, "frames"]:
-  """The file's row of each frame of the truth; -1 where it has none."""
+  """The file's row for each frame of the truth; -1 where it has none."""
+  names, frame_index = _keys(data, path)
+  rows_of = _rows_by_clip(names, frame_index)
   truth = scorer.truth
+  unknown = [name for name in rows_of if name not in truth.names]
+  if unknown:
+    logging.warning(
+      "%s has predictions for %s, which the dataset has no clip of: they are left out.",
+      path, _some(unknown),
+    )  # fmt: skip
+  found = []
+  for name, wanted in zip(truth.names, truth.by_clip(truth.frame_index), strict=True):
+    rows = rows_of.get(name, np.zeros(0, np.int64))
+    present = frame_index[rows].astype(np.int64)
+    if (np.diff(present) == 0).any():
+      raise InputError(
+        f"{path} has more than one row for a frame of {name}: keep one of them."
+      )
+    if not len(rows):
+      found.append(np.full(len(wanted), -1))
+      continue
+    place = np.minimum(np.searchsorted(present, wanted), len(rows) - 1)
+    found.append(np.where(present[place] == wanted, rows[place], -1))
+  return np.concatenate(found).astype(np.int64)
+
+
+def _keys(
+  data: Mapping[str, np.ndarray], path: pathlib.Path
+) -> tuple[Shaped[np.ndarray, "rows"], Int[np.ndarray, "rows"]]:
+  """The clip's name and the frame number of each row."""
   names = _column(data, "sequence", "US", path).astype(str)
   frame_index = _column(data, "frame_index", "iu", path)
   if "person" in data:
@@ -67,48 +97,34 @@ def _rows(
     _check_length(person, "person", len(names), path)
     names = np.char.add(np.char.add(names, "_"), person.astype(str))
   _check_length(frame_index, "frame_index", len(names), path)
-  of_clip: dict[str, np.ndarray] = {}
+  return names, frame_index
+
+
+def _rows_by_clip(
+  names: Shaped[np.ndarray, "rows"], frame_index: Int[np.ndarray, "rows"]
+) -> dict[str, Int[np.ndarray, "some"]]:
+  """The rows of each clip, in the order of their frames."""
   unique, inverse = np.unique(names, return_inverse=True)
   order = np.argsort(inverse, kind="stable")
-  groups = np.split(order, np.cumsum(np.bincount(inverse, minlength=len(unique)))[:-1])
-  for name, group in zip(unique.tolist(), groups, strict=True):
-    of_clip[name] = group[np.argsort(frame_index[group], kind="stable")]
-  unknown = [name for name in of_clip if name not in truth.names]
-  if unknown:
-    logging.warning(
-      "%s has predictions for %s, which the dataset has no clip of: they are left out.",
-      path, _some(unknown),
-    )  # fmt: skip
-  found = []
-  borders = np.cumsum(truth.lengths)[:-1]
-  for name, wanted in zip(
-    truth.names, np.split(truth.frame_index, borders), strict=True
-  ):
-    rows = of_clip.get(name, np.zeros(0, np.int64))
-    have = frame_index[rows]
-    if (np.diff(have.astype(np.int64)) == 0).any():
-      raise InputError(
-        f"{path} has more than one row for a frame of {name}: keep one of them."
-      )
-    place = np.searchsorted(have, wanted)
-    inside = np.minimum(place, max(len(have) - 1, 0))
-    match = have[inside] == wanted if len(have) else np.zeros(len(wanted), bool)
-    found.append(np.where(match, rows[inside], -1) if len(have) else match - 1)
-  return np.concatenate(found).astype(np.int64)
+  groups = np.split(order, np.cumsum(np.bincount(inverse, minlength=len(unique))))[:-1]
+  return {
+    name: group[np.argsort(frame_index[group], kind="stable")]
+    for name, group in zip(unique.tolist(), groups, strict=True)
+  }
 
 
 def _arrays(
   data: Mapping[str, np.ndarray], scorer: Scorer, path: pathlib.Path
 ) -> dict[str, np.ndarray]:
-  """What `Predicted` holds, still in the file's order."""
+  """The arrays of `Predicted`, still in the file's order."""
   count = len(data["sequence"])
-  given = [key for key in _LAYOUTS if key in data]
-  if not given or ("pose" in given and len(given) > 1):
+  layouts = [key for key in _LAYOUTS if key in data]
+  if not layouts or ("pose" in layouts and len(layouts) > 1):
     raise InputError(
-      f"{path} has {' and '.join(given) or 'neither of them'}: give pose and betas, or "
-      "joints, or vertices."
+      f"{path} has {' and '.join(layouts) or 'no predictions'}: give pose and betas, "
+      "or joints, or vertices."
     )
-  if given == ["pose"]:
+  if layouts == ["pose"]:
     pose = _floats(data, "pose", path).reshape(len(data["pose"]), -1)
     betas = _floats(data, "betas", path)
     _check_shape(pose, "pose", (count, 72), path)
@@ -127,7 +143,7 @@ def _arrays(
 def _points(
   data: Mapping[str, np.ndarray], protocol: Protocol, count: int, path: pathlib.Path
 ) -> Float[np.ndarray, "rows n 3"]:
-  """The protocol's joints and last its root."""
+  """The protocol's joints followed by its root."""
   joints = _floats(data, "joints", path)
   all_rows = len(regressor_files.KINDS.get(protocol.regressor, protocol.joints))
   wanted = len(protocol.rows)
@@ -153,14 +169,11 @@ def _points(
   return np.concatenate([joints, joints[:, places].mean(1, keepdims=True)], axis=1)
 
 
-def _say_what_is_missing(
-  scorer: Scorer, present: np.ndarray, path: pathlib.Path
-) -> None:
+def _warn_of_missing(scorer: Scorer, present: np.ndarray, path: pathlib.Path) -> None:
   missing = scorer.counted & ~present
   if not missing.any():
     return
-  borders = np.cumsum(scorer.truth.lengths)[:-1]
-  counts = [int(part.sum()) for part in np.split(missing, borders)]
+  counts = [int(part.sum()) for part in scorer.truth.by_clip(missing)]
   names = [
     f"{name} ({count:,})"
     for name, count in zip(scorer.truth.names, counts, strict=True)
@@ -173,15 +186,17 @@ def _say_what_is_missing(
 
 
 def _some(names: list[str]) -> str:
-  more = len(names) - _SHOWN
-  return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+  more = len(names) - _MOST_NAMES
+  return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _column(
   data: Mapping[str, np.ndarray], key: str, kinds: str, path: pathlib.Path
 ) -> np.ndarray:
   if key not in data:
-    raise InputError(f"{path} has no {key}: the README says how predictions are laid.")
+    raise InputError(
+      f"{path} has no {key}: see the docstring of mhmr_jax.evaluation.predictions_file."
+    )
   values = data[key]
   if values.ndim != 1 or values.dtype.kind not in kinds:
     what = "text" if "U" in kinds else "whole numbers"
@@ -193,7 +208,9 @@ def _column(
 
 def _floats(data: Mapping[str, np.ndarray], key: str, path: pathlib.Path) -> np.ndarray:
   if key not in data:
-    raise InputError(f"{path} has no {key}: the README says how predictions are laid.")
+    raise InputError(
+      f"{path} has no {key}: see the docstring of mhmr_jax.evaluation.predictions_file."
+    )
   if data[key].dtype.kind not in "fiu":
     raise InputError(f"{key} of {path} is {data[key].dtype}, not numbers.")
   return data[key].astype(np.float32, copy=False)

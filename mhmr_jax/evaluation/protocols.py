@@ -1,9 +1,10 @@
 """The evaluation protocols: what "PA-MPJPE on 3DPW" can mean, as data.
 
-`spin` is that of SPIN (Kolotouros et al., ICCV 2019) and most papers since, `hmmr`
-that of HMMR (Kanazawa et al., CVPR 2019) and of the motion-to-the-rescue paper,
-`smpl24` needs no regressor. Everywhere: labels are of the body of the person's gender,
-predictions of the neutral one; Procrustes is per frame, with scale, without mirroring.
+`spin` is the protocol of SPIN (Kolotouros et al., ICCV 2019) and most papers since;
+`hmmr` is that of HMMR (Kanazawa et al., CVPR 2019) and of the motion-to-the-rescue
+paper; `smpl24` needs no joint regressor. In all of them the labels use the body of the
+person's gender and the predictions the neutral body, and the Procrustes alignment is
+per frame, with scale and without mirroring.
 """
 
 import dataclasses
@@ -20,18 +21,18 @@ class Protocol:
   """Which joints of which frames count, and how they become one figure.
 
   Attributes:
-    name: of the protocol.
-    joints: names, in order.
+    name: as `--protocol` has it.
+    joints: their names, in order.
     regressor: a kind of `regressor_files`, or "" for the body's own 24 joints.
-    rows: of the regressor (or of the 24 joints) that are the joints.
-    root: what is moved to the origin, for people to read.
-    root_rows: whose mean the root is.
-    frames: those that count: "camera", where the camera is valid; "visible", where
+    rows: which rows of the regressor (or of the 24 joints) are the joints.
+    root: the name of the point that is moved to the origin.
+    root_rows: the rows whose mean is the root.
+    frames: which frames count: "camera", where the camera is valid; "visible", where
       strictly more than 6 of the 14 joints were detected; "camera and detections",
       where the camera is valid and anything was detected.
-    mean: over the frames ("frame"), or of each sequence and then over the sequences,
-      both people of one taken together ("sequence").
-    split: of 3DPW.
+    mean: over all frames ("frame"); or over each sequence and then over the sequences,
+      both people of a sequence taken together ("sequence").
+    split: the default split of 3DPW.
   """
 
   name: str
@@ -45,7 +46,7 @@ class Protocol:
   split: str
 
   def readout(self, regressor: Float[np.ndarray, "K V"]) -> Float[np.ndarray, "n V"]:
-    """The joints' rows of a regressor, and last the root's."""
+    """The regressor of the joints, followed by that of the root."""
     root = regressor[list(self.root_rows)].mean(0, keepdims=True)
     return np.concatenate([regressor[list(self.rows)], root])
 
@@ -57,7 +58,7 @@ class Protocol:
     """The frames that count.
 
     Args:
-      valid: where the camera, and so the label in its frame, is.
+      valid: where the camera is valid, and so the label in the camera's frame.
       keypoints: detections (x, y, score) in COCO-17's order; None if there are none.
 
     Raises:
@@ -69,13 +70,13 @@ class Protocol:
           f"Protocol {self.name} counts detected joints, and these clips have no "
           "keypoints: use spin or smpl24."
         )
-      return visible_common_joints(keypoints) > _MOST_TOO_FEW
+      return visible_common_joints(keypoints) > _TOO_FEW_VISIBLE
     if self.frames == "camera" or keypoints is None:
       return valid
     return valid & (keypoints != 0).any((1, 2))
 
 
-_MOST_TOO_FEW = 6
+_TOO_FEW_VISIBLE = 6  # Frames need more visible joints than this.
 _LIMBS = [
   joints.COCO_KEYPOINTS.index(name)
   for name in joints.COMMON_JOINTS
@@ -89,14 +90,14 @@ _SHOULDERS = [
 def visible_common_joints(
   keypoints: Float[np.ndarray, "*batch 17 3"],
 ) -> np.ndarray:
-  """How many of the 14 common joints were detected: have a score above 0.
+  """Counts the detected ones (score above 0) among the 14 common joints.
 
-  COCO-17 has 12 of them. The neck counts where both shoulders do, between which
-  detectors put it; the top of the head is never detected. (HMMR's own script takes
+  COCO-17 has 12 of them. The neck counts where both shoulders do, since detectors put
+  it between them; the top of the head is never detected. (HMMR's own script takes
   heels for ankles, which 3DPW's detections lack, and asks for a score above 0.1.)
   """
-  seen = keypoints[..., 2] > 0
-  return seen[..., _LIMBS].sum(-1) + seen[..., _SHOULDERS].all(-1)
+  visible = keypoints[..., 2] > 0
+  return visible[..., _LIMBS].sum(-1) + visible[..., _SHOULDERS].all(-1)
 
 
 _HIPS = tuple(joints.COCOPLUS_JOINTS.index(name) for name in ("right_hip", "left_hip"))
@@ -138,7 +139,7 @@ PROTOCOLS = {protocol.name: protocol for protocol in (SPIN, HMMR, SMPL24)}
 
 
 def get(name: str) -> Protocol:
-  """The protocol of a name; InputError if there is none."""
+  """The protocol of that name; InputError if there is none."""
   if name not in PROTOCOLS:
     raise InputError(
       f"There is no protocol {name!r}: use --protocol={'|'.join(PROTOCOLS)}."
@@ -147,5 +148,5 @@ def get(name: str) -> Protocol:
 
 
 def sequence_of(dataset: str, track: str) -> str:
-  """The sequence that a clip is of: 3DPW's clips are <sequence>_<person>."""
+  """The sequence that a clip belongs to: 3DPW's clips are <sequence>_<person>."""
   return track.rpartition("_")[0] or track if dataset == "threedpw" else track

@@ -1,8 +1,8 @@
-"""What `metrics.json` says of one model or one file of predictions."""
+"""The contents of `metrics.json`: all figures of one model or file of predictions."""
 
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from absl import logging
@@ -14,7 +14,10 @@ from mhmr_jax.body import regressor_files
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.evaluation import protocols, scores, summary
+from mhmr_jax.evaluation import intervals, means, protocols
+from mhmr_jax.evaluation.frame_errors import Errors
+from mhmr_jax.evaluation.means import Means
+from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.schema import Clip
 
@@ -22,17 +25,66 @@ _MEANS = {
   "frame": "over all frames",
   "sequence": "over each sequence's frames, then over sequences",
 }
-# Regressors' files, and the keys that name them.
+# The usual file names of the regressors.
 _FILES = {"h36m": "J_regressor_h36m", "cocoplus": "cocoplus_regressor"}
+
+Baselines = dict[str, Means]
+
+
+class DataFacts(TypedDict):
+  """Which version of which data was scored."""
+
+  builder: str
+  configuration: str
+  version: str
+  num_clips: int
+  num_frames: int
+
+
+class Figures(Means):
+  """The figures of one set of predictions and what they are figures of."""
+
+  num_frames: int
+  num_missing_frames: int
+  num_sequences: int
+  protocol: str
+  regressor: str | None
+  frame_filter: str
+  root: str
+  mean: str
+  intervals: intervals.Intervals
+  ratio_to_mean_pose: float | None
+  baselines: Baselines
+  per_joint: list[means.JointMeans]
+  per_sequence: list[means.ClipMeans]
+
+
+class RunFacts(TypedDict, total=False):
+  """The checkpoint and the body of a run; predictions from a file have neither."""
+
+  step: int
+  body: str
+
+
+class Where(TypedDict):
+  """The data that was scored."""
+
+  dataset: str
+  split: str
+  data: DataFacts
+
+
+class Results(Figures, RunFacts, Where):
+  """Everything in `metrics.json`."""
 
 
 def choose_protocol(
   name: str | None, config: ConfigDict, dataset: str
 ) -> protocols.Protocol:
-  """The protocol of that name; without one, spin where its regressor is named.
+  """The protocol of that name; without a name, spin if its regressor is configured.
 
   Raises:
-    InputError: there is no such protocol, or its regressor is not named.
+    InputError: there is no such protocol, or its regressor is not configured.
   """
   if name is None:
     found = bool(_regressor_path(config, "h36m"))
@@ -62,8 +114,12 @@ def make_scorer(
   clips: Sequence[Clip],
   dataset: str,
   mesh: Mesh,
-) -> scores.Scorer:
-  """Reads the bodies and the regressor that a config names; InputError if it cannot."""
+) -> Scorer:
+  """Reads the bodies and the regressor that a config names.
+
+  Raises:
+    InputError: there are no clips, or a file is missing or unusable.
+  """
   bodies = Bodies.load(
     config.body.path, config.body.get("male", ""), config.body.get("female", "")
   )
@@ -71,41 +127,46 @@ def make_scorer(
   if protocol.regressor:
     path = _regressor_path(config, protocol.regressor)
     regressor = regressor_files.read(path, protocol.regressor, bodies.neutral)
-  truth = Truth.of(clips, dataset)
-  return scores.Scorer(protocol, regressor, bodies, truth, mesh)
+  return Scorer(protocol, regressor, bodies, Truth.of(clips, dataset), mesh)
 
 
 def score_baselines(
-  scorer: scores.Scorer,
+  scorer: Scorer,
   mean_pose: tuple[Float[np.ndarray, "24 3 3"], Float[np.ndarray, "10"]] | None,
-) -> dict[str, summary.Means]:
-  """The figures of what knows nothing of a frame, on the frames that count."""
+) -> Baselines:
+  """The figures of constant predictions, on the frames that count.
+
+  Args:
+    scorer: of the clips.
+    mean_pose: rotations and betas of the training split's mean; None to leave that
+      baseline out.
+  """
   errors = {"best_constant_pose": scorer.score_oracle()}
   if mean_pose is not None:
-    still = scorer.score(Predicted.constant(*mean_pose, len(scorer.truth.valid)))
+    still = scorer.score(Predicted.constant(*mean_pose, scorer.truth.num_frames))
     errors = {"mean_pose": still, **errors}
   return {name: _means(scorer, of_name) for name, of_name in errors.items()}
 
 
-def data_facts(source: sources.ClipSource, truth: Truth) -> dict[str, Any]:
-  """Which data the figures are of: as a dataset's folder names it, without its root."""
+def data_facts(source: sources.ClipSource, truth: Truth) -> DataFacts:
+  """Names the data by the dataset's folder, without the root of all datasets."""
   name, *configuration, version = pathlib.Path(source.folder).parts[-3:]
-  return {
-    "builder": name,
-    "configuration": "/".join(configuration),
-    "version": version,
-    "num_clips": len(truth.lengths),
-    "num_frames": int(truth.lengths.sum()),
-  }
+  return DataFacts(
+    builder=name,
+    configuration="/".join(configuration),
+    version=version,
+    num_clips=len(truth.lengths),
+    num_frames=truth.num_frames,
+  )
 
 
 def of_predicted(
-  scorer: scores.Scorer, predicted: Predicted, baselines: Mapping[str, summary.Means]
-) -> tuple[dict[str, Any], list[scores.Errors]]:
-  """All figures of one set of predictions, and the errors that they are of.
+  scorer: Scorer, predicted: Predicted, baselines: Baselines
+) -> tuple[Figures, list[Errors]]:
+  """Scores predictions: all figures, and the errors of each clip behind them.
 
   Raises:
-    InputError: no frame that counts is predicted.
+    InputError: no frame that counts has a prediction.
   """
   used = scorer.counted & predicted.present
   if not used.any():
@@ -116,26 +177,28 @@ def of_predicted(
   truth, protocol = scorer.truth, scorer.protocol
   errors = scorer.score(predicted)
   overall = _means(scorer, errors)
-  mean_pose = baselines.get("mean_pose", {}).get("pa_mpjpe_mm")
-  ours = overall["pa_mpjpe_mm"]
-  figures = {
+  mean_pose = (
+    baselines["mean_pose"]["pa_mpjpe_mm"] if "mean_pose" in baselines else None
+  )
+  pa_mpjpe = overall["pa_mpjpe_mm"]
+  figures = Figures(
     **overall,
-    "num_frames": int(used.sum()),
-    "num_missing_frames": int((scorer.counted & ~predicted.present).sum()),
-    "num_sequences": len(set(truth.sequences)),
-    "protocol": protocol.name,
-    "regressor": protocol.regressor or None,
-    "frame_filter": protocol.frames,
-    "root": protocol.root,
-    "mean": _MEANS[protocol.mean],
-    "intervals": summary.intervals(errors, truth.sequences, protocol),
-    "ratio_to_mean_pose": ours / mean_pose if ours and mean_pose else None,
-    "baselines": dict(baselines),
-    "per_joint": summary.per_joint(errors, truth.sequences, protocol),
-    "per_sequence": summary.per_clip(errors, truth.names, protocol),
-  }
+    num_frames=int(used.sum()),
+    num_missing_frames=int((scorer.counted & ~predicted.present).sum()),
+    num_sequences=len(set(truth.sequences)),
+    protocol=protocol.name,
+    regressor=protocol.regressor or None,
+    frame_filter=protocol.frames,
+    root=protocol.root,
+    mean=_MEANS[protocol.mean],
+    intervals=intervals.bootstrap(errors, truth.sequences, protocol),
+    ratio_to_mean_pose=pa_mpjpe / mean_pose if pa_mpjpe and mean_pose else None,
+    baselines=baselines,
+    per_joint=means.per_joint(errors, truth.sequences, protocol),
+    per_sequence=means.per_clip(errors, truth.names, protocol),
+  )
   return figures, errors
 
 
-def _means(scorer: scores.Scorer, errors: Sequence[scores.Errors]) -> summary.Means:
-  return summary.means(errors, scorer.truth.sequences, scorer.protocol)
+def _means(scorer: Scorer, errors: Sequence[Errors]) -> Means:
+  return means.overall(errors, scorer.truth.sequences, scorer.protocol)

@@ -1,10 +1,10 @@
-"""What an evaluation compares: the labels of clips, and what was predicted of them."""
+"""What an evaluation compares: the labels of clips, and the predictions for them."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.evaluation import protocols
@@ -12,7 +12,7 @@ from mhmr_jax.schema import Clip
 
 
 class Truth(NamedTuple):
-  """The labels of several clips, one clip after the other."""
+  """The labels of several clips, one clip after the other along the axis `frames`."""
 
   pose: Float[np.ndarray, "frames 24 3"]
   betas: Float[np.ndarray, "frames 10"]
@@ -22,13 +22,13 @@ class Truth(NamedTuple):
   keypoints: Float[np.ndarray, "frames 17 3"] | None
   lengths: Int[np.ndarray, "clips"]
   fps: Float[np.ndarray, "clips"]
-  names: tuple[str, ...]  # Of the clips, as are the next two.
-  sequences: tuple[str, ...]  # Both people of one of 3DPW's have the same.
+  names: tuple[str, ...]  # One for each clip, as are `sequences` and `genders`.
+  sequences: tuple[str, ...]  # Both people of a 3DPW sequence share its name.
   genders: tuple[str, ...]
 
   @classmethod
   def of(cls, clips: Sequence[Clip], dataset: str) -> "Truth":
-    """Joins the labels of a dataset's clips; InputError if there are none."""
+    """Joins the labels of a dataset's clips; InputError if there are no clips."""
     if not clips:
       raise InputError("That split has no clips: there is nothing to score.")
     lengths = np.array([len(clip["pose"]) for clip in clips])
@@ -48,15 +48,25 @@ class Truth(NamedTuple):
       genders=tuple(clip.get("gender", "neutral") for clip in clips),
     )
 
+  @property
+  def num_frames(self) -> int:
+    """The number of frames of all clips together."""
+    return len(self.valid)
+
+  def by_clip(self, values: Shaped[np.ndarray, "frames ..."]) -> list[np.ndarray]:
+    """Splits values of all frames into one array for each clip."""
+    return np.split(values, np.cumsum(self.lengths)[:-1])
+
 
 class Predicted(NamedTuple):
-  """What is scored, for every frame of the truth, as one of three forms.
+  """Predictions for every frame of the truth, in one of three forms.
 
   Attributes:
     arrays: `rotations` [frames, 24, 3, 3] and `betas` [frames, 10]; or `vertices`
-      [frames, V, 3]; or `points` [frames, n + 1, 3], the protocol's joints and last
-      its root. `points` may go with `vertices`. One body may stand for all frames.
-    present: the frames that there is a prediction for.
+      [frames, V, 3]; or `points` [frames, n + 1, 3], the protocol's n joints followed
+      by its root. `points` may accompany `vertices`. A single body, with a leading
+      axis of 1, stands for all frames.
+    present: the frames that have a prediction.
   """
 
   arrays: Mapping[str, np.ndarray]
@@ -64,17 +74,22 @@ class Predicted(NamedTuple):
 
   @classmethod
   def of_bodies(
-    cls, rotations: Float[np.ndarray, "frames 24 3 3"], betas: np.ndarray
+    cls,
+    rotations: Float[np.ndarray, "frames 24 3 3"],
+    betas: Float[np.ndarray, "frames 10"],
   ) -> "Predicted":
-    """Of every frame."""
+    """A body for every frame."""
     arrays = {"rotations": rotations, "betas": betas}
     return cls(arrays, np.ones(len(betas), bool))
 
   @classmethod
   def constant(
-    cls, rotations: Float[np.ndarray, "24 3 3"], betas: np.ndarray, frames: int
+    cls,
+    rotations: Float[np.ndarray, "24 3 3"],
+    betas: Float[np.ndarray, "10"],
+    frames: int,
   ) -> "Predicted":
-    """The same body in every frame, which need be posed only once."""
+    """The same body in every frame, which is posed only once."""
     arrays = {"rotations": rotations[None], "betas": betas[None]}
     return cls(arrays, np.ones(frames, bool))
 

@@ -1,17 +1,20 @@
-"""Errors by sequence, joint and frame, and what the figures are of: for the report."""
+"""Parts of the report: errors by sequence, joint and frame, and what was scored."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
-from mhmr_jax.evaluation.scores import Errors
+from mhmr_jax.evaluation.frame_errors import Errors
+from mhmr_jax.evaluation.means import ClipMeans, JointMeans
+from mhmr_jax.evaluation.results import Results
 from mhmr_jax.visualize import charts
 
-_SERIES = {"pa_mpjpe_mm": "PA-MPJPE", "mpjpe_mm": "MPJPE"}
-# More sequences than this are bars without names.
-_MOST_NAMED = 64
+if TYPE_CHECKING:
+  import matplotlib.figure
+
+_MOST_NAMED = 64  # More sequences than this are drawn as bars without names.
 _FILTERS = {
   "camera": "where the camera is valid",
   "visible": "where more than 6 of the 14 common joints were detected",
@@ -25,23 +28,23 @@ class Timeline(NamedTuple):
   """Errors over the frames of one sequence."""
 
   caption: str
-  frame_index: Int[np.ndarray, "some"]  # Of the frames that count.
-  errors: Mapping[str, np.ndarray]  # By measure.
+  frame_index: Int[np.ndarray, "some"]  # The frames that count.
+  errors: Errors  # In these frames, by measure.
 
 
 def choose_timelines(
   order: Sequence[int],
-  per_sequence: Sequence[Mapping[str, Any]],
+  per_sequence: Sequence[ClipMeans],
   frame_index: Sequence[Int[np.ndarray, "some"]],
   errors: Sequence[Errors],
 ) -> list[Timeline]:
-  """Those of the worst, the median and the best sequence.
+  """Chooses the worst, the median and the best sequence.
 
   Args:
-    order: of the sequences that were scored, best first.
-    per_sequence: of `metrics.json`.
-    frame_index: of each sequence's frames that count.
-    errors: of these frames.
+    order: the indices of the scored sequences, best first.
+    per_sequence: that entry of `metrics.json`.
+    frame_index: the frames that count, for each sequence.
+    errors: in these frames, for each sequence.
   """
   if not order:
     return []
@@ -53,47 +56,56 @@ def choose_timelines(
     Timeline(
       f"The {word} sequence: {per_sequence[index]['sequence']}",
       frame_index[index],
-      {name: errors[index][name] for name in _SERIES},
+      errors[index],
     )
     for index, word in chosen.items()
   ]
 
 
-def timeline_chart(line: Timeline) -> str:
-  """Both errors over the frames."""
+def timeline_chart(timeline: Timeline) -> "matplotlib.figure.Figure":
+  """Draws PA-MPJPE and MPJPE over the frames."""
+  frames, errors = timeline.frame_index, timeline.errors
   series = {
-    label: (line.frame_index, line.errors[name]) for name, label in _SERIES.items()
+    "PA-MPJPE": (frames, errors["pa_mpjpe_mm"]),
+    "MPJPE": (frames, errors["mpjpe_mm"]),
   }
   return charts.line_chart(series, "frame", "error, mm", longest_step=1)
 
 
 def sequence_chart(
-  rows: Sequence[Mapping[str, Any]], levels: Mapping[str, float]
-) -> str:
-  """PA-MPJPE of each, the best first, by name where there is room.
+  rows: Sequence[ClipMeans], levels: Mapping[str, float]
+) -> "matplotlib.figure.Figure":
+  """Draws the PA-MPJPE of each sequence, the best first, by name if there are few.
 
   Args:
-    rows: of the sequences that were scored.
+    rows: the sequences that were scored.
     levels: named figures to compare with, mm.
   """
-  if len(rows) > _MOST_NAMED:
-    values = [row["pa_mpjpe_mm"] for row in rows]
+  scored = [
+    (row["sequence"], row["pa_mpjpe_mm"])
+    for row in rows
+    if row["pa_mpjpe_mm"] is not None
+  ]
+  scored.sort(key=lambda pair: pair[1])
+  values = [value for _, value in scored]
+  if len(scored) > _MOST_NAMED:
     return charts.sorted_bars(values, levels, "sequences, sorted", "PA-MPJPE, mm")
-  rows = sorted(rows, key=lambda row: row["pa_mpjpe_mm"])
-  names = [row["sequence"] for row in rows]
-  series = {"PA-MPJPE": [row["pa_mpjpe_mm"] for row in rows]}
-  return charts.named_bars(names, series, levels, "PA-MPJPE, mm")
+  names = [name for name, _ in scored]
+  return charts.named_bars(names, {"PA-MPJPE": values}, levels, "PA-MPJPE, mm")
 
 
-def joint_chart(rows: Sequence[Mapping[str, Any]]) -> str:
-  """Both errors of each joint, in the protocol's order."""
+def joint_chart(rows: Sequence[JointMeans]) -> "matplotlib.figure.Figure":
+  """Draws PA-MPJPE and MPJPE of each joint, in the protocol's order."""
   names = [row["joint"].replace("_", " ") for row in rows]
-  series = {label: [row[name] for row in rows] for name, label in _SERIES.items()}
+  series = {
+    "PA-MPJPE": [row["pa_mpjpe_mm"] for row in rows],
+    "MPJPE": [row["mpjpe_mm"] for row in rows],
+  }
   return charts.named_bars(names, series, {}, "error, mm")
 
 
-def protocol_rows(results: Mapping[str, Any]) -> Rows:
-  """What the protocol of these results says, by the columns of its table."""
+def protocol_rows(results: Results) -> Rows:
+  """Describes the protocol in the terms of its definition."""
   joints = [row["joint"].replace("_", " ") for row in results["per_joint"]]
   regressor = results["regressor"]
   source = f"the {regressor} regressor on the vertices" if regressor else "SMPL's own"
@@ -108,8 +120,8 @@ def protocol_rows(results: Mapping[str, Any]) -> Rows:
   ]
 
 
-def data_rows(results: Mapping[str, Any]) -> Rows:
-  """Which version of which data was scored."""
+def data_rows(results: Results) -> Rows:
+  """Names the version of the data that was scored."""
   data = results["data"]
   frames = f"{data['num_frames']:,}, of which {results['num_frames']:,} were scored"
   return [

@@ -1,15 +1,84 @@
-"""Line and bar charts as inline SVG: nothing to load, sharp at any size."""
+"""Charts for the pages: drawn by Matplotlib, written as inline SVG or as PNG.
 
-import html
+Every function returns a figure of one width, which the page scales to its own. In the
+SVG, text stays text in the page's font, and nothing depends on the time or the machine.
+Matplotlib is imported only when a chart is drawn, and never pyplot, whose figures are
+global.
+"""
+
+import contextlib
+import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
+from jaxtyping import Float
+
+if TYPE_CHECKING:
+  import matplotlib.axes
+  import matplotlib.axis
+  import matplotlib.figure
 
 COLOURS = ("#1b4f8a", "#b3541e", "#3b7a57", "#6b4c8a", "#8a7a1b", "#555555")
-_WIDTH, _HEIGHT = 480.0, 260.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 12.0, 10.0, 40.0
-_MOST_POINTS = 300
+# All lengths are in points, which are the units of the SVG.
+_WIDTH, _HEIGHT = 400.0, 240.0
+_POINTS_PER_INCH = 72
+_PNG_DPI = 200
+_LINE, _ROW_MARGIN, _BAR = 16.0, 8.0, 7.0  # Heights: of text, between rows, of a bar.
+_LEGEND_CHARACTERS = 52  # What fits into a row of a legend.
+_MOST_POINTS = 300  # Of a line; longer series are averaged.
+_INK = "#555555"
+_STYLE: dict[str, Any] = {
+  "axes.axisbelow": True,
+  "axes.edgecolor": "#999999",
+  "axes.facecolor": "none",
+  "axes.labelcolor": _INK,
+  "axes.spines.left": False,
+  "axes.spines.right": False,
+  "axes.spines.top": False,
+  "axes.titlecolor": _INK,
+  "axes.titlelocation": "left",
+  "axes.titlesize": "medium",
+  "figure.constrained_layout.use": True,
+  "figure.facecolor": "white",
+  # Comes with Matplotlib, so that every machine lays the chart out alike.
+  "font.family": ["DejaVu Sans"],
+  "font.size": 11.0,
+  "grid.color": "#e4e4e4",
+  "grid.linewidth": 0.8,
+  "legend.borderaxespad": 0.0,
+  "legend.columnspacing": 1.2,
+  "legend.fontsize": "medium",
+  "legend.frameon": False,
+  "legend.handlelength": 1.6,
+  "legend.labelcolor": _INK,
+  "svg.fonttype": "none",
+  "svg.hashsalt": "mhmr_jax",
+  "xtick.bottom": False,
+  "xtick.labelcolor": _INK,
+  "ytick.labelcolor": _INK,
+  "ytick.left": False,
+}
+
+
+_INTERVAL_STYLE: dict[str, Any] = {
+  "color": COLOURS[0],
+  "fmt": "o",
+  "markersize": 6.0,
+  "elinewidth": 1.8,
+  "capsize": 3.5,
+  "capthick": 1.8,
+  "clip_on": False,
+}
+
+
+class Interval(NamedTuple):
+  """A value and, where it is known, the interval around it."""
+
+  value: float
+  ends: Sequence[float] | None  # Low and high.
 
 
 def line_chart(
@@ -17,58 +86,48 @@ def line_chart(
   x_label: str,
   y_label: str,
   longest_step: float = math.inf,
-) -> str:
-  """Draws y over x, one line a name; long series are averaged in even bins.
+) -> "matplotlib.figure.Figure":
+  """Draws y over x, one line for each name.
 
-  Points that are not finite are left out; a line is broken where x steps further than
-  `longest_step`.
+  Long series are averaged in even bins. Points that are not finite are left out, and a
+  line is broken where x steps further than `longest_step`.
   """
   finite = {name: _finite(x, y) for name, (x, y) in series.items()}
   finite = {name: xy for name, xy in finite.items() if len(xy[0])}
-  if not finite:
-    return '<p class="empty">Nothing was logged.</p>'
-  first, last = _range([x for x, _ in finite.values()])
-  x_axis = _Axis(min(first, 0.0), last, _LEFT, _WIDTH - _RIGHT)
-  lowest, highest = _range([y for _, y in finite.values()])
-  y_axis = _Axis(min(lowest, 0.0), highest, _HEIGHT - _BOTTOM, _TOP).rounded()
-  parts = _frame(x_axis, y_axis, x_label, y_label, x_axis.ticks())
-  for index, (x, y) in enumerate(finite.values()):
-    borders = np.flatnonzero(np.diff(x) > longest_step) + 1
-    for run in zip(np.split(x, borders), np.split(y, borders), strict=True):
-      most = max(2, _MOST_POINTS * len(run[0]) // len(x))
-      pairs = zip(*_binned(*run, most), strict=True)
-      points = " ".join(f"{x_axis(a):.1f},{y_axis(b):.1f}" for a, b in pairs)
-      parts.append(f'<polyline points="{points}" stroke="{_colour(index)}"/>')
-  return _legend(list(finite)) + _svg(parts, f"{y_label} over {x_label}")
+  with _axes() as axes:
+    axes.set(xlabel=x_label, ylabel=y_label)
+    if not finite:
+      return _empty(axes)
+    axes.grid(axis="y", clip_on=False)
+    for index, (name, (x, y)) in enumerate(finite.items()):
+      points = _broken(x, y, longest_step)
+      axes.plot(*points, color=_colour(index), label=name, clip_on=False)
+    all_x, all_y = map(np.concatenate, zip(*finite.values(), strict=True))
+    first, last = min(float(all_x.min()), 0.0), float(all_x.max())
+    axes.set_xlim(first, last if last > first else first + 1)
+    axes.set_ylim(*_whole_ticks(axes.yaxis, all_y.min(), all_y.max()))
+    return _with_legend(axes, finite)
 
 
 def sorted_bars(
   values: Sequence[float], levels: Mapping[str, float], x_label: str, y_label: str
-) -> str:
-  """Draws the values from the lowest to the highest, and named level lines."""
-  ordered = np.sort(np.asarray(values, np.float64))
-  ordered = ordered[np.isfinite(ordered)]
-  if not len(ordered):
-    return '<p class="empty">No sequence was scored.</p>'
-  x_axis = _Axis(0.0, float(len(ordered)), _LEFT, _WIDTH - _RIGHT)
-  highest = max(ordered[-1], *levels.values()) if levels else ordered[-1]
-  y_axis = _Axis(0.0, float(highest), _HEIGHT - _BOTTOM, _TOP).rounded()
-  parts = _frame(x_axis, y_axis, x_label, y_label, [])
-  width = x_axis(1.0) - x_axis(0.0)
-  for index, value in enumerate(ordered.tolist()):
-    top = y_axis(value)
-    parts.append(
-      f'<rect x="{x_axis(float(index)):.2f}" y="{top:.1f}" '
-      f'width="{max(width * 0.82, 0.5):.2f}" height="{y_axis(0.0) - top:.1f}" '
-      f'fill="{COLOURS[0]}"/>'
-    )
-  for index, level in enumerate(levels.values(), start=1):
-    y = y_axis(level)
-    parts.append(
-      f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" '
-      f'style="stroke:{_colour(index)}" stroke-width="2" stroke-dasharray="6 4"/>'
-    )
-  return _legend([y_label, *levels]) + _svg(parts, f"{y_label}, {x_label}")
+) -> "matplotlib.figure.Figure":
+  """Draws the finite values from the lowest to the highest, and named level lines."""
+  heights = np.sort(np.asarray(values, np.float64))
+  heights = heights[np.isfinite(heights)]
+  with _axes() as axes:
+    axes.set(xlabel=x_label, ylabel=y_label, xticks=[])
+    if not len(heights):
+      return _empty(axes)
+    axes.grid(axis="y", clip_on=False)
+    places = np.arange(len(heights)) + 0.5
+    axes.bar(places, heights, 0.82, color=COLOURS[0], clip_on=False)
+    for index, (name, level) in enumerate(levels.items(), start=1):
+      axes.axhline(level, label=name, **_level_style(index))
+    axes.set_xlim(0, len(heights))
+    highest = max([float(heights[-1]), *levels.values()])
+    axes.set_ylim(*_whole_ticks(axes.yaxis, 0, highest))
+    return _with_legend(axes, levels)
 
 
 def named_bars(
@@ -76,105 +135,170 @@ def named_bars(
   series: Mapping[str, Sequence[float]],
   levels: Mapping[str, float],
   x_label: str,
-) -> str:
-  """Draws a row a name with a bar of each series, and named vertical lines."""
-  if not names:
-    return '<p class="empty">Nothing was scored.</p>'
-  highest = max(*(max(values) for values in series.values()), *levels.values(), 0.0)
-  left, row = 150.0, 8.0 + 7.0 * len(series)
-  bottom = _TOP + row * len(names)
-  axis = _Axis(0.0, float(highest), left, _WIDTH - _RIGHT).rounded()
-  parts = []
-  for tick in axis.ticks():
-    x = axis(tick)
-    parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
-    parts.append(
-      f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.6g}</text>'
-    )
-  for number, name in enumerate(names):
-    top = _TOP + row * number
-    parts.append(
-      f'<text x="{left - 6}" y="{top + row / 2 + 4:.1f}" text-anchor="end">'
-      f"{html.escape(_shortened(name))}</text>"
-    )
-    for index, values in enumerate(series.values()):
-      parts.append(
-        f'<rect x="{left}" y="{top + 4 + 7 * index:.1f}" height="6" '
-        f'width="{max(axis(values[number]) - left, 0):.1f}" fill="{_colour(index)}"/>'
-      )
-  for index, level in enumerate(levels.values(), start=len(series)):
-    parts.append(
-      f'<line x1="{axis(level):.1f}" x2="{axis(level):.1f}" y1="{_TOP}" y2="{bottom}" '
-      f'style="stroke:{_colour(index)}" stroke-width="2" stroke-dasharray="6 4"/>'
-    )
-  parts.append(
-    f'<text x="{(left + _WIDTH - _RIGHT) / 2}" y="{bottom + 34}" '
-    f'text-anchor="middle">{html.escape(x_label)}</text>'
-  )
-  return _legend([*series, *levels]) + _svg(parts, x_label, bottom + 40)
-
-
-def _shortened(name: str, most: int = 24) -> str:
-  """Its ends: numbers of people and scenes stand last."""
-  return name if len(name) <= most else f"{name[: most - 11]}…{name[-10:]}"
+) -> "matplotlib.figure.Figure":
+  """Draws a row for each name with a bar of each series, and named level lines."""
+  row = _ROW_MARGIN + _BAR * len(series)
+  with _axes(row * len(names) + _LINE * (4 + len(series) + len(levels))) as axes:
+    axes.set(xlabel=x_label)
+    if not names:
+      return _empty(axes)
+    axes.grid(axis="x", clip_on=False)
+    places = row * (np.arange(len(names)) + 0.5)
+    for index, (name, values) in enumerate(series.items()):
+      shifted = places + _BAR * (index - (len(series) - 1) / 2)
+      colour = _colour(index)
+      axes.barh(shifted, values, 0.9 * _BAR, color=colour, label=name, clip_on=False)
+    for index, (name, level) in enumerate(levels.items(), start=len(series)):
+      axes.axvline(level, label=name, **_level_style(index))
+    axes.set_yticks(places, [_shortened(name) for name in names])
+    axes.set_ylim(row * len(names), 0)
+    highest = max([*map(max, series.values()), *levels.values()])
+    axes.set_xlim(*_whole_ticks(axes.xaxis, 0, highest))
+    return _with_legend(axes, [*series, *levels])
 
 
 def histogram(
   counts: Sequence[int], edges: Sequence[float], x_label: str, y_label: str
-) -> str:
+) -> "matplotlib.figure.Figure":
   """Draws a bar between each two edges."""
-  x_axis = _Axis(float(edges[0]), float(edges[-1]), _LEFT, _WIDTH - _RIGHT)
-  y_axis = _Axis(0.0, float(max(counts)), _HEIGHT - _BOTTOM, _TOP).rounded()
-  parts = _frame(x_axis, y_axis, x_label, y_label, x_axis.ticks())
-  for count, low, high in zip(counts, edges[:-1], edges[1:], strict=True):
-    top, left = y_axis(float(count)), x_axis(low)
-    parts.append(
-      f'<rect x="{left:.2f}" y="{top:.1f}" '
-      f'width="{max(x_axis(high) - left - 1, 0.5):.2f}" '
-      f'height="{y_axis(0.0) - top:.1f}" fill="{COLOURS[0]}"/>'
+  low, high = np.asarray(edges[:-1], float), np.asarray(edges[1:], float)
+  with _axes() as axes:
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.grid(axis="y", clip_on=False)
+    width = 0.92 * (high - low)
+    axes.bar((low + high) / 2, counts, width, color=COLOURS[0], clip_on=False)
+    axes.set_xlim(low[0], high[-1])
+    axes.set_ylim(*_whole_ticks(axes.yaxis, 0, max(counts)))
+    return _with_legend(axes, ())
+
+
+def interval_panels(
+  names: Sequence[str], panels: Mapping[str, Sequence[Interval | None]]
+) -> "matplotlib.figure.Figure":
+  """Draws values with their intervals: a titled panel for each key, a row for a name.
+
+  The panels lie under each other, each with its own scale. A row that has no value in
+  a panel stays empty there.
+  """
+  rows = range(len(names))
+  with _panels(_LINE * (len(names) + 4) * len(panels), len(panels)) as parts:
+    for axes, (title, intervals) in zip(parts, panels.items(), strict=True):
+      axes.set_title(title)
+      axes.grid(axis="x", clip_on=False)
+      for row, interval in zip(rows, intervals, strict=True):
+        if interval is not None:
+          low, high = interval.ends or (interval.value, interval.value)
+          errors = [[interval.value - low], [high - interval.value]]
+          axes.errorbar(interval.value, row, xerr=errors, **_INTERVAL_STYLE)
+      axes.set_yticks(rows, [_shortened(name, 32) for name in names])
+      axes.set_ylim(len(names) - 0.5, -0.5)
+      axes.margins(x=0.1)
+    return _with_legend(parts[0], ())
+
+
+def svg(figure: "matplotlib.figure.Figure", label: str) -> str:
+  """An SVG element to be put into a page, described by a label."""
+  written = io.StringIO()
+  # Without these there is no metadata, and so neither a date nor a version.
+  nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+  with _styled():
+    figure.savefig(written, format="svg", metadata=nothing)
+  root = ElementTree.fromstring(written.getvalue())
+  # The page has one style sheet and needs no namespaces. Only what is referred to
+  # keeps its id, since ids are the whole page's.
+  for parent in list(root.iter()):
+    for child in list(parent):
+      if child.tag.endswith("}style"):
+        parent.remove(child)
+  for element in root.iter():
+    element.tag = _local(element.tag)
+    element.attrib = {_local(name): text for name, text in element.attrib.items()}
+  used = {e.get("href", "").removeprefix("#") for e in root.iter()}
+  for element in root.iter():
+    if element.get("id") not in used:
+      element.attrib.pop("id", None)
+  size = root.get("viewBox", "")
+  root.attrib = {"viewBox": size, "role": "img", "aria-label": label}
+  return ElementTree.tostring(root, encoding="unicode")
+
+
+def png(figure: "matplotlib.figure.Figure") -> bytes:
+  """The figure as a PNG file, for screens with twice the usual density."""
+  written = io.BytesIO()
+  with _styled():
+    figure.savefig(written, format="png", dpi=_PNG_DPI, metadata={"Software": None})
+  return written.getvalue()
+
+
+def _local(name: str) -> str:
+  """The name without its namespace."""
+  return name.rpartition("}")[2]
+
+
+def _styled() -> contextlib.AbstractContextManager[None]:
+  import matplotlib
+
+  style: Any = _STYLE  # The type of its keys depends on the version of Matplotlib.
+  return matplotlib.rc_context(style)
+
+
+@contextlib.contextmanager
+def _axes(height: float = _HEIGHT) -> Iterator["matplotlib.axes.Axes"]:
+  with _panels(height, 1) as (axes,):
+    yield axes
+
+
+@contextlib.contextmanager
+def _panels(height: float, count: int) -> Iterator[list["matplotlib.axes.Axes"]]:
+  """Yields the panels of a new figure, one under the other, with the style set."""
+  import matplotlib.figure
+  import matplotlib.ticker
+
+  with _styled():
+    size = (_WIDTH / _POINTS_PER_INCH, height / _POINTS_PER_INCH)
+    figure = matplotlib.figure.Figure(size)
+    panels = list(figure.subplots(count, squeeze=False)[:, 0])
+    for axes in panels:
+      for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(matplotlib.ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+        axis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:,.6g}"))
+    yield panels
+
+
+def _with_legend(
+  axes: "matplotlib.axes.Axes", names: Collection[str]
+) -> "matplotlib.figure.Figure":
+  """The finished figure, with these names in a legend over the chart."""
+  figure = axes.get_figure(root=True)
+  assert figure is not None
+  if names:
+    handles, labels = axes.get_legend_handles_labels()
+    drawn = dict(zip(labels, handles, strict=True))
+    columns = max(1, _LEGEND_CHARACTERS // (max(map(len, names)) + 6))
+    figure.legend(
+      [drawn[name] for name in names], names, loc="outside upper left", ncols=columns
     )
-  return _svg(parts, f"{y_label} over {x_label}")
+  return figure
 
 
-class _Axis:
-  """Maps values to SVG units."""
-
-  def __init__(
-    self,
-    low: float,
-    high: float,
-    start: float,
-    end: float,
-    step: float | None = None,
-  ):
-    self.step = step or _tick_step(high - low)
-    self.low = low
-    self.high = max(high, low + self.step)
-    self.start, self.end = start, end
-
-  def __call__(self, value: float) -> float:
-    share = (value - self.low) / (self.high - self.low)
-    return self.start + share * (self.end - self.start)
-
-  def rounded(self) -> "_Axis":
-    """The axis with its ends moved out to whole ticks."""
-    low = math.floor(self.low / self.step + 1e-9) * self.step
-    high = math.ceil(self.high / self.step - 1e-9) * self.step
-    return _Axis(low, high, self.start, self.end, self.step)
-
-  def ticks(self) -> list[float]:
-    first = math.ceil(self.low / self.step - 1e-9)
-    last = math.floor(self.high / self.step + 1e-9)
-    return [index * self.step for index in range(first, last + 1)]
+def _empty(axes: "matplotlib.axes.Axes") -> "matplotlib.figure.Figure":
+  axes.set(xticks=[], yticks=[])
+  axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=_INK)
+  return _with_legend(axes, ())
 
 
-def _tick_step(extent: float) -> float:
-  """Returns the 1, 2 or 5 times a power of ten that gives about five ticks."""
-  if extent <= 0:
-    return 1.0
-  rough = extent / 5
-  power = 10.0 ** math.floor(math.log10(rough))
-  return power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+def _level_style(index: int) -> dict[str, Any]:
+  dashed = (0, (4, 3))
+  return {"color": _colour(index), "ls": dashed, "lw": 1.6, "clip_on": False}
+
+
+def _whole_ticks(
+  axis: "matplotlib.axis.Axis", low: float, high: float
+) -> tuple[float, float]:
+  """The limits of an axis: zero is among them, and both are whole ticks."""
+  low, high = min(low, 0.0), max(high, 0.0)
+  ticks = axis.get_major_locator().tick_values(low, high if high > low else low + 1)
+  return float(ticks[0]), float(ticks[-1])
 
 
 def _finite(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -183,12 +307,24 @@ def _finite(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
   return x[keep], y[keep]
 
 
-def _range(arrays: Sequence[np.ndarray]) -> tuple[float, float]:
-  joined = np.concatenate(arrays)
-  return float(joined.min()), float(joined.max())
+def _broken(
+  x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"], longest_step: float
+) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+  """The points of a line: binned runs with NaN between them, where it is broken."""
+  borders = np.flatnonzero(np.diff(x) > longest_step) + 1
+  joined_x, joined_y = [], []
+  for run in zip(np.split(x, borders), np.split(y, borders), strict=True):
+    most = max(2, _MOST_POINTS * len(run[0]) // len(x))
+    run_x, run_y = _binned(*run, most)
+    joined_x += [*run_x, np.nan]
+    joined_y += [*run_y, np.nan]
+  return np.array(joined_x[:-1]), np.array(joined_y[:-1])
 
 
-def _binned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _binned(
+  x: Float[np.ndarray, "n"], y: Float[np.ndarray, "n"], most: int
+) -> tuple[Float[np.ndarray, "bins"], Float[np.ndarray, "bins"]]:
+  """Means in even bins, at most so many."""
   if len(x) <= most:
     return x, y
   borders = np.linspace(0, len(x), most + 1).astype(int)[:-1]
@@ -196,47 +332,9 @@ def _binned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.nda
   return np.add.reduceat(x, borders) / counts, np.add.reduceat(y, borders) / counts
 
 
-def _frame(
-  x_axis: _Axis, y_axis: _Axis, x_label: str, y_label: str, x_ticks: Sequence[float]
-) -> list[str]:
-  right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-  parts = []
-  for tick in y_axis.ticks():
-    y = y_axis(tick)
-    parts.append(f'<line x1="{_LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-    parts.append(
-      f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:,.6g}</text>'
-    )
-  for tick in x_ticks:
-    parts.append(
-      f'<text x="{x_axis(tick):.1f}" y="{bottom + 16}" '
-      f'text-anchor="middle">{tick:,.6g}</text>'
-    )
-  middle = (_TOP + bottom) / 2
-  parts.append(
-    f'<text x="{(_LEFT + right) / 2}" y="{_HEIGHT - 6}" text-anchor="middle">'
-    f"{html.escape(x_label)}</text>"
-  )
-  parts.append(
-    f'<text x="14" y="{middle}" text-anchor="middle" '
-    f'transform="rotate(-90 14 {middle})">{html.escape(y_label)}</text>'
-  )
-  return parts
-
-
-def _legend(names: Sequence[str]) -> str:
-  items = "".join(
-    f'<span><i style="background:{_colour(index)}"></i>{html.escape(name)}</span>'
-    for index, name in enumerate(names)
-  )
-  return f'<p class="legend">{items}</p>'
-
-
-def _svg(parts: Sequence[str], label: str, height: float = _HEIGHT) -> str:
-  return (
-    f'<svg viewBox="0 0 {_WIDTH:g} {height:g}" role="img" '
-    f'aria-label="{html.escape(label)}">{"".join(parts)}</svg>'
-  )
+def _shortened(name: str, most: int = 24) -> str:
+  """A name without its middle: numbers of people and scenes stand at the end."""
+  return name if len(name) <= most else f"{name[: most - 11]}…{name[-10:]}"
 
 
 def _colour(index: int) -> str:

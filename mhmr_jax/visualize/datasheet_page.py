@@ -1,4 +1,4 @@
-"""The datasheet of a dataset as a page."""
+"""The datasheet page of a dataset."""
 
 import html
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ _TITLES = {
   "mask_share": "Share of the mask",
 }
 _SHARES = {
-  "visibility": "Joints that are visible",
-  "inside_frame": "Joints inside the frame",
-  "keypoint_found": "Keypoints that are visible or were found",
+  "visibility": "How often each joint is visible",
+  "inside_frame": "How often each joint is inside the frame",
+  "keypoint_found": "How often each keypoint is visible or was detected",
 }
 _BY_JOINT = {
   "joint_speed_by_joint": "Speed of each joint, m/s relative to the pelvis",
@@ -34,14 +34,14 @@ td.wide{width:60%;text-align:left}
 
 
 def render(facts: Mapping[str, Any]) -> str:
-  """The page of what `datasheet.json` holds, beside `sheet.jpg` and `clips.mp4`."""
+  """Lays out the contents of `datasheet.json`, beside `sheet.jpg` and `clips.mp4`."""
   title = f"{facts['dataset']}, split {facts['split']}"
-  drawn = [_chart(name, facts[name]) for name in _TITLES if name in facts]
+  histograms = [_chart(name, facts[name]) for name in _TITLES if name in facts]
   sections = [
     _section("Clips", _facts(facts)),
     '<section><div class="scroll"><img src="sheet.jpg" alt="Clips"></div>'
-    '<p><a href="clips.mp4">The same in motion</a></p></section>',
-    _section("Distributions", f'<div class="pair">{"".join(drawn)}</div>'),
+    '<p><a href="clips.mp4">The same clips as a video</a></p></section>',
+    _section("Distributions", f'<div class="pair">{"".join(histograms)}</div>'),
     *(_bars(title, facts[name]) for name, title in _SHARES.items() if name in facts),
     *(
       _section(
@@ -77,7 +77,7 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 
 def _chart(name: str, values: Mapping[str, Any]) -> str:
-  drawn = charts.histogram(
+  chart = charts.histogram(
     values["histogram"]["counts"],
     values["histogram"]["edges"],
     datasheet.UNITS[name],
@@ -85,11 +85,12 @@ def _chart(name: str, values: Mapping[str, Any]) -> str:
   )
   note = (
     f"Median {values['median']:g}; 5 % below {values['p5']:g}, 5 % above "
-    f"{values['p95']:g}; largest {values['max']:g}. The outer bars also count what "
-    "lies beyond them."
+    f"{values['p95']:g}; largest {values['max']:g}. The outer bars also count the "
+    "values beyond them."
   )
   return (
-    f"<figure><h3>{_TITLES[name]}</h3>{drawn}<figcaption>{note}</figcaption></figure>"
+    f"<figure><h3>{_TITLES[name]}</h3>{charts.svg(chart, _TITLES[name])}"
+    f"<figcaption>{note}</figcaption></figure>"
   )
 
 

@@ -1,20 +1,25 @@
-"""The report page: one HTML file that carries its pictures and charts in itself."""
+"""The report page: one HTML file that contains its pictures and charts."""
 
 import base64
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.evaluation.means import ClipMeans, Measure
+from mhmr_jax.evaluation.results import Results
 from mhmr_jax.visualize import breakdown, charts
+from mhmr_jax.visualize.panels import Image
 
-MEASURES = {
+if TYPE_CHECKING:
+  import matplotlib.figure
+
+MEASURES: Final[dict[Measure, str]] = {
   "pa_mpjpe_mm": "PA-MPJPE, mm",
   "mpjpe_mm": "MPJPE, mm",
   "pve_mm": "PVE, mm",
@@ -26,21 +31,21 @@ BASELINES = {
 }
 
 _COLUMNS = (
-  "A row is a frame. From left to right: the window that the network is given, with "
-  "the keypoints; the truth (sand) and the prediction (blue) over it, the prediction "
-  "by its own weak-perspective camera; truth and prediction from the side."
+  "Each row is a frame. From left to right: the network's input window with the "
+  "keypoints; the true body (sand) and the predicted one (blue) over it, the latter "
+  "by its own weak-perspective camera; both bodies from the side."
 )
 
 
 class Picture(NamedTuple):
   """An image and the line under it."""
 
-  image: UInt8[np.ndarray, "height width 3"]  # RGB.
+  image: Image
   caption: str
 
 
 class Pictures(NamedTuple):
-  """What the page shows, from what goes in to what comes out."""
+  """The pictures of the page, by section."""
 
   inputs: Sequence[Picture]
   examples: Sequence[Picture]
@@ -49,7 +54,7 @@ class Pictures(NamedTuple):
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:
-  """Reads the JSON lines that training wrote; no file is an empty history."""
+  """Reads the JSON lines that training wrote; without a file the history is empty."""
   if not path.exists():
     return []
   history = []
@@ -69,7 +74,7 @@ def read_history(path: Path) -> list[dict[str, Any]]:
 
 
 def render(
-  results: Mapping[str, Any],
+  results: Results,
   history: Sequence[Mapping[str, Any]],
   pictures: Pictures,
   timelines: Sequence[breakdown.Timeline] = (),
@@ -78,11 +83,11 @@ def render(
   """Lays out the page.
 
   Args:
-    results: what `metrics.json` holds.
-    history: one record a logged training step.
-    pictures: inputs, examples, median and worst cases.
-    timelines: errors over time of chosen sequences.
-    loss_terms: the terms of the loss that training gave a weight.
+    results: the contents of `metrics.json`.
+    history: one record for each logged training step.
+    pictures: of chosen sequences.
+    timelines: the errors over time of chosen sequences.
+    loss_terms: the terms of the training loss whose weight is not zero.
   """
   title = f"Motion HMR on {results['dataset']}"
   sections = [
@@ -107,18 +112,15 @@ def render(
   )
 
 
-def score_rows(results: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def score_rows(results: Results) -> list[tuple[str, list[str]]]:
   """The table of scores: a name and its formatted measures, the model first."""
-  rows = [("Model", results)]
-  rows += [(BASELINES[name], row) for name, row in results["baselines"].items()]
-  return [(name, _measures(row)) for name, row in rows]
+  rows = [("Model", [number(results[key]) for key in MEASURES])]
+  for name, means in results["baselines"].items():
+    rows.append((BASELINES[name], [number(means[key]) for key in MEASURES]))
+  return rows
 
 
-def _measures(row: Mapping[str, Any]) -> list[str]:
-  return [number(row[key]) for key in MEASURES]
-
-
-def _summary(results: Mapping[str, Any]) -> str:
+def _summary(results: Results) -> str:
   facts = (
     f"{results['num_frames']:,} frames of {len(results['per_sequence'])} clips, "
     f"split <b>{html.escape(results['split'])}</b>, "
@@ -127,35 +129,32 @@ def _summary(results: Mapping[str, Any]) -> str:
     f"checkpoint of step {results['step']:,}."
   )
   ratio = results["ratio_to_mean_pose"]
-  beside = "" if ratio is None else f", {ratio:.2f} of the mean pose's"
-  headline = f"PA-MPJPE <b>{number(results['pa_mpjpe_mm'])} mm</b>{beside}."
+  compared = "" if ratio is None else f", {ratio:.2f} of the mean pose's"
+  headline = f"PA-MPJPE <b>{number(results['pa_mpjpe_mm'])} mm</b>{compared}."
   return f'<p class="lead">{headline}</p><p>{facts}</p>'
 
 
-def _score_table(results: Mapping[str, Any]) -> str:
+def _score_table(results: Results) -> str:
   return table(["", *MEASURES.values()], score_rows(results))
 
 
-def _score_notes(results: Mapping[str, Any]) -> str:
+def _score_notes(results: Results) -> str:
   root = html.escape(results["root"])
   return (
     '<p class="note">Every row is scored on the same frames; lower is better. '
-    "PA-MPJPE: after the similarity that best aligns each frame. "
-    f"MPJPE and PVE: both bodies' {root} moved to the origin. "
-    "Acceleration: second differences of those root-relative joints within a "
-    f"sequence. All are means {html.escape(results['mean'])}. "
+    "PA-MPJPE is measured after the similarity transform that best aligns each frame, "
+    f"MPJPE and PVE with both bodies' {root} moved to the origin. "
+    "The acceleration error compares second differences of the root-relative joints "
+    f"within a sequence. All are means {html.escape(results['mean'])}. "
     "The mean pose is the chordal mean of the training split's rotations with its "
-    "mean shape. The oracle looks at the answers: for each measure, the one "
-    "constant set of joints that minimises it on these very frames; it has no "
-    "surface, so no PVE.</p>"
+    "mean betas. The oracle knows the truth: for each measure it is the constant "
+    "set of joints that minimises the error on these very frames. It has no surface, "
+    "and so no PVE.</p>"
   )
 
 
-def _provenance(results: Mapping[str, Any]) -> str:
-  tables = (
-    breakdown.protocol_rows(results),
-    breakdown.data_rows(results),
-  )
+def _provenance(results: Results) -> str:
+  tables = (breakdown.protocol_rows(results), breakdown.data_rows(results))
   return "".join(
     '<table class="facts"><tbody>'
     + "".join(
@@ -177,39 +176,45 @@ def _training_charts(
   def curve(name: str) -> tuple[np.ndarray, np.ndarray]:
     return step, np.array([record.get(name, np.nan) for record in history], np.float64)
 
-  losses = _figure(
-    charts.line_chart({n: curve(n) for n in ("loss", *loss_terms)}, "step", "loss"),
-    "The loss and its unweighted terms, on training batches.",
+  losses = charts.line_chart(
+    {name: curve(name) for name in ("loss", *loss_terms)}, "step", "loss"
   )
-  errors = _figure(
-    charts.line_chart(
-      {"training batches": curve("pa_mpjpe_mm")}, "step", MEASURES["pa_mpjpe_mm"]
+  errors = charts.line_chart(
+    {"training batches": curve("pa_mpjpe_mm")}, "step", MEASURES["pa_mpjpe_mm"]
+  )
+  figures = (
+    _chart(losses, "The loss and its unweighted terms, on training batches."),
+    _chart(
+      errors, "PA-MPJPE during training: augmented clips, dropout, batch statistics."
     ),
-    "PA-MPJPE while training: augmented clips, dropout, batch statistics.",
   )
-  return f'<div class="pair">{losses}{errors}</div>'
+  return f'<div class="pair">{"".join(figures)}</div>'
 
 
-def _sequence_chart(results: Mapping[str, Any]) -> str:
-  levels = {"the table's figure": results["pa_mpjpe_mm"]}
+def _sequence_chart(results: Results) -> str:
+  figures = {"the table's figure": results["pa_mpjpe_mm"]}
   for name, row in results["baselines"].items():
-    levels[BASELINES[name].lower()] = row["pa_mpjpe_mm"]
+    figures[BASELINES[name].lower()] = row["pa_mpjpe_mm"]
+  levels = {name: value for name, value in figures.items() if value is not None}
   chart = breakdown.sequence_chart(_scored(results), levels)
-  return _figure(chart, "PA-MPJPE of each sequence, from the best to the worst.")
+  return _chart(chart, "PA-MPJPE of each sequence, from the best to the worst.")
 
 
-def _joint_chart(results: Mapping[str, Any]) -> str:
+def _joint_chart(results: Results) -> str:
   chart = breakdown.joint_chart(results["per_joint"])
-  note = "Each joint by the protocol's mean: aligned, and with the roots at the origin."
-  return _figure(chart, note)
+  return _chart(
+    chart,
+    "The error of each joint, averaged as the protocol does: after alignment "
+    "(PA-MPJPE), and with the roots at the origin (MPJPE).",
+  )
 
 
 def _timeline_section(timelines: Sequence[breakdown.Timeline]) -> str:
   if not timelines:
     return ""
   figures = "".join(
-    _figure(breakdown.timeline_chart(line), html.escape(line.caption))
-    for line in timelines
+    _chart(breakdown.timeline_chart(timeline), timeline.caption)
+    for timeline in timelines
   )
   note = "Lines are broken where frames do not count or are missing."
   return _section(
@@ -217,8 +222,8 @@ def _timeline_section(timelines: Sequence[breakdown.Timeline]) -> str:
   )
 
 
-def _sequence_table(results: Mapping[str, Any]) -> str:
-  rows = sorted(_scored(results), key=lambda row: -row["pa_mpjpe_mm"])
+def _sequence_table(results: Results) -> str:
+  rows = sorted(_scored(results), key=lambda row: -(row["pa_mpjpe_mm"] or 0))
   cells = [
     (
       row["sequence"],
@@ -230,12 +235,12 @@ def _sequence_table(results: Mapping[str, Any]) -> str:
   return f"<details><summary>All {len(rows)} sequences</summary>{rows_table}</details>"
 
 
-def _scored(results: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _scored(results: Results) -> list[ClipMeans]:
   return [row for row in results["per_sequence"] if row["num_frames"]]
 
 
 def table(header: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]]) -> str:
-  """A table of text, each row a name and its cells."""
+  """A table of text in which each row is a name and its cells."""
   head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
   body = "".join(
     f"<tr><th>{html.escape(name)}</th>"
@@ -253,13 +258,13 @@ def _picture_section(title: str, pictures: Sequence[Picture], note: str = "") ->
   if not pictures:
     return ""
   figures = "".join(
-    _figure(_image(picture.image, picture.caption), html.escape(picture.caption))
+    _figure(_image(picture.image, picture.caption), picture.caption)
     for picture in pictures
   )
   return _section(title, f'<p class="note">{html.escape(note)}</p>{figures}')
 
 
-def _image(image: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
+def _image(image: Image, alt: str) -> str:
   encoded, data = cv2.imencode(
     ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82]
   )
@@ -276,12 +281,17 @@ def _section(title: str, content: str) -> str:
   return f"<section><h2>{html.escape(title)}</h2>{content}</section>"
 
 
+def _chart(chart: "matplotlib.figure.Figure", caption: str) -> str:
+  return _figure(charts.svg(chart, caption), caption)
+
+
 def _figure(content: str, caption: str) -> str:
-  return f"<figure>{content}<figcaption>{caption}</figcaption></figure>"
+  text = html.escape(caption)
+  return f"<figure>{content}<figcaption>{text}</figcaption></figure>"
 
 
 def number(value: float | None) -> str:
-  """A figure to read; a dash where there is none."""
+  """A figure for people to read; a dash if there is none."""
   if value is None:
     return "-"
   return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
@@ -295,7 +305,7 @@ h1{font-size:1.75rem;line-height:1.2;letter-spacing:-.01em;margin:0 0 .75rem}
 h2{font-size:1.2rem;margin:3rem 0 .9rem;padding-top:.9rem;border-top:1px solid #ddd}
 p{margin:.6rem 0;max-width:44rem}
 .lead{font-size:1.2rem}
-.note,figcaption,.legend{font-size:.86rem;color:#555}
+.note,figcaption{font-size:.86rem;color:#555}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem;
 width:100%}
@@ -312,13 +322,8 @@ figure{margin:1.25rem 0}
 figcaption{margin-top:.35rem;max-width:44rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));
 gap:0 2rem}
-.legend{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;margin:0 0 .4rem}
-.legend i{display:inline-block;width:.75em;height:.75em;border-radius:2px;
-margin-right:.4em}
-svg{display:block;width:100%;max-width:31rem;height:auto;font-size:11px}
-svg text{fill:#555}
-svg line{stroke:#e4e4e4}
-svg polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}
+svg{display:block;width:100%;max-width:31rem;height:auto;stroke-linejoin:round}
+svg text{font-family:inherit!important}
 img{display:block;max-width:100%;height:auto;min-width:36rem}
 summary{cursor:pointer;color:#1b4f8a}
 details .scroll{max-height:28rem;overflow:auto}

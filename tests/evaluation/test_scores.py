@@ -12,12 +12,14 @@ from mhmr_jax.body import joints as body_joints
 from mhmr_jax.body import smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.errors import InputError
-from mhmr_jax.evaluation import protocols, scores, summary
+from mhmr_jax.evaluation import means, protocols, readout
+from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.geometry import rotations
 from mhmr_jax.runtime import sharding
 from tests import quick
-from tests.body.test_regressor_files import made_up
+from tests.body.made_up_regressors import made_up
+from tests.evaluation import reference
 
 FPS = (30.0, 25.0, 30.0, 30.0)
 LENGTHS = (7, 12, 3, 9)
@@ -75,10 +77,10 @@ def clips(bodies):
   made[3]["frame_index"][5:] += 6
   made[1]["keypoints_image"][8] = 0
   made[3]["keypoints_image"][3] = 0
-  # Six seen: one hip short of enough. Then seven, one of which is the neck.
-  for frame, seen in ((1, [9, 10, 11, 13, 14, 15]), (2, [5, 6, 7, 8, 9, 10])):
+  # Six are visible: one hip short of enough. Then seven, one of which is the neck.
+  for frame, visible in ((1, [9, 10, 11, 13, 14, 15]), (2, [5, 6, 7, 8, 9, 10])):
     made[3]["keypoints_image"][frame] = 0
-    made[3]["keypoints_image"][frame, seen] = 1
+    made[3]["keypoints_image"][frame, visible] = 1
   return made
 
 
@@ -101,28 +103,12 @@ def _scorer(name, clips, bodies, mesh, dataset="threedpw"):
   if protocol.regressor:
     kinds = {"h36m": body_joints.H36M_JOINTS, "cocoplus": body_joints.COCOPLUS_JOINTS}
     regressor = made_up(bodies.neutral, kinds[protocol.regressor])
-  return scores.Scorer(protocol, regressor, bodies, Truth.of(clips, dataset), mesh)
+  return Scorer(protocol, regressor, bodies, Truth.of(clips, dataset), mesh)
 
 
-def _aligned(points, target):
-  """Umeyama's similarity in float64, one frame."""
-  a, b = points - points.mean(0), target - target.mean(0)
-  U, D, Vt = np.linalg.svd(b.T @ a)
-  S = np.diag([1, 1, np.sign(np.linalg.det(U) * np.linalg.det(Vt))])
-  scale = np.trace(np.diag(D) @ S) / (a**2).sum()
-  return scale * a @ (U @ S @ Vt).T + target.mean(0)
-
-
-def _read(name, regressor, vertices, own_joints):
-  """The protocol's joints, root at the origin, and the root."""
-  if name == "smpl24":
-    return own_joints - own_joints[0], own_joints[0]
-  points = regressor @ vertices
-  if name == "spin":
-    rows = [6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10]
-    return points[rows] - points[0], points[0]
-  root = (points[2] + points[3]) / 2
-  return points[:14] - root, root
+def _points(name, regressor, vertices, own_joints):
+  """All rows that the protocol's joints and root are taken from."""
+  return own_joints if name == "smpl24" else regressor @ vertices
 
 
 def _counts(name, clip, t):
@@ -131,8 +117,8 @@ def _counts(name, clip, t):
     return clip["valid"][t]
   if name == "smpl24":
     return clip["valid"][t] and keypoints.any()
-  seen = keypoints[:, 2] > 0
-  return seen[5:].sum() + (seen[5] and seen[6]) > 6
+  visible = keypoints[:, 2] > 0
+  return visible[5:].sum() + (visible[5] and visible[6]) > 6
 
 
 def _reference(name, scorer, predicted, clips):
@@ -154,29 +140,33 @@ def _reference(name, scorer, predicted, clips):
     label_surface, label_own = (np.asarray(x, np.float64) for x in label)
     row = {measure: [] for measure in MEASURES}
     row |= {"joints_mm": [], "joints_pa_mm": []}
-    said, true = {}, {}
+    ours, true = {}, {}
     for t in range(length):
       if not (_counts(name, clip, t) and predicted.present[start + t]):
         continue
-      said[t], root = _read(name, regressor, surface[start + t], own[start + t])
-      true[t], goal = _read(name, regressor, label_surface[t], label_own[t])
-      error = 1000 * np.linalg.norm(_aligned(said[t], true[t]) - true[t], axis=-1)
+      points = _points(name, regressor, surface[start + t], own[start + t])
+      ours[t], root = reference.joints_and_root(name, points)
+      points = _points(name, regressor, label_surface[t], label_own[t])
+      true[t], goal = reference.joints_and_root(name, points)
+      aligned = reference.aligned(ours[t], true[t])
+      error = reference.distances_mm(aligned, true[t])
       row["joints_pa_mm"].append(error)
       row["pa_mpjpe_mm"].append(error.mean())
-      error = 1000 * np.linalg.norm(said[t] - true[t], axis=-1)
+      error = reference.distances_mm(ours[t], true[t])
       row["joints_mm"].append(error)
       row["mpjpe_mm"].append(error.mean())
       row["pck_150mm_percent"].append(100 * (error < 150).mean())
       area = np.mean([(error < mm).mean() for mm in range(0, 151, 5)])
       row["auc_150mm_percent"].append(100 * area)
-      gap = (surface[start + t] - root) - (label_surface[t] - goal)
-      row["pve_mm"].append(1000 * np.linalg.norm(gap, axis=-1).mean())
+      error = reference.distances_mm(surface[start + t] - root, label_surface[t] - goal)
+      row["pve_mm"].append(error.mean())
     index = clip["frame_index"]
     for t in range(1, length - 1):
-      if {t - 1, t, t + 1} <= said.keys() and index[t + 1] - index[t - 1] == 2:
-        d = [said[i] - true[i] for i in (t - 1, t, t + 1)]
-        error = np.linalg.norm(d[0] - 2 * d[1] + d[2], axis=-1).mean()
-        row["accel_mm_s2"].append(1000 * error * clip["fps"] ** 2)
+      three = (t - 1, t, t + 1)
+      if set(three) <= ours.keys() and index[t + 1] - index[t - 1] == 2:
+        pair = ([joints[i] for i in three] for joints in (ours, true))
+        error = reference.acceleration_error(*pair, clip["fps"])
+        row["accel_mm_s2"].append(error)
     out.append(row)
     start += length
   return out
@@ -185,14 +175,14 @@ def _reference(name, scorer, predicted, clips):
 @pytest.mark.parametrize("name", ["spin", "hmmr", "smpl24"])
 def test_errors_equal_plain_numpy_loops(name, bodies, mesh, clips, monkeypatch):
   # Blocks that don't divide the frames.
-  monkeypatch.setattr(scores, "_SURFACE", {"steps": 2, "size": 3})
-  monkeypatch.setattr(scores, "_JOINTS", {"steps": 1, "size": 8})
+  monkeypatch.setattr(readout, "SURFACE_BLOCK", {"steps": 2, "size": 3})
+  monkeypatch.setattr(readout, "JOINT_BLOCK", {"steps": 1, "size": 8})
   scorer = _scorer(name, clips, bodies, mesh)
   predicted = _prediction(clips, 0.2)
   predicted.present[[3, 20]] = False
   found = scorer.score(predicted)
-  reference = _reference(name, scorer, predicted, clips)
-  for ours, theirs in zip(found, reference, strict=True):
+  expected_errors = _reference(name, scorer, predicted, clips)
+  for ours, theirs in zip(found, expected_errors, strict=True):
     assert ours.keys() == theirs.keys()
     for measure, values in theirs.items():
       assert len(ours[measure]) == len(values)
@@ -203,19 +193,19 @@ def test_errors_equal_plain_numpy_loops(name, bodies, mesh, clips, monkeypatch):
 
   sequences = scorer.truth.sequences
   assert sequences == ("street_00", "street_00", "park_01", "yard_02")
-  means = summary.means(found, sequences, scorer.protocol)
-  assert means.keys() == MEASURES
-  for measure, value in means.items():
-    parts = [row[measure] for row in reference]
+  figures = means.overall(found, sequences, scorer.protocol)
+  assert figures.keys() == MEASURES
+  for measure, value in figures.items():
+    parts = [row[measure] for row in expected_errors]
     parts = [parts[0] + parts[1], *parts[2:]]
     expected = np.mean(list(itertools.chain.from_iterable(parts)))
     if name == "hmmr":
       expected = np.mean([np.mean(part) for part in parts if part])
     tolerance = 0.1 if "percent" in measure else 0.02  # An error on a threshold.
     assert value == pytest.approx(expected, rel=2e-4, abs=tolerance)
-  rows = summary.per_joint(found, sequences, scorer.protocol)
+  rows = means.per_joint(found, sequences, scorer.protocol)
   assert [row["joint"] for row in rows] == list(scorer.protocol.joints)
-  parts = [np.array(row["joints_mm"]).reshape(-1, len(rows)) for row in reference]
+  parts = [np.array(row["joints_mm"]).reshape(-1, len(rows)) for row in expected_errors]
   parts = [np.concatenate(parts[:2]), *parts[2:]]
   expected = np.concatenate(parts).mean(0)
   if name == "hmmr":
@@ -236,13 +226,13 @@ def test_the_labels_themselves_score_zero(name, bodies, mesh, clips):
     label = _joints(bodies.neutral, *map(jnp.asarray, (clip["pose"], betas)), origin)
     clip["joints_camera"] = np.array(label)
   scorer = _scorer(name, same, bodies, mesh)
-  means = summary.means(
+  figures = means.overall(
     scorer.score(_prediction(same, 0.0)), scorer.truth.sequences, scorer.protocol
   )
-  assert means["accel_mm_s2"] < 5  # Rounding, a ten-thousandth of a body's.
-  assert max(means[k] for k in ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm")) < 0.02
-  assert means["pck_150mm_percent"] == pytest.approx(100)
-  assert means["auc_150mm_percent"] > 96.7
+  assert figures["accel_mm_s2"] < 5  # Rounding, a ten-thousandth of a body's.
+  assert max(figures[k] for k in ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm")) < 0.02
+  assert figures["pck_150mm_percent"] == pytest.approx(100)
+  assert figures["auc_150mm_percent"] > 96.7
 
 
 @pytest.mark.parametrize("name", ["spin", "smpl24"])
@@ -284,16 +274,16 @@ def test_oracle_is_constant_and_no_worse_than_a_frame_of_the_truth(
 ):
   scorer = _scorer(name, clips, bodies, mesh)
 
-  def means(joints):
+  def figures(joints):
     points = np.append(joints, np.zeros((1, 3)), axis=0)
     still = np.broadcast_to(points, (31, *points.shape))
     errors = scorer.score(Predicted({"points": still}, np.ones(31, bool)))
-    return summary.means(errors, scorer.truth.sequences, scorer.protocol)
+    return means.overall(errors, scorer.truth.sequences, scorer.protocol)
 
-  oracle = summary.means(scorer.score_oracle(), scorer.truth.sequences, scorer.protocol)
+  oracle = means.overall(scorer.score_oracle(), scorer.truth.sequences, scorer.protocol)
   assert oracle["pve_mm"] is None
-  for frame in scorer.target[scorer.counted][::4]:
-    other = means(frame)
+  for frame in scorer.labels.joints[scorer.counted][::4]:
+    other = figures(frame)
     assert oracle["mpjpe_mm"] < other["mpjpe_mm"]
     assert oracle["pa_mpjpe_mm"] < other["pa_mpjpe_mm"]
     # Standing still, the error is the truth's own acceleration.
@@ -302,26 +292,28 @@ def test_oracle_is_constant_and_no_worse_than_a_frame_of_the_truth(
 
 def test_labels_of_another_body_are_refused(bodies, mesh, clips):
   with pytest.raises(InputError, match=r"config\.body\.female"):
-    _ = _scorer("smpl24", clips, bodies._replace(female=bodies.male), mesh).target
+    _ = _scorer(
+      "smpl24", clips, bodies._replace(female=bodies.male), mesh
+    ).labels.joints
   neutral = [dict(clip, gender="neutral") for clip in clips]
   with pytest.raises(InputError, match=r"config\.body\.path"):
-    _ = _scorer("smpl24", neutral, bodies, mesh).target
+    _ = _scorer("smpl24", neutral, bodies, mesh).labels.joints
 
 
 def test_a_missing_body_leaves_the_surface_out_or_is_asked_for(bodies, mesh, clips):
   without = bodies._replace(male=None)
   scorer = _scorer("smpl24", clips, without, mesh)
-  means = summary.means(
+  figures = means.overall(
     scorer.score(_prediction(clips, 0.2)), scorer.truth.sequences, scorer.protocol
   )
-  assert means["pve_mm"] is None
+  assert figures["pve_mm"] is None
   whole = _scorer("smpl24", clips, bodies, mesh)
-  expected = summary.means(
+  expected = means.overall(
     whole.score(_prediction(clips, 0.2)), whole.truth.sequences, whole.protocol
   )
-  assert means["mpjpe_mm"] == pytest.approx(expected["mpjpe_mm"], rel=1e-4)
+  assert figures["mpjpe_mm"] == pytest.approx(expected["mpjpe_mm"], rel=1e-4)
   with pytest.raises(InputError, match=r"config\.body\.male"):
-    _ = _scorer("spin", clips, without, mesh).target
+    _ = _scorer("spin", clips, without, mesh).labels.joints
 
 
 def test_predictions_that_are_not_finite_are_refused(bodies, mesh, clips):

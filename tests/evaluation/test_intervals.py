@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mhmr_jax.evaluation import protocols, summary
+from mhmr_jax.evaluation import intervals, means, protocols
 
 
 def _errors(values):
@@ -20,7 +20,7 @@ def test_intervals_cover_the_mean_about_as_often_as_they_say():
         for level, length in zip(levels, lengths, strict=True)
       )
       names = [str(i) for i in range(24)]
-      low, high = summary.intervals(errors, names, protocol)["pa_mpjpe_mm"]
+      low, high = intervals.bootstrap(errors, names, protocol)["pa_mpjpe_mm"]
       hits += low < 80 < high
     # 95 % is what is asked for; percentile intervals of 24 draws reach some 92 %.
     assert 0.86 < hits / 150 < 0.99
@@ -30,25 +30,25 @@ def test_intervals_draw_whole_sequences_and_always_the_same():
   rng = np.random.default_rng(1)
   alike = [np.full(1000, level) for level in rng.normal(80, 10, 12)]
   names = [str(i) for i in range(12)]
-  low, high = summary.intervals(_errors(alike), names, protocols.SPIN)["pa_mpjpe_mm"]
+  low, high = intervals.bootstrap(_errors(alike), names, protocols.SPIN)["pa_mpjpe_mm"]
   # Were frames drawn, 12,000 of them would leave next to nothing.
   assert high - low > 4
-  again = summary.intervals(_errors(alike), names, protocols.SPIN)["pa_mpjpe_mm"]
+  again = intervals.bootstrap(_errors(alike), names, protocols.SPIN)["pa_mpjpe_mm"]
   assert again == [low, high]
   # Two people of one sequence are drawn together: half as many, so wider.
   paired = [str(i // 2) for i in range(12)]
   ordered = sorted(alike, key=lambda values: values[0])
-  wide = summary.intervals(_errors(ordered), paired, protocols.SPIN)["pa_mpjpe_mm"]
+  wide = intervals.bootstrap(_errors(ordered), paired, protocols.SPIN)["pa_mpjpe_mm"]
   assert wide[1] - wide[0] > 1.2 * (high - low)
 
 
 def test_one_sequence_has_no_interval_and_none_no_mean():
   errors = _errors([[80.0, 90.0], []])
-  found = summary.intervals(errors, ["a", "b"], protocols.SPIN)
+  found = intervals.bootstrap(errors, ["a", "b"], protocols.SPIN)
   assert found["pa_mpjpe_mm"] is None
-  means = summary.means(errors, ["a", "b"], protocols.HMMR)
-  assert means["pa_mpjpe_mm"] == 85
-  assert means["pve_mm"] is None
+  figures = means.overall(errors, ["a", "b"], protocols.HMMR)
+  assert figures["pa_mpjpe_mm"] == 85
+  assert figures["pve_mm"] is None
 
 
 @pytest.mark.parametrize(("protocol", "expected"), [("spin", 70.0), ("hmmr", 72.5)])
@@ -56,6 +56,6 @@ def test_means_are_of_frames_or_of_sequences(protocol, expected):
   errors = _errors([[60.0], [60.0, 60.0], [90.0, 85.0, 65.0]])
   errors[2]["pa_mpjpe_mm"][:] = [80, 80, 80]
   names = ["a", "a", "b"] if protocol == "spin" else ["a", "b", "c"]
-  found = summary.means(errors, names, protocols.get(protocol))["pa_mpjpe_mm"]
+  found = means.overall(errors, names, protocols.get(protocol))["pa_mpjpe_mm"]
   by_hand = {"spin": (3 * 60 + 3 * 80) / 6, "hmmr": (60 + 60 + 80) / 3}[protocol]
   assert found == pytest.approx(by_hand)
