@@ -1,108 +1,130 @@
-"""What all experiments share: the default size for two CPU cores, and the paper's.
+"""The keys of all experiments, with the default size and the paper's size.
 
-The paper does not give its clip length, batch size, optimiser, LSTM width, loss
-weights or heatmap width; where it is silent, values are HMR's or ours.
+The default trains on two CPU cores. The paper does not give its clip length, batch
+size, optimiser, LSTM width, loss weights or heatmap width; in their place stand HMR's
+values or our own.
 """
 
 from ml_collections import ConfigDict
 
 
 def default(inputs: tuple[str, ...]) -> ConfigDict:
-  """Clips that the project makes itself, and a network for two CPU cores."""
+  """The default: clips that the project generates, and a network for two CPU cores."""
   config = ConfigDict()
-  config.seed = 0
+  config.seed = 0  # The seed of the parameters, of dropout and of the data's order.
 
   config.train = ConfigDict(
     dict(
-      steps=2400,
-      batch_size=32,
-      learning_rate=1e-3,
-      warmup_steps=100,
-      weight_decay=1e-4,
-      grad_clip=1.0,
-      accumulate=1,  # Parts of a batch seen one after the other, where memory is short.
-      checkpoint_every=250,
-      print_every=25,
+      steps=2400,  # Updates in the whole run.
+      batch_size=32,  # Clips per update, over all devices.
+      learning_rate=1e-3,  # Adam's, after the warm-up; it decays to 0 as a cosine.
+      warmup_steps=100,  # Updates in which the learning rate rises from 0.
+      weight_decay=1e-4,  # Adam's decoupled decay, of weight matrices only.
+      grad_clip=1.0,  # The largest norm of the gradients of an update.
+      # The parts of a batch that run one after the other, to save memory.
+      accumulate=1,
+      checkpoint_every=250,  # Updates from one checkpoint to the next.
+      print_every=25,  # Updates from one progress line to the next, off a terminal.
     )
   )
-  # Of the devices, so many share one copy of each array of parameters and optimiser
-  # state that has `fsdp_min_size` numbers or more.
+  # `fsdp` devices share one copy of the parameters and of the optimiser's state; with
+  # 1 every device has its own. Arrays smaller than `fsdp_min_size` numbers are not
+  # shared.
   config.mesh = ConfigDict(dict(fsdp=1, fsdp_min_size=2**18))
-  # The paper's loss has the joints' two terms alone, and so does `paper`. Rotations
-  # are known of synthetic people; asking for them too trains much faster, and settles
-  # the twists of limbs, which joints do not show.
+  # The weights of the loss terms: the error of Procrustes-aligned 3D joints (metres)
+  # and of reprojected joints (crop units, -1 to 1), the squared error of rotation
+  # matrices and of betas, and the square of the predicted betas. The paper's loss is
+  # the first two terms, and so is that of `paper`. Synthetic people have exact
+  # rotations; training on these too is much faster, and it settles the twist of limbs,
+  # which joints do not show.
   config.loss = ConfigDict(
     dict(joints_3d=5.0, joints_2d=1.0, rotations=2.0, betas=0.0, betas_prior=1e-3)
   )
 
   config.data = ConfigDict(
     dict(
+      # The training dataset: synthetic_clips or kinetics_pseudo_gt.
       source="synthetic_clips",
-      mixture={},  # Datasets and their shares of the examples; empty: source alone.
-      people="rendered",  # Or "surreal".
-      # What the clips have: full, plain, shifted, ... of mhmr_jax/synth/variants.py.
-      # In "alone" there are no occluders, no others, no blur and no compression.
+      # Datasets by name with their shares of the examples; if empty, `source` alone.
+      mixture={},
+      people="rendered",  # The people in synthetic clips; or "surreal", its videos.
+      # What synthetic clips contain: full, plain, shifted or another variant in
+      # mhmr_jax/synth/variants.py. "alone" has no occluders, no other people, no motion
+      # blur and no compression.
       variant="alone",
-      dir="~/.cache/mhmr_jax",
-      seed=0,
-      num_clips=4800,
-      test_fraction=0.05,
-      clip_frames=16,  # Short: many people teach more than long clips.
-      frame_size=128,  # Pixels of a stored frame's side.
-      motion="",  # A folder of CMU or AMASS files; empty: procedural motion.
-      backgrounds="",  # A folder of pictures or videos; empty: generated ones.
-      processes=0,  # That generate clips; 0: one a core.
+      dir="~/.cache/mhmr_jax",  # The folder of generated and converted datasets.
+      seed=0,  # The seed of the synthetic clips.
+      num_clips=4800,  # Synthetic clips to generate, test clips included.
+      test_fraction=0.05,  # The share of clips that is kept for tests.
+      # Frames of a stored clip. Clips are short because many people teach more than
+      # long clips.
+      clip_frames=16,
+      frame_size=128,  # The side of a stored frame, pixels.
+      motion="",  # A folder of CMU or AMASS files; if empty, procedural motion.
+      backgrounds="",  # A folder of pictures or videos; if empty, generated ones.
+      processes=0,  # Processes that generate clips; 0 is one per core.
       window=8,  # Frames of a training example.
-      size=64,  # Pixels of a crop's side.
-      window_scale=1.25,  # Crop side over the longer side of the keypoints' box.
-      jitter_scale=0.15,
-      jitter_shift=0.08,
-      workers=1,  # Processes that load; 0: none but the trainer.
+      size=64,  # The side of the crop that the network sees, pixels.
+      # The side of the crop window over the longer side of the person's box.
+      window_scale=1.25,
+      jitter_scale=0.15,  # The largest random change of the side, as a share of it.
+      jitter_shift=0.08,  # The largest random shift in x and y, as a share of the side.
+      workers=1,  # Processes that load; with 0 the trainer loads by itself.
     )
   )
-  # At 64 pixels DIS's faster presets refine at full resolution, and are slower.
-  # Or "exact", of clips that store it; or "flownets" or "raft", whose weights are a
-  # work directory of mhmr_jax.train_flow or a file of torchvision's raft_small.
-  # With cache it is estimated once, of whole stored frames, and kept with the clips.
+  # `source` is the estimator of optical flow: "dis" (OpenCV's), "exact" (the flow that
+  # clips store), or the networks "flownets" and "raft", whose `weights` are a work
+  # directory of mhmr_jax.train_flow or a file of torchvision's raft_small. `preset` is
+  # DIS's: ultrafast, fast or medium. At 64 pixels the faster presets refine the flow at
+  # full resolution and are slower. With `cache`, flow is estimated once, on whole
+  # stored frames, and kept beside the clips.
   config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
-  # A file of `keypoints.fit_noise`, for noise like a detector's; empty: the defaults.
+  # With `noise`, exact keypoints get the errors of a detector. `noise_file` is a file
+  # of mhmr_jax.keypoints.fit_noise with their sizes; if empty, the defaults are used.
   config.keypoints = ConfigDict(dict(noise=True, noise_file=""))
-  # Empty path: the free body. 3DPW's people have bodies of their gender. The joints of
-  # protocol spin come from J_regressor_h36m, those of hmmr from cocoplus_regressor.
+  # Body models: `path` is that of the network (if empty, the free body), `male` and
+  # `female` those of 3DPW's people. `h36m_regressor` and `cocoplus_regressor` are files
+  # of the joint regressors that the protocols spin and hmmr use.
   config.body = ConfigDict(
     dict(path="", male="", female="", h36m_regressor="", cocoplus_regressor="")
   )
-  config.surreal = ConfigDict(dict(dir=""))
-  # Folders of the videos and of their pseudo ground truth; the file of its regressor,
-  # which may be left out.
+  config.surreal = ConfigDict(dict(dir=""))  # The folder of SURREAL's videos.
+  # The folders of Kinetics' videos and of the pseudo ground truth, and the file of the
+  # latter's joint regressor, which is optional.
   config.kinetics = ConfigDict(dict(dir="", pseudo_gt="", regressor=""))
-  # The folder that holds imageFiles and sequenceFiles; frames "stored" or "referenced".
+  # `dir` holds 3DPW's imageFiles and sequenceFiles. `frames` is "stored" to store
+  # cut-outs of the people with the dataset, or "referenced" to read the release's own
+  # images.
   config.threedpw = ConfigDict(dict(dir="", frames="stored"))
 
   config.model = ConfigDict(
     dict(
-      inputs=inputs,
-      heatmap_sigma=0.05,  # In crop widths.
-      flow_unit=0.05,  # Crop widths a frame that the encoder sees as 1.
-      lstm_features=256,
-      dtype="float32",
+      inputs=inputs,  # Of rgb, flow and keypoints.
+      heatmap_sigma=0.05,  # Standard deviation of a keypoint's heatmap, crop widths.
+      flow_unit=0.05,  # The flow that the encoder sees as 1, crop widths per frame.
+      lstm_features=256,  # The size of the LSTM's state; 0 is a model without memory.
+      dtype="float32",  # Of activations; parameters are always float32.
+      # A pre-activation ResNet on every frame.
       encoder=dict(
-        stage_blocks=(1,),
-        stage_widths=(32,),
-        bottleneck=False,
-        stem_width=32,
-        stem_kernel=8,  # Patches: one matrix product, the cheapest stem on a CPU.
-        stem_stride=8,
-        stem_pool=False,
-        features=256,
-        pool_grid=4,
-        centroids=True,
-        norm="batch",  # Or "ghost", or "group": docs/scaling.md.
-        norm_momentum=0.97,
-        norm_frames=64,  # Of ghost batch norm's groups.
-        norm_groups=8,  # Of channels, in group norm.
-        remat=False,
+        stage_blocks=(1,),  # Residual units of each stage.
+        stage_widths=(32,),  # Channels of each stage.
+        bottleneck=False,  # Whether units have bottlenecks, and 4 times the channels.
+        # The first convolution. Patches are one matrix product: the cheapest on a CPU.
+        stem_width=32,  # Its channels.
+        stem_kernel=8,  # The side of its kernel, pixels.
+        stem_stride=8,  # Its stride, pixels.
+        stem_pool=False,  # Whether a 3x3 max pooling of stride 2 follows it.
+        features=256,  # The numbers per frame; 0 is the channels of the last stage.
+        pool_grid=4,  # The last map is averaged over a grid of 4 x 4 cells.
+        centroids=True,  # Whether each input channel's centroid is a feature too.
+        norm="batch",  # Or "ghost" or "group"; docs/scaling.md compares them.
+        norm_momentum=0.97,  # The part of the running statistics that an update keeps.
+        norm_frames=64,  # Frames that "ghost" normalises together.
+        norm_groups=8,  # Groups of channels that "group" normalises together.
+        remat=False,  # Whether the backward pass recomputes units, to save memory.
       ),
+      # The iterative regressor: the widths of its hidden layers, its rounds, the rate
+      # of dropout, and how it represents rotations ("6d" or "axis_angle").
       regressor=dict(
         hidden=(1024, 1024), rounds=3, dropout=0.1, pose_representation="6d"
       ),
@@ -166,7 +188,15 @@ VARIANTS = {"": default, "paper": paper}
 
 
 def get_config(inputs: tuple[str, ...], variant: str) -> ConfigDict:
-  """The config of one choice of inputs; ValueError for a variant that is not."""
+  """The locked config of one choice of inputs.
+
+  Args:
+    inputs: what the network sees: any of rgb, flow and keypoints.
+    variant: '' or 'paper'.
+
+  Raises:
+    ValueError: there is no such variant.
+  """
   if variant not in VARIANTS:
     raise ValueError(f"There is no variant {variant!r}: leave it out or use 'paper'.")
   config = VARIANTS[variant](inputs)

@@ -2,16 +2,17 @@ r"""RGB against a domain classifier (103.0 mm PA-MPJPE on 3DPW in the paper).
 
 python -m mhmr_jax.train --config=configs/dann.py --workdir=DIR
 
-Ganin et al. 2016: half of each batch is clips of another domain, whose labels are
-withheld. Here they are the `shifted` synthetic clips, in the paper's size Kinetics':
+This is the domain-adversarial training of Ganin et al. 2016: half of each batch is
+clips of another domain, whose labels are withheld. In the default these are the
+`shifted` synthetic clips, and in the paper's size Kinetics' clips:
 
 python -m mhmr_jax.train --config=configs/dann.py:paper --workdir=DIR \
   --config.kinetics.dir=VIDEOS --config.kinetics.pseudo_gt=PICKLES ...
 
-Of the pseudo ground truth nothing is used but where and when a person is in view. The
-paper's classifier is not known to us: these are Ganin's widths, and in the default a
-small one. `metrics.jsonl` has domain_loss, domain_accuracy (0.5: the features hide
-their domain) and domain_lambda.
+The pseudo ground truth only tells where and when a person is in view. We do not know
+the paper's classifier: the paper's size has Ganin's widths, and the default a small
+classifier. `metrics.jsonl` has domain_loss, domain_accuracy (0.5 if the features
+hide their domain) and domain_lambda.
 """
 
 from ml_collections import ConfigDict
@@ -27,15 +28,19 @@ _HIDDEN = {"": (256,), "paper": (1024, 1024)}
 
 def get_config(variant: str = "") -> ConfigDict:
   config = base.get_config(("rgb",), variant)
-  config.train.batch_size *= 2  # As many labelled clips a step as without a target.
+  # An update has as many labelled clips as without a target domain.
+  config.train.batch_size *= 2
   with config.unlocked():
+    # The dataset of the target domain, and its variant if it has several.
     config.target = ConfigDict(_TARGETS[variant])
-    # The schedule follows --config.train.steps.
+    # The reversed gradient grows over `steps`, which follow --config.train.steps;
+    # `hidden` are the widths of the classifier's hidden layers.
     steps = config.train.get_ref("steps")
     config.model.domain_classifier = ConfigDict(
       dict(hidden=_HIDDEN[variant], steps=steps)
     )
-    # Ganin's losses are both cross entropies; ours for people is in metres. At weight
-    # 1, and still at 0.1, a small network hides its domain and learns little else.
+    # Both losses of Ganin are cross entropies, but our loss of people is in metres.
+    # With the weight 1, and even 0.1, a small network hides its domain and learns
+    # little else.
     config.loss.domain_loss = 0.02
   return config

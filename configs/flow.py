@@ -1,4 +1,4 @@
-"""Flow alone (100.1 mm PA-MPJPE on 3DPW in the paper).
+"""Flow only (100.1 mm PA-MPJPE on 3DPW in the paper).
 
 python -m mhmr_jax.train --config=configs/flow.py --workdir=DIR
 """

@@ -1,4 +1,4 @@
-"""What the trainings of flow networks share: the clips and the schedule."""
+"""The keys of all configs of flow networks: clips and schedule."""
 
 from typing import Any
 
@@ -8,7 +8,15 @@ from configs import base
 
 
 def get_config(model: dict[str, Any], variant: str) -> ConfigDict:
-  """The config of one flow network; ValueError for a variant that is not."""
+  """The config of one flow network, not locked yet.
+
+  Args:
+    model: the network: its `kind` and the settings of that kind.
+    variant: '' or 'paper'.
+
+  Raises:
+    ValueError: there is no such variant.
+  """
   if variant not in ("", "paper"):
     raise ValueError(f"There is no variant {variant!r}: leave it out or use 'paper'.")
   config = base.default(())
@@ -20,9 +28,10 @@ def get_config(model: dict[str, Any], variant: str) -> ConfigDict:
   )
   config.data.variant = "full"
   config.data.size = 128
-  config.data.scales = (0.6, 1.05)  # Of windows: their sides over the frame's.
-  # The second frame's window lies off by up to so much of its side: large motions,
-  # without which RAFT does not begin to learn.
+  # The range of the crop window's side over the frame's shorter side.
+  config.data.scales = (0.6, 1.05)
+  # The largest shift of the second frame's window, as a share of its side. It adds
+  # large motions, without which RAFT does not begin to learn.
   config.data.shift = 0.1
   if variant == "paper":
     config.data.update(num_clips=68_000, frame_size=256, size=256, workers=16)

@@ -1,4 +1,4 @@
-"""Flow and keypoints: the paper's best inputs (74.7 mm PA-MPJPE on 3DPW there).
+"""Flow and keypoints: the paper's best inputs, with 74.7 mm PA-MPJPE on 3DPW.
 
 python -m mhmr_jax.train --config=configs/flow_kp.py --workdir=DIR
 """

@@ -1,4 +1,4 @@
-r"""Flow and keypoints on synthetic clips and Kinetics' pseudo ground truth, half each.
+r"""Flow and keypoints on half synthetic clips, half Kinetics' pseudo ground truth.
 
 python -m mhmr_jax.train --config=configs/flow_kp_kinetics.py --workdir=DIR \
   --config.body.path=SMPL_NEUTRAL.pkl --config.kinetics.dir=VIDEOS \

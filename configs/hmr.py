@@ -1,9 +1,9 @@
-"""Single-frame HMR (Kanazawa et al. 2018): RGB, and no memory of the frames before.
+"""Single-frame HMR (Kanazawa et al. 2018): RGB, without memory over time.
 
 python -m mhmr_jax.train --config=configs/hmr.py --workdir=DIR
 
-Frames and their number in a batch are those of `rgb`, so that memory alone differs.
-HMR's own discriminator of poses, for training without 3D labels, is not in it.
+The frames and their number in a batch are those of `rgb`, so that only the memory
+differs. HMR's discriminator of poses, for training without 3D labels, is left out.
 """
 
 from ml_collections import ConfigDict

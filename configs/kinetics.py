@@ -1,4 +1,4 @@
-r"""Flow and keypoints on Kinetics' pseudo ground truth alone: real video, no renderer.
+r"""Flow and keypoints on Kinetics' pseudo ground truth: real video, nothing rendered.
 
 python -m mhmr_jax.train --config=configs/kinetics.py --workdir=DIR \
   --config.body.path=SMPL_NEUTRAL.pkl --config.kinetics.dir=VIDEOS \
@@ -13,5 +13,5 @@ from configs import base
 def get_config(variant: str = "") -> ConfigDict:
   config = base.get_config(("flow", "keypoints"), variant)
   config.data.source = "kinetics_pseudo_gt"
-  config.data.people = "rendered"  # SURREAL's are not needed for it.
+  config.data.people = "rendered"  # So that the paper's size does not ask for SURREAL.
   return config

@@ -1,4 +1,4 @@
-"""Keypoints alone (77.6 mm PA-MPJPE on 3DPW in the paper): no pixel is seen.
+"""Keypoints only, no pixels (77.6 mm PA-MPJPE on 3DPW in the paper).
 
 python -m mhmr_jax.train --config=configs/kp.py --workdir=DIR
 """

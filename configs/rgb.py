@@ -1,4 +1,4 @@
-"""RGB alone. In the paper it is worse on 3DPW than the motion cues alone.
+"""RGB only, which is worse on 3DPW than motion cues only in the paper.
 
 python -m mhmr_jax.train --config=configs/rgb.py --workdir=DIR
 """

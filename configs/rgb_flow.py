@@ -1,4 +1,4 @@
-"""RGB and flow. In the paper they are worse on 3DPW than the motion cues alone.
+"""RGB and flow, which are worse on 3DPW than motion cues only in the paper.
 
 python -m mhmr_jax.train --config=configs/rgb_flow.py --workdir=DIR
 """

@@ -1,4 +1,4 @@
-"""All inputs. The paper gives no figure for them that is known to us.
+"""All inputs: RGB, flow and keypoints; we know of no figure for them in the paper.
 
 python -m mhmr_jax.train --config=configs/rgb_flow_kp.py --workdir=DIR
 """
