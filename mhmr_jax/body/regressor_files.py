@@ -58,7 +58,7 @@ def read(
       order[row], order[row + 3] = row + 3, row
     if not _misplaced(points[order], names, body):
       logging.warning(
-        "%s has the right leg in rows 1 to 3: the rows of the two legs were exchanged.",
+        "%s has the right leg in rows 1 to 3: the legs were swapped, now corrected.",
         path,
       )
       return regressor[order]

@@ -1,6 +1,7 @@
 """Skinning with the frames last against the body layer, and blocks against one call."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mhmr_jax.body import posed_frames, smpl
@@ -13,7 +14,7 @@ def test_surface_errors_are_the_pve_of_whole_bodies():
   body = smpl.load()
   # Pose blend shapes, which the free body lacks.
   shape = (len(body.v_template), 3, 207)
-  body = body.replace(posedirs=rng.normal(0, 1e-3, shape).astype(np.float32))
+  body = body.replace(posedirs=jnp.asarray(rng.normal(0, 1e-3, shape), jnp.float32))
   predicted, label = (
     (
       posed_frames.matrices(rng.normal(0, 0.4, (3, 24, 3))),

@@ -180,6 +180,10 @@ HOSTILE = {
   ),
   "a mirrored camera": (_change("cam_poses", lambda v: v * [1, 1, -1, 1]), "rotations"),
   "no focal length": (_change("cam_intrinsics", lambda v: v * 0), "camera's matrix"),
+  "skewed axes": (
+    _change("cam_intrinsics", lambda v: v + np.eye(3, k=1) * [[1], [0], [0]]),
+    "camera's matrix",
+  ),
   "intrinsics of a larger image": (
     _change("cam_intrinsics", lambda v: v * [[2], [2], [1]]),
     "has 160 x 120 pixels, but the intrinsics are of about 320 x 240",
