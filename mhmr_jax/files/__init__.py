@@ -1,1 +1,1 @@
-"""What comes from outside and goes out, safely: video, arrays, pickles, runs."""
+"""Reads files from outside safely, and writes files whole or not at all."""

@@ -19,16 +19,16 @@ _ADVICE = "name another folder by --out"
 def whole(path: AnyPath, advice: str = _ADVICE) -> Iterator[AnyPath]:
   """Yields a path beside `path`, which it replaces once the block has ended.
 
-  Where the block raises, the file that stood at `path` stays as it was, and nothing is
-  left beside it. The partial file has the same suffix, which some writers choose their
-  format by.
+  If the block raises, an earlier file at `path` stays as it was, and nothing is left
+  beside it. The partial file has the same suffix, because some writers choose their
+  format by it.
 
   Args:
-    path: of the file to write; its folder exists.
-    advice: what the user can do where it cannot be written.
+    path: the file to write, in a folder that exists.
+    advice: what the user can do if the file cannot be written.
 
   Raises:
-    InputError: the file cannot be written.
+    InputError: the file cannot be written; every OSError in the block counts as that.
   """
   partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.partial{path.suffix}")
   try:
@@ -42,14 +42,14 @@ def whole(path: AnyPath, advice: str = _ADVICE) -> Iterator[AnyPath]:
 
 
 def write(path: AnyPath, content: str | bytes, advice: str = _ADVICE) -> None:
-  """Writes a file of text (UTF-8) or bytes; raises as `whole` does."""
+  """Writes text (as UTF-8) or bytes to a file; raises as `whole` does."""
   data = content.encode() if isinstance(content, str) else content
   with whole(path, advice) as partial:
     partial.write_bytes(data)
 
 
 def make_folder(path: pathlib.Path | epath.Path, advice: str = _ADVICE) -> None:
-  """Makes a folder, so that results that cannot be kept are not computed first.
+  """Makes a folder, with its parents; does nothing if it exists.
 
   Raises:
     InputError: the folder cannot be made.
@@ -63,6 +63,6 @@ def make_folder(path: pathlib.Path | epath.Path, advice: str = _ADVICE) -> None:
 def not_writable(
   path: pathlib.Path | epath.Path, error: OSError, advice: str = _ADVICE
 ) -> InputError:
-  """The sentence for a file or folder that cannot be written."""
+  """The error for a file or folder that cannot be written."""
   reason = error.strerror or type(error).__name__
   return InputError(f"{path} cannot be written ({reason}): {advice}.")

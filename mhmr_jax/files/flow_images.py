@@ -1,4 +1,4 @@
-"""Flow as images: KITTI's 16-bit PNG for storage, a colour wheel for pictures."""
+"""Stores flow as images: KITTI's 16-bit PNG."""
 
 import struct
 import zlib
@@ -14,29 +14,30 @@ _STEPS = 64.0
 _ZERO = 2.0**15
 _FIRST_BIT = np.uint16(1 << 15)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Bits a channel, colour type RGB, and the only compression, filters and interlacing.
+# 16 bits a channel, colour type RGB; PNG's only compression and filter methods; no
+# interlacing.
 _KIND = struct.pack(">5B", 16, 2, 0, 0, 0)
-_FILTER_UP = 2  # Each byte less the one above it: next to nothing, in smooth flow.
+_FILTER_UP = 2  # Each byte minus the one above it, which is near 0 in smooth flow.
 
 
 def encode_png(
   flow: Float[np.ndarray, "height width 2"],
   valid: Bool[np.ndarray, "height width"] | None = None,
 ) -> bytes:
-  """Flow in pixels to a PNG as KITTI's: exact to 1/128 px, clipped at +-511 px.
+  """Encodes flow in pixels as KITTI does: exact to 1/128 px, clipped at +-511 px.
 
   Args:
     flow: u (right) and v (down).
-    valid: False where the flow is not known; None where all of it is.
+    valid: False where the flow is not known; None if all of it is known.
   """
   height, width = flow.shape[:2]
-  # Rounded, and kept within 16 bits; to turn the first is to add 2^15.
+  # This rounds and clips to signed 16 bits; flipping the first bit then adds 2^15.
   steps = cv2.addWeighted(flow, _STEPS, flow, 0, 0, dtype=cv2.CV_16S)
   image = np.ones((height, width, 3), np.uint16)
   cv2.mixChannels([steps.view(np.uint16) ^ _FIRST_BIT], [image], [0, 0, 1, 1])
   if valid is not None:
     cv2.insertChannel(valid.astype(np.uint16), image, 2)
-  # OpenCV's writer takes three times as long: for its zlib, not for what is around it.
+  # OpenCV's own PNG writer takes three times as long, because of its zlib.
   rows = image.byteswap().view(np.uint8).reshape(height, 6 * width)
   lines = np.full((height, 1 + 6 * width), _FILTER_UP, np.uint8)
   lines[0, 1:] = rows[0]
@@ -53,16 +54,16 @@ def encode_png(
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
-  """A part of a PNG: how long it is, its name, its data, and a check of the two."""
+  """A PNG chunk: the data's length, the name, the data, and the CRC of the last two."""
   check = zlib.crc32(data, zlib.crc32(name))
   return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
 
 def decode_png(data: bytes) -> Float[np.ndarray, "height width 2"]:
-  """Flow in pixels from a PNG as KITTI's, whether marked valid or not.
+  """Decodes flow in pixels from KITTI's PNG, also where it is marked as not valid.
 
   Raises:
-    ValueError: where the bytes are no 16-bit PNG of three channels.
+    ValueError: the bytes are no 16-bit PNG of three channels.
   """
   return decode_png_with_valid(data)[0]
 
@@ -70,7 +71,7 @@ def decode_png(data: bytes) -> Float[np.ndarray, "height width 2"]:
 def decode_png_with_valid(
   data: bytes,
 ) -> tuple[Float[np.ndarray, "height width 2"], Bool[np.ndarray, "height width"]]:
-  """As `decode_png`, and where the flow is known."""
+  """Returns what `decode_png` does, and where the flow is known; raises alike."""
   image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
     raise ValueError("the flow is not a 16-bit PNG of three channels")

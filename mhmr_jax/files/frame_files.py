@@ -1,5 +1,6 @@
-"""Frames beside the records: of a long track only those asked for are read."""
+"""Frames stored beside a dataset's records, so that long tracks are read in parts."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
@@ -9,19 +10,20 @@ from array_record.python import array_record_module
 from jaxtyping import Int
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic
 
 SUFFIX = ".array_record"
-# One frame a chunk: any frame is read alone.
+# With one frame a chunk, any frame is read without its neighbours.
 _OPTIONS = "group_size:1,uncompressed"
 
 
 def image_name(number: int) -> str:
-  """What 3DPW calls the image of a frame."""
+  """The file name that 3DPW gives the image of a frame."""
   return f"image_{number:05d}.jpg"
 
 
 def inside(root: pathlib.Path, relative: str) -> pathlib.Path:
-  """A path below a folder; InputError for one that would leave it."""
+  """Joins a path to a folder; raises InputError if it would leave that folder."""
   path = pathlib.PurePosixPath(relative)
   if not relative or path.is_absolute() or ".." in path.parts or "\\" in relative:
     raise InputError(f"The path {relative!r} leaves the folder {root}: it is refused.")
@@ -30,18 +32,18 @@ def inside(root: pathlib.Path, relative: str) -> pathlib.Path:
 
 def open_frames(
   root: pathlib.Path, place: str, frame_index: Int[np.ndarray, "time"]
-) -> Sequence[Any]:  # Of bytes; a checker of types must not read a frame to know it.
-  """The frames of a track as JPEG images.
+) -> Sequence[Any]:  # Not of bytes: beartype would read a frame to check its type.
+  """Opens the frames of a track, which are JPEG images, and reads none of them.
 
   Args:
-    root: the folder that `place` is in.
-    place: relative; a file that `write` made of the track's frames, or a folder of
-      images numbered as `frame_index` says.
-    frame_index: of the track's frames.
+    root: the folder that `place` is relative to.
+    place: a file that `write` made of the track's frames, or a folder of images whose
+      numbers `frame_index` has.
+    frame_index: the number of each frame of the track.
 
   Raises:
-    InputError: the place is outside the root; and, where frames are asked for, they
-      are not there.
+    InputError: the place is outside the root. Reading a frame that is missing or
+      damaged raises it too.
   """
   path = inside(root, place)
   if path.suffix == SUFFIX:
@@ -49,19 +51,45 @@ def open_frames(
   return _ReferencedFrames(path, [int(number) for number in frame_index])
 
 
-def write(path: pathlib.Path, frames: Iterable[bytes]) -> None:
-  """Writes a file of frames."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  writer = array_record_module.ArrayRecordWriter(str(path), _OPTIONS)
+def write(
+  path: pathlib.Path,
+  frames: Iterable[bytes],
+  advice: str = "name another folder for generated data",
+) -> None:
+  """Writes a file of frames, and its folder; the file appears when it is whole.
+
+  Args:
+    path: of the file.
+    frames: taken one at a time.
+    advice: what the user can do if the file cannot be written.
+
+  Raises:
+    InputError: the file cannot be written.
+  """
+  atomic.make_folder(path.parent, advice)
+  with atomic.whole(path, advice) as partial:
+    with _errors_of_the_system():
+      writer = array_record_module.ArrayRecordWriter(str(partial), _OPTIONS)
+    try:
+      for frame in frames:
+        with _errors_of_the_system():
+          writer.write(frame)
+    finally:
+      with _errors_of_the_system():
+        writer.close()
+
+
+@contextlib.contextmanager
+def _errors_of_the_system() -> Iterator[None]:
+  """Turns array_record's errors, of a full disk for instance, into OSErrors."""
   try:
-    for frame in frames:
-      writer.write(frame)
-  finally:
-    writer.close()
+    yield
+  except RuntimeError as error:
+    raise OSError(0, str(error).partition(";")[0][:120]) from error
 
 
 class Frames(Sequence[bytes]):
-  """A sequence that reads what is asked for."""
+  """A sequence whose items are read when they are asked for."""
 
   def __init__(self, path: pathlib.Path, count: int):
     self._path = path
@@ -88,7 +116,7 @@ class Frames(Sequence[bytes]):
 
 
 class _StoredFrames(Frames):
-  """Of a file that `write` made, opened at the first frame."""
+  """The frames of a file that `write` made, which is opened at the first read."""
 
   def __init__(self, path: pathlib.Path, count: int):
     super().__init__(path, count)
@@ -101,10 +129,11 @@ class _StoredFrames(Frames):
       if self._reader is None:
         self._reader = array_record_module.ArrayRecordReader(str(self._path))
       frames: list[bytes] = self._reader.read(indices)
-      # Of a file cut at the end of a block it gives empty records, and no error.
+      # From a file that was cut at the end of a block, the reader returns empty
+      # records without an error.
       if not all(frames) or self._reader.num_records() != self._count:
         raise ValueError("it is cut short or of another track")
-    # Its errors are of many kinds.
+    # array_record raises errors of many kinds.
     except Exception as error:
       raise InputError(
         f"The frames in {self._path} cannot be read ({str(error)[:120]}): delete the "
@@ -114,7 +143,7 @@ class _StoredFrames(Frames):
 
 
 class _ReferencedFrames(Frames):
-  """Of a folder of images."""
+  """The frames of a folder of images."""
 
   def __init__(self, path: pathlib.Path, numbers: list[int]):
     super().__init__(path, len(numbers))

@@ -1,4 +1,7 @@
-"""Reads what a training run leaves in its work directory: config and checkpoints."""
+"""Reads the config and checkpoints that a training run leaves in its work directory.
+
+No model is known here: callers say what shapes they expect.
+"""
 
 import json
 from typing import Any, cast
@@ -13,7 +16,7 @@ from mhmr_jax.errors import InputError
 
 
 def load_config(workdir: epath.Path) -> ConfigDict:
-  """The config that a work directory was made with.
+  """Reads the config that a work directory was made with.
 
   Raises:
     InputError: there is no such directory or config, or it is damaged.
@@ -36,7 +39,14 @@ def load_config(workdir: epath.Path) -> ConfigDict:
 def restore_variables(
   workdir: epath.Path, abstract: dict[str, Any]
 ) -> tuple[dict[str, Any], int]:
-  """The variables, shaped as `abstract`, and the step of the latest checkpoint.
+  """Reads the model's variables in the latest checkpoint.
+
+  Args:
+    workdir: of the run.
+    abstract: the shapes of the model's variables.
+
+  Returns:
+    The variables, and the step of the checkpoint.
 
   Raises:
     InputError: there is no whole checkpoint, or it is another model's.
@@ -44,7 +54,7 @@ def restore_variables(
   folder = workdir / "checkpoints"
   if not folder.is_dir():
     raise InputError(f"{workdir} has no checkpoints yet: train it first.")
-  # Told where to put the arrays, Orbax need not look up where they were (and warn).
+  # With a sharding Orbax does not look up the one at the time of saving (and warn).
   sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   abstract = placed(abstract, sharding)
   with ocp.training.Checkpointer(folder) as checkpointer:
@@ -56,7 +66,7 @@ def restore_variables(
 
 
 def placed(abstract: Any, shardings: Any) -> Any:
-  """The shapes with their shardings: one for each leaf, or the same for all."""
+  """Adds shardings to shapes: one for each leaf, or the same for all."""
   if isinstance(shardings, Sharding):
     shardings = jax.tree.map(lambda _: shardings, abstract)
   return jax.tree.map(

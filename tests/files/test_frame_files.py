@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import resource
 
 import numpy as np
 import pytest
@@ -58,3 +59,22 @@ def test_missing_and_damaged_files_are_named(tmp_path):
   cut = frame_files.open_frames(tmp_path, path.name, np.arange(9))
   with pytest.raises(InputError, match=r"a\.array_record cannot be read"):
     cut[8]
+
+
+def test_a_full_disk_and_a_failing_iterator_leave_nothing(tmp_path):
+  path = tmp_path / "frames" / "a.array_record"
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (10**5, before[1]))
+  try:
+    with pytest.raises(InputError, match=r"a\.array_record .*too large.*: make room"):
+      frame_files.write(path, [os.urandom(10**5)] * 3, "make room")
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+  def failing():
+    yield DATA[0]
+    raise RuntimeError("out of memory")
+
+  with pytest.raises(RuntimeError, match="out of memory"):
+    frame_files.write(path, failing())
+  assert not any(path.parent.iterdir())
