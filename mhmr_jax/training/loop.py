@@ -1,8 +1,8 @@
 """The loop of every training program: resume, step, write metrics and checkpoints.
 
-A program says in a `Task` what it trains; the loop knows nothing of networks. Metrics
-and checkpoints of a run that is stopped and started again, on other devices or in
-another number of processes, are those of one that never stopped.
+A program says in a `Task` what it trains; the loop knows nothing of networks. A run
+that is stopped and started again, on other devices or in another number of processes,
+goes on with the examples that remain, in the order that they would have had.
 """
 
 import contextlib
