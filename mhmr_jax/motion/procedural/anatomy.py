@@ -10,7 +10,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body.joints import SMPL_JOINTS, SMPL_PARENTS
@@ -192,7 +192,9 @@ def _apply_middles(matrices: Float[np.ndarray, "*batch 24 3 3"]) -> None:
 
 
 @functools.cache
-def _levels() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _levels() -> list[
+  tuple[Int[np.ndarray, "n"], Int[np.ndarray, "n"], Float[np.ndarray, "n 3"]]
+]:
   """The joints of each level of the tree, their parents and their offsets from them."""
   depth = np.zeros(24, int)
   for joint in range(1, 24):

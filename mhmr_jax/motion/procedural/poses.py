@@ -6,6 +6,7 @@ upright frame of the pelvis: they keep pointing to the floor when the pelvis til
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -50,17 +51,17 @@ class KeyPose:
 
   pitch: float = 0.0
   roll: float = 0.0
-  spine: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
-  neck: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
-  bow: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((5, 3)))
-  legs: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
-  knees: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(2))
-  ankles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 2)))
-  flat: np.ndarray = dataclasses.field(default_factory=lambda: np.ones(2))
-  hands: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
-  poles: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
+  spine: Float[np.ndarray, "3"] = field(default_factory=lambda: np.zeros(3))
+  neck: Float[np.ndarray, "3"] = field(default_factory=lambda: np.zeros(3))
+  bow: Float[np.ndarray, "5 3"] = field(default_factory=lambda: np.zeros((5, 3)))
+  legs: Float[np.ndarray, "2 3"] = field(default_factory=lambda: np.zeros((2, 3)))
+  knees: Float[np.ndarray, "2"] = field(default_factory=lambda: np.zeros(2))
+  ankles: Float[np.ndarray, "2 2"] = field(default_factory=lambda: np.zeros((2, 2)))
+  flat: Float[np.ndarray, "2"] = field(default_factory=lambda: np.ones(2))
+  hands: Float[np.ndarray, "2 3"] = field(default_factory=lambda: np.zeros((2, 3)))
+  poles: Float[np.ndarray, "2 3"] = field(default_factory=lambda: np.zeros((2, 3)))
   hand_from: int = SHOULDER
-  forearms: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((2, 3)))
+  forearms: Float[np.ndarray, "2 3"] = field(default_factory=lambda: np.zeros((2, 3)))
 
 
 # Regions of a hand: mean and standard deviation of its position, the elbow's
@@ -89,7 +90,9 @@ _HAND_WEIGHTS = np.array([weight for *_, weight in _HANDS.values()])
 _HAND_STEPS = np.cumsum(_HAND_WEIGHTS / _HAND_WEIGHTS.sum())
 
 
-def place_hand(rng: Generator, name: str = "") -> tuple[np.ndarray, np.ndarray]:
+def place_hand(
+  rng: Generator, name: str = ""
+) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
   """Draws a hand's position from its shoulder, arm's lengths, and its elbow's pole."""
   name = name or _HAND_NAMES[int(np.searchsorted(_HAND_STEPS, rng.random()))]
   mean, spread, pole, _ = _HANDS[name]
