@@ -48,6 +48,7 @@ def collectives(module: hlo.Module) -> list[Collective]:
 
 
 def _collectives_of(module: hlo.Module, run: hlo.Run) -> Iterator[Collective]:
+  """Yields the exchange that an instruction is, or those that a fusion contains."""
   instruction = run.instruction
   if instruction.opcode == "fusion":
     for name in hlo.CALLED.findall(instruction.attributes):

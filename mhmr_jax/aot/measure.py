@@ -56,7 +56,7 @@ class Cost:
     cycles: the compiler's estimate; 0 if it makes none.
     collectives: the exchanges between chips.
     loops: the number of iterations of each loop, by its path.
-    parameters: how many numbers the model's parameters are.
+    parameters: the number of the model's parameters.
     seconds: the time that compiling took.
   """
 

@@ -1,8 +1,8 @@
-"""Saves a state that lies one way over four devices, and restores it another way.
+"""Saves a state divided one way over four devices, and restores it divided another way.
 
   python -m tests.training.restore_divided FOLDER
 
-Run by tests/test_distributed.py with four virtual devices; fails where a bit differs.
+tests/test_distributed.py runs it with four virtual devices; it fails if a bit differs.
 """
 
 import pathlib
@@ -17,7 +17,7 @@ from mhmr_jax.training import checkpoints, steps
 from tests import tiny
 from tests.data.clips import make_source
 
-# Devices, and ways to divide the state: as it was saved, and as it is restored.
+# (devices, ways to divide the state) when it is saved, and when it is restored.
 WAYS = (((4, 2), (2, 1)), ((2, 1), (4, 4)), ((4, 1), (1, 1)))
 
 
@@ -56,14 +56,14 @@ def _step(config, devices, fsdp):
 
 
 def _state(config, devices, fsdp):
-  """A state of random numbers, as it lies."""
+  """A state of random numbers on the devices."""
   step = _step(config, devices, fsdp)
   rng = np.random.default_rng(0)
   abstract = jax.eval_shape(step.init, jax.random.key(0))
-  made = jax.tree.map(
+  state = jax.tree.map(
     lambda leaf: rng.integers(0, 100, leaf.shape).astype(leaf.dtype), abstract
   )
-  return jax.device_put(made, step.state_shardings)
+  return jax.device_put(state, step.state_shardings)
 
 
 def _iterator(config):

@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import rotations
-from mhmr_jax.models.prediction import prediction_joints
+from mhmr_jax.models.predicted_joints import predicted_joints
 from mhmr_jax.schema import Batch, Prediction
 from mhmr_jax.training import losses
 
@@ -41,9 +41,9 @@ def _prediction(seed):
 
 @pytest.fixture(scope="module")
 def batch(body):
-  """Targets that are exactly what `_prediction(0)` says, the body elsewhere."""
+  """Targets that agree with `_prediction(0)`, with the body elsewhere."""
   prediction, pose, betas = _prediction(0)
-  joints, joints_crop = prediction_joints(body, prediction)
+  joints, joints_crop = predicted_joints(body, prediction)
   return Batch(
     pose=pose,
     betas=betas,
@@ -65,17 +65,17 @@ def test_zero_at_the_truth(loss, batch):
 
 
 def test_joints_are_relative_to_the_pelvis(body):
-  joints, joints_crop = prediction_joints(body, _prediction(0)[0])
+  joints, joints_crop = predicted_joints(body, _prediction(0)[0])
   np.testing.assert_allclose(joints[..., 0, :], 0, atol=1e-7)
   s, t = np.split(np.asarray(_prediction(0)[0]["camera"]), [1], axis=-1)
   np.testing.assert_allclose(joints_crop[..., 0, :], s * t, atol=1e-6)
 
 
-def test_terms_are_what_they_say(loss, batch, body):
-  """Against NumPy and SciPy in float64."""
+def test_terms_agree_with_numpy_and_scipy(loss, batch, body):
+  """In float64."""
   prediction = _prediction(1)[0]
   _, terms = loss(prediction, batch)
-  joints, joints_crop = prediction_joints(body, prediction)
+  joints, joints_crop = predicted_joints(body, prediction)
   errors = []
   for points, target in zip(
     np.asarray(joints).reshape(-1, 24, 3),
@@ -130,7 +130,7 @@ def test_garbage_in_invalid_frames_changes_nothing(loss, batch):
   np.testing.assert_array_equal(expected[1]["rotations"][0, 1], 0)
 
 
-def test_hidden_joints_have_no_say_in_2d(loss, batch):
+def test_hidden_joints_do_not_count_in_2d(loss, batch):
   visibility = batch["visibility"].copy()
   visibility[..., 20:] = 0
   joints_crop = batch["joints_crop"].copy()
@@ -182,7 +182,7 @@ def _joined(left, right):
 
 
 def test_clips_of_the_target_domain_count_for_nothing_but_their_domain(loss, batch):
-  """Whatever stands in place of their labels, and whatever is predicted of them."""
+  """Neither the values in place of their labels nor their predictions matter."""
   prediction = _prediction(1)[0]
   doubled = _joined(prediction, _prediction(2)[0])
   wrong = {key: np.full_like(value, 9.0) for key, value in batch.items()}

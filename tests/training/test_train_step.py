@@ -1,4 +1,4 @@
-"""Batches seen in parts."""
+"""The training step on a batch that is divided into parts."""
 
 import jax
 import numpy as np
@@ -13,10 +13,10 @@ from tests.data.clips import make_source
 
 
 def _after_a_step(config, batch):
-  made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
+  train = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
   key, body = jax.random.key(0), smpl.load()
-  state = jax.jit(made.init)(key)
-  lowered = made.step.lower(state, batch, key, body)
+  state = jax.jit(train.init)(key)
+  lowered = train.step.lower(state, batch, key, body)
   quick = {"xla_backend_optimization_level": 0}
   return lowered.compile(compiler_options=quick)(state, batch, key, body)
 
