@@ -1,4 +1,4 @@
-"""Dense optical flow on the CPU: OpenCV's Dense Inverse Search (Kroeger, 2016)."""
+"""Dense optical flow on the CPU by OpenCV's Dense Inverse Search (Kroeger, 2016)."""
 
 import cv2
 import numpy as np
@@ -14,13 +14,13 @@ PRESETS = {
 
 
 class DisFlow:
-  """Flow from one image to the next, on the first one's pixel grid.
+  """Estimates flow from one image to the next, on the first one's pixel grid.
 
-  It keeps no state between calls, so flow does not depend on what came before;
-  one object must not be shared between threads.
+  It keeps no state between calls, so flow does not depend on earlier images. One
+  object must not be shared between threads.
 
   Raises:
-    InputError: for a preset that does not exist.
+    InputError: there is no such preset.
   """
 
   def __init__(self, preset: str = "fast"):
@@ -35,8 +35,8 @@ class DisFlow:
     image: UInt8[np.ndarray, "height width *channels"],
     following: UInt8[np.ndarray, "height width *channels"],
   ) -> Float[np.ndarray, "height width 2"]:
-    """Where each pixel of `image` lies in `following`, less where it lay; px."""
-    # OpenCV takes a given array for the first guess; zeros are what it starts from.
+    """The displacement of each pixel of `image` to its place in `following`, px."""
+    # OpenCV takes the third array as its initial guess, which is zero by default.
     guess = np.zeros((*image.shape[:2], 2), np.float32)
     return np.asarray(self._estimator.calc(_grey(image), _grey(following), guess))
 

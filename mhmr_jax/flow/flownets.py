@@ -1,4 +1,4 @@
-"""FlowNetS (Dosovitskiy et al., ICCV 2015): a plain network from images to flow."""
+"""FlowNetS (Dosovitskiy et al., ICCV 2015): a convolutional encoder and decoder."""
 
 import functools
 
@@ -24,22 +24,21 @@ _CONVOLUTIONS = (
   ("conv6_1", 1024, 3, 1),
 )
 _STRIDE = 64
-# Features of the refinement's maps, by their stride; the paper stops at 4.
+# Features of the decoder's maps by their stride; the paper stops at 4.
 _REFINEMENT = {32: 512, 16: 256, 8: 128, 4: 64, 2: 32}
-# Each coarser map counts so much of the next finer one.
-_COARSER = 0.5
-_TINY = 1e-3  # Pixels: keeps the gradient of the error's root finite.
-# Of an image's values in [-1, 1]: what varies less is enlarged less.
+_COARSER = 0.5  # The weight of a map in the loss, over that of the next finer one.
+_TINY = 1e-3  # Pixels; keeps the gradient of the square root finite.
+# Added to the variance of an image in [-1, 1], so that flat ones are amplified less.
 _FLAT = 1e-3
 
 _leaky_relu = functools.partial(nn.leaky_relu, negative_slope=0.1)
 
 
 class UpConv(nn.Module):
-  """Twice the size: a transposed convolution of 4x4 with stride 2.
+  """Doubles a map's size by a transposed 4x4 convolution of stride 2.
 
-  Each output pixel depends on 2x2 inputs; the four kinds of output pixels are made as
-  channels, then put in place.
+  Each output pixel depends on 2x2 inputs. A 2x2 convolution computes the four output
+  pixels of each place as channels, which are then interleaved.
   """
 
   features: int
@@ -59,12 +58,12 @@ class UpConv(nn.Module):
 
 
 class FlowNetS(FlowNetwork):
-  """An encoder of ten convolutions, and flow refined from coarse to fine."""
+  """An encoder of ten convolutions, and a decoder that refines the flow."""
 
-  width: float = 1.0  # Times the paper's features.
+  width: float = 1.0  # The numbers of features, over the paper's.
   finest: int = 4  # Stride of the finest flow: 4, as in the paper, or 2.
-  unit: float = 20.0  # Pixels that the network's own output has as 1.
-  form: str = "auto"  # Of the convolutions: see `convolution.resolve_form`.
+  unit: float = 20.0  # The flow in pixels for which the last convolution outputs 1.
+  form: str = "auto"  # The convolutions' form: see `convolution.resolve_form`.
 
   stride = _STRIDE
 
@@ -77,11 +76,11 @@ class FlowNetS(FlowNetwork):
     first: Float[Array, "batch height width 3"],
     second: Float[Array, "batch height width 3"],
   ) -> list[Float[Array, "batch _ _ 2"]]:
-    """Flow in pixels of the images, coarsest first, each on a grid of its own.
+    """Flow in pixels of the images at each stride from 64 to `finest`.
 
     Args:
-      first: in [-1, 1].
-      second: in [-1, 1].
+      first: images in [-1, 1].
+      second: images in [-1, 1] to which the flow goes.
     """
     conv = functools.partial(Conv2D, use_bias=True, form=self.form)
     to_flow = functools.partial(conv, 2, 3, kernel_init=nn.initializers.zeros)
@@ -118,9 +117,9 @@ class FlowNetS(FlowNetwork):
     flow: Float[Array, "batch height width 2"],
     valid: Bool[Array, "batch height width"],
   ) -> tuple[Float[Array, ""], Float[Array, "batch height width 2"]]:
-    """The mean end-point error at all sizes, weighted; and the flow.
+    """The weighted sum of the mean end-point errors at all sizes, and the finest flow.
 
-    The paper's weights by size are not known; ours halve with the size.
+    The paper does not give its weights; ours halve with the size.
     """
     flows = self(first, second)
     total = jnp.zeros(())
@@ -135,7 +134,10 @@ class FlowNetS(FlowNetwork):
 def _standardised(
   images: Float[Array, "batch height width 3"],
 ) -> Float[Array, "batch height width 3"]:
-  """Each image's channels to mean 0 and variance 1: light and tint say no motion."""
+  """Scales each image's channels to mean 0 and variance 1.
+
+  Brightness and tint carry no information about motion.
+  """
   return jax.nn.standardize(images, axis=(1, 2), epsilon=_FLAT)
 
 
@@ -150,7 +152,7 @@ def _shrunk(
   valid: Bool[Array, "batch height width"],
   factor: int,
 ) -> tuple[Float[Array, "batch _ _ 2"], Bool[Array, "batch _ _"]]:
-  """Means over the valid pixels of blocks, and which blocks have any."""
+  """The means over the valid pixels of each block, and whether it has any."""
   n, height, width = valid.shape
   blocks = (n, height // factor, factor, width // factor, factor)
   count = valid.reshape(blocks).sum((2, 4))

@@ -1,24 +1,23 @@
-"""Networks that estimate flow on the device: which there are, their weights, their use.
+"""Builds the networks that estimate flow, loads their weights and runs them.
 
-Weights come from a work directory that `mhmr_jax.train_flow` made or, of RAFT, from a
-file of torchvision's `raft_small`.
+Weights come from a work directory of `mhmr_jax.train_flow` or, for RAFT, from a file of
+torchvision's `raft_small`.
 """
 
 import math
 import pathlib
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, UInt8
+from etils import epath
+from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import tensor_files, workdirs
-from mhmr_jax.flow import flownets, raft
-from mhmr_jax.flow.network import FlowNetwork
-
-Variables = dict[str, Any]
+from mhmr_jax.files import tensor_files
+from mhmr_jax.flow import flownets, raft, torchvision_weights
+from mhmr_jax.flow.network import FlowNetwork, Variables
 
 KINDS: dict[str, type[FlowNetwork]] = {
   "flownets": flownets.FlowNetS,
@@ -48,8 +47,8 @@ def from_config(config: ConfigDict) -> FlowNetwork:
   return KINDS[kind](**settings)
 
 
-def init_variables(model: FlowNetwork, key: Any) -> Variables:
-  """The variables before training."""
+def init_variables(model: FlowNetwork, key: PRNGKeyArray) -> Variables:
+  """The network's random variables before training."""
   example = jnp.zeros((1, model.stride, model.stride, 3))
   return dict(model.init(key, example, example))
 
@@ -59,11 +58,11 @@ def load(kind: str, weights: str) -> TrainedNetwork:
 
   Args:
     kind: one of `KINDS`.
-    weights: a work directory of the flow training; of RAFT also a .pth or .safetensors
-      file of torchvision's.
+    weights: a work directory of the flow training; for RAFT also a .pth or
+      .safetensors file of torchvision's.
 
   Raises:
-    InputError: the weights are not given, not there, damaged, or another network's.
+    InputError: `weights` is empty, or they are missing, damaged or another network's.
   """
   if not weights:
     raise InputError(
@@ -71,10 +70,14 @@ def load(kind: str, weights: str) -> TrainedNetwork:
       "to a work directory of mhmr_jax.train_flow"
       + (" or to torchvision's raft_small file." if kind == "raft" else ".")
     )
-  path = pathlib.Path(weights).expanduser()
+  path = epath.Path(weights).expanduser()
   if kind == "raft" and not path.is_dir():
-    variables = raft.from_torchvision(tensor_files.read(path), path)
+    tensors = tensor_files.read(pathlib.Path(path))
+    variables = torchvision_weights.raft_small(tensors, pathlib.Path(path))
     return TrainedNetwork(raft.RaftSmall(), variables)
+  # It imports Orbax, which takes seconds.
+  from mhmr_jax.files import workdirs
+
   config = workdirs.load_config(path)
   stored = config.get("model", ConfigDict()).get("kind")
   if stored != kind:
@@ -84,15 +87,15 @@ def load(kind: str, weights: str) -> TrainedNetwork:
     )
   model = from_config(config.model)
   shapes = jax.eval_shape(lambda key: init_variables(model, key), jax.random.key(0))
-  wanted = {"params": shapes["params"], "batch_stats": {}}
-  variables, _ = workdirs.restore_variables(path, wanted)
+  abstract = {"params": shapes["params"], "batch_stats": {}}
+  variables, _ = workdirs.restore_variables(path, abstract)
   return TrainedNetwork(model, {"params": variables["params"]})
 
 
 def normalised(
   images: UInt8[Array, "batch height width 3"],
 ) -> Float[Array, "batch height width 3"]:
-  """As the networks take them, in [-1, 1]."""
+  """Scales images to [-1, 1], as the networks take them."""
   return images.astype(jnp.float32) / 127.5 - 1
 
 
@@ -102,10 +105,11 @@ def estimate(
   first: UInt8[Array, "batch height width 3"],
   second: UInt8[Array, "batch height width 3"],
 ) -> Float[Array, "batch height width 2"]:
-  """Where each pixel of `first` lies in `second`, less where it lay, px; for any size.
+  """The displacement of each pixel of `first` to its place in `second`, px.
 
-  Images smaller than the network's smallest are enlarged for it, and others continued
-  at the right and below to a size that it can halve. Equal images have no flow.
+  Images may have any size: those smaller than the network's `min_size` are enlarged,
+  and all are padded at the right and below to multiples of its stride. The flow of
+  equal images is zero.
   """
   height, width = first.shape[1:3]
   scale = max(1.0, model.min_size / min(height, width))
@@ -130,18 +134,18 @@ def clip_flow(
   rgb: UInt8[Array, "batch time height width 3"],
   before: UInt8[Array, "batch height width 3"],
 ) -> Float[Array, "batch time height width 2"]:
-  """Flow of clips, at each frame from the one before it, in half precision.
+  """The flow of clips, at each frame from the one before it, in half precision.
 
   Args:
     model: the network.
-    variables: its weights; no gradient goes to them.
+    variables: its weights, to which no gradient is propagated.
     rgb: the clips.
-    before: the frames before the first ones, in the same windows; equal to them where
-      there is none, which makes the first flow zero.
+    before: the frame before each clip's first one, in the same window; the first frame
+      itself where there is none, which makes its flow zero.
   """
   variables = jax.lax.stop_gradient(variables)
   frames = jnp.moveaxis(rgb, 1, 0)
   earlier = jnp.concatenate([before[None], frames[:-1]])
-  # Frame after frame, so that memory does not grow with the clips' length.
+  # One frame at a time, so that memory does not grow with the clips' length.
   flow = jax.lax.map(lambda pair: estimate(model, variables, *pair), (earlier, frames))
   return jnp.moveaxis(flow, 0, 1).astype(jnp.float16)

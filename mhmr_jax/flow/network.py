@@ -1,21 +1,26 @@
-"""What all networks that estimate flow have in common."""
+"""The interface of the networks that estimate flow."""
+
+from typing import Any
 
 import flax.linen as nn
 from jaxtyping import Array, Bool, Float
 
+# What a network's `apply` takes: its "params".
+Variables = dict[str, Any]
+
 
 class FlowNetwork(nn.Module):
-  """Flow from pairs of images in [-1, 1], whose sides are multiples of `stride`."""
+  """Estimates flow from pairs of images in [-1, 1] whose sides divide by `stride`."""
 
   stride = 1
-  min_size = 1  # Of images' shorter sides: it is not good at smaller ones.
+  min_size = 1  # The shorter side of the smallest images that it is good at.
 
   def estimate(
     self,
     first: Float[Array, "batch height width 3"],
     second: Float[Array, "batch height width 3"],
   ) -> Float[Array, "batch height width 2"]:
-    """The best flow, in pixels."""
+    """The network's best flow from `first` to `second`, px."""
     raise NotImplementedError
 
   def loss(
@@ -25,5 +30,5 @@ class FlowNetwork(nn.Module):
     flow: Float[Array, "batch height width 2"],
     valid: Bool[Array, "batch height width"],
   ) -> tuple[Float[Array, ""], Float[Array, "batch height width 2"]]:
-    """What training makes small, of the flow where it is known; and the best flow."""
+    """The training loss against the true flow at valid pixels, and the best flow."""
     raise NotImplementedError

@@ -1,44 +1,41 @@
 """RAFT's small network (Teed & Deng, ECCV 2020), laid out as torchvision's raft_small.
 
-Every pixel of the first image is compared with every pixel of the second, at an eighth
-of the size; a recurrent unit looks up the comparison round where the flow points to so
-far, and corrects the flow.
+Every pixel of the first image is correlated with every pixel of the second, at an
+eighth of the size. A recurrent unit looks up the correlations around the place to which
+the current flow points, and corrects the flow.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from mhmr_jax.errors import InputError
 from mhmr_jax.flow.network import FlowNetwork
 from mhmr_jax.models.convolution import Conv2D
 
-_STRIDE = 8  # Of the maps that are compared.
+_STRIDE = 8  # Image pixels a pixel of the maps that are correlated.
 _LEVELS = 4
 _RADIUS = 3
 _HIDDEN = 96
 _CONTEXT = 64
-# Of the loss: an update counts so much of the one after it.
-_GAMMA = 0.8
-# As RAFT was published. Larger weights saturate the recurrent unit, which sees the
-# context without any normalisation, and it does not learn.
-_OF_ENCODERS = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-_OF_UPDATES = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+_GAMMA = 0.8  # The weight of an update in the loss, over that of the next one.
+# RAFT's published initialisation. Larger weights saturate the recurrent unit, whose
+# context is not normalised, and it does not learn.
+_ENCODER_INIT = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+_UPDATE_INIT = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
 def _conv(
   features: int,
   kernel_size: int = 3,
   stride: int = 1,
-  kernel_init: nn.initializers.Initializer = _OF_UPDATES,
+  kernel_init: nn.initializers.Initializer = _UPDATE_INIT,
   **kwargs: Any,
 ) -> Conv2D:
   return Conv2D(
@@ -55,7 +52,7 @@ def _conv(
 def _instance_norm(
   x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch height width channels"]:
-  """Each image's channels to mean 0 and variance 1; without parameters."""
+  """Scales each image's channels to mean 0 and variance 1; it has no parameters."""
   return jax.nn.standardize(x, axis=(1, 2), epsilon=1e-5)
 
 
@@ -71,8 +68,8 @@ class Bottleneck(nn.Module):
   def __call__(
     self, x: Float[Array, "batch height width in"]
   ) -> Float[Array, "batch height_out width_out out"]:
-    """Adds the unit's correction to its input, or to the input's projection."""
-    conv = functools.partial(_conv, kernel_init=_OF_ENCODERS, form=self.form)
+    """Adds the unit's residual to its input, or to the input's projection."""
+    conv = functools.partial(_conv, kernel_init=_ENCODER_INIT, form=self.form)
     norm = _instance_norm if self.normalise else lambda x: x
     narrow = self.features // 4
     y = nn.relu(norm(conv(narrow, 1, name="convnormrelu1")(x)))
@@ -84,7 +81,7 @@ class Bottleneck(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Images to maps of an eighth of their size."""
+  """Encodes images as maps of an eighth of their size."""
 
   features: int
   normalise: bool
@@ -95,7 +92,7 @@ class Encoder(nn.Module):
     self, x: Float[Array, "batch height width 3"]
   ) -> Float[Array, "batch height_out width_out features"]:
     """Encodes images in [-1, 1]."""
-    conv = functools.partial(_conv, kernel_init=_OF_ENCODERS, form=self.form)
+    conv = functools.partial(_conv, kernel_init=_ENCODER_INIT, form=self.form)
     x = conv(32, 7, 2, name="convnormrelu")(x)
     x = nn.relu(_instance_norm(x) if self.normalise else x)
     for stage, (features, stride) in enumerate([(32, 1), (64, 2), (96, 2)], 1):
@@ -107,7 +104,7 @@ class Encoder(nn.Module):
 
 
 class MotionEncoder(nn.Module):
-  """What the recurrent unit sees of the correlations and of the flow."""
+  """Encodes the correlations and the flow for the recurrent unit."""
 
   form: str
 
@@ -117,7 +114,7 @@ class MotionEncoder(nn.Module):
     correlations: Float[Array, "batch height width n"],
     flow: Float[Array, "batch height width 2"],
   ) -> Float[Array, "batch height width 82"]:
-    """Mixes both; the flow itself is in the last two channels."""
+    """Mixes both, and appends the flow itself as the last two channels."""
     conv = functools.partial(_conv, form=self.form)
     x = nn.relu(conv(96, 1, name="convcorr1")(correlations))
     y = nn.relu(conv(64, 7, name="convflow1")(flow))
@@ -147,7 +144,7 @@ class ConvGru(nn.Module):
 
 
 class FlowHead(nn.Module):
-  """The hidden state to a correction of the flow."""
+  """Predicts a correction of the flow from the hidden state."""
 
   form: str
 
@@ -155,18 +152,18 @@ class FlowHead(nn.Module):
   def __call__(
     self, hidden: Float[Array, "batch height width hidden"]
   ) -> Float[Array, "batch height width 2"]:
-    """In pixels of the map."""
+    """The correction, in pixels of the map."""
     x = nn.relu(_conv(128, form=self.form, name="conv1")(hidden))
     return _conv(2, form=self.form, name="conv2")(x)
 
 
 class UpdateBlock(nn.Module):
-  """One update of the hidden state and of the flow."""
+  """Updates the hidden state and the flow once."""
 
   form: str
 
   def setup(self) -> None:
-    """Names the parts as torchvision does."""
+    """Makes the parts, named as torchvision names them."""
     self.motion_encoder = MotionEncoder(self.form)
     self.convgru1 = ConvGru(self.form)
     self.flow_head = FlowHead(self.form)
@@ -177,7 +174,7 @@ class UpdateBlock(nn.Module):
     context: Float[Array, "batch height width context"],
     pyramid: Sequence[Float[Array, "batch height width _ _"]],
   ) -> tuple[tuple[Array, Array], Float[Array, "batch height width 2"]]:
-    """From (hidden, flow) to the next, and the flow again."""
+    """Maps (hidden, flow) to the next pair, and returns the new flow beside it."""
     hidden, flow = carry
     flow = lax.stop_gradient(flow)
     motion = self.motion_encoder(look_up(pyramid, flow), flow)
@@ -187,13 +184,13 @@ class UpdateBlock(nn.Module):
 
 
 class RaftSmall(FlowNetwork):
-  """Two encoders, and a recurrent update of the flow."""
+  """A feature encoder, a context encoder and recurrent updates of the flow."""
 
   updates: int = 12
-  form: str = "auto"  # Of the convolutions: see `convolution.resolve_form`.
+  form: str = "auto"  # The convolutions' form: see `convolution.resolve_form`.
 
   stride = _STRIDE
-  # Of smaller images the coarsest correlations have no pixel beside another.
+  # In smaller images the coarsest level of correlations is a single pixel.
   min_size = 128
 
   @nn.compact
@@ -205,8 +202,8 @@ class RaftSmall(FlowNetwork):
     """The flow after each update, in pixels of the images, at an eighth of their size.
 
     Args:
-      first: in [-1, 1].
-      second: in [-1, 1].
+      first: images in [-1, 1].
+      second: images in [-1, 1] to which the flow goes.
     """
     encode = Encoder(128, True, self.form, name="feature_encoder")
     maps = encode(jnp.concatenate([first, second]))
@@ -239,7 +236,7 @@ class RaftSmall(FlowNetwork):
     flow: Float[Array, "batch height width 2"],
     valid: Bool[Array, "batch height width"],
   ) -> tuple[Float[Array, ""], Float[Array, "batch height width 2"]]:
-    """The L1 error of all updates, later ones counting more; and the last flow."""
+    """RAFT's loss: the L1 errors of all updates, weighted; and the last flow."""
     flows = self(first, second)
     flows = enlarge(flows, first.shape[1], first.shape[2])
     error = jnp.where(valid, jnp.abs(flows - flow).sum(-1), 0)
@@ -252,7 +249,12 @@ def correlation_pyramid(
   first: Float[Array, "batch height width channels"],
   second: Float[Array, "batch height width channels"],
 ) -> list[Float[Array, "batch height width _ _"]]:
-  """Every pixel against every pixel, the second image's ever coarser."""
+  """Correlates all pixels of the first map with the second's at each level of detail.
+
+  Returns:
+    Products of the channels over the square root of their number, [..., v, u] for the
+    second map's rows and columns, which are averaged 2x2 from level to level.
+  """
   volume = jnp.einsum(
     "byxc,bvuc->byxvu", first, second, preferred_element_type=jnp.float32
   ) / np.sqrt(first.shape[-1])
@@ -269,10 +271,10 @@ def look_up(
   pyramid: Sequence[Float[Array, "batch height width _ _"]],
   flow: Float[Array, "batch height width 2"],
 ) -> Float[Array, "batch height width n"]:
-  """Correlations on a 7x7 grid round where the flow points to, at every level.
+  """Samples the correlations on a 7x7 grid around the flow's target, at every level.
 
-  Bilinear, zero outside. Written as two products with hat functions of the places:
-  accelerators are slow at gathering single values, and it has no special cases.
+  Sampling is bilinear, with zeros outside. It is written as two products with hat
+  functions of the places, as accelerators are slow at gathering single values.
   """
   height, width = flow.shape[1:3]
   x = flow[..., 0] + jnp.arange(width, dtype=flow.dtype)
@@ -287,7 +289,7 @@ def look_up(
   for level, volume in enumerate(pyramid):
     along_x = hats(x / 2**level, volume.shape[-1])
     along_y = hats(y / 2**level, volume.shape[-2])
-    # torchvision's order: the grid's columns, in each its rows.
+    # In torchvision's order, the grid's rows vary fastest.
     grid = jnp.einsum(
       "byxiu,byxjv,byxvu->byxij", along_x, along_y, volume, precision="highest"
     )
@@ -298,7 +300,7 @@ def look_up(
 def enlarge(
   flow: Float[Array, "*lead h w 2"], height: int, width: int
 ) -> Float[Array, "*lead height width 2"]:
-  """Bilinear, the corner pixels' centres on each other, as RAFT was published."""
+  """Resizes bilinearly with aligned corner pixels, as the published RAFT does."""
 
   def weights(small: int, large: int) -> Array:
     places = jnp.arange(large) * ((small - 1) / max(large - 1, 1))
@@ -306,51 +308,3 @@ def enlarge(
 
   rows, columns = weights(flow.shape[-3], height), weights(flow.shape[-2], width)
   return jnp.einsum("Yy,Xx,...yxc->...YXc", rows, columns, flow, precision="highest")
-
-
-# Convolutions that torchvision keeps as the first part of a sequence.
-_SEQUENCES = (
-  *("convnormrelu", "convnormrelu1", "convnormrelu2", "convnormrelu3", "downsample"),
-  *("convcorr1", "convflow1", "convflow2", "mix"),
-)
-
-
-def _torchvision_name(path: tuple[str, ...]) -> str:
-  names = []
-  for name in path[:-1]:
-    if name == "convgru1":
-      names.append("recurrent_block")
-    names.append("conv" if name == "mix" else name.replace("_", ".", "layer" in name))
-    if name in _SEQUENCES:
-      names.append("0")
-  return ".".join([*names, "weight" if path[-1] == "kernel" else "bias"])
-
-
-def from_torchvision(
-  tensors: Mapping[str, np.ndarray], path: Any
-) -> dict[str, dict[str, Any]]:
-  """The variables that torchvision's `raft_small().state_dict()` holds.
-
-  Args:
-    tensors: by name.
-    path: of their file, for messages.
-
-  Raises:
-    InputError: they are another network's.
-  """
-  example = jnp.zeros((1, _STRIDE, _STRIDE, 3))
-  shapes = jax.eval_shape(RaftSmall().init, jax.random.key(0), example, example)
-  params = {}
-  for place, leaf in flax.traverse_util.flatten_dict(shapes["params"]).items():
-    name = _torchvision_name(place)
-    if name not in tensors:
-      raise InputError(f"{path} has no {name}: give torchvision's raft_small weights.")
-    value = tensors[name].astype(np.float32)
-    value = value.transpose(2, 3, 1, 0) if value.ndim == 4 else value
-    if value.shape != leaf.shape or not np.isfinite(value).all():
-      raise InputError(
-        f"{name} of {path} has another shape than raft_small's, or numbers that are "
-        "not finite: give torchvision's raft_small weights."
-      )
-    params[place] = value
-  return {"params": flax.traverse_util.unflatten_dict(params)}

@@ -1,9 +1,9 @@
-"""Convolution and max pooling whose form suits the backend.
+"""Convolution and max pooling, each in a form that suits the backend.
 
-XLA's CPU backend is slow at the gradients of convolutions and of max pooling; the
-same sums written as matrix products and as a maximum over slices train faster.
-Accelerators get the plain operations. Both forms are equal to rounding and share
-their parameters.
+XLA's CPU backend is slow at the gradients of convolutions and of max pooling: matrix
+products ("dots") and a maximum over slices compute the same and train faster.
+Accelerators use the plain operations. Both forms agree up to rounding and share their
+parameters.
 """
 
 from collections.abc import Iterator
@@ -19,9 +19,12 @@ FORMS = ("auto", "plain", "dots")
 
 
 def resolve_form(form: str) -> str:
-  """'plain' or 'dots'; 'auto' asks the backend that runs the default device.
+  """Returns 'plain' or 'dots'; 'auto' becomes the one that suits the default backend.
 
-  Compiling ahead of time for an accelerator from a CPU host needs 'plain'.
+  Compiling ahead of time for an accelerator on a CPU host needs 'plain'.
+
+  Raises:
+    ValueError: the form is not one of FORMS.
   """
   if form not in FORMS:
     raise ValueError(f"form must be one of {FORMS}, got {form!r}")
@@ -33,6 +36,7 @@ def resolve_form(form: str) -> str:
 def _padding(
   size: int, window: int, stride: int, padding: int | None
 ) -> tuple[int, int]:
+  """Padding before and after an axis; None is XLA's SAME."""
   if padding is not None:
     return padding, padding
   total = max((-(-size // stride) - 1) * stride + window - size, 0)
@@ -46,7 +50,7 @@ def _shifted_slices(
   pad_value: float,
   padding: int | None = None,
 ) -> Iterator[Float[Array, "batch height_out width_out channels"]]:
-  """The strided input under each of the window's window² positions, row by row."""
+  """Yields the strided input under each position in the window, row by row."""
   n, height, width, channels = x.shape
   pads = [_padding(size, window, stride, padding) for size in (height, width)]
   x = jnp.pad(x, ((0, 0), *pads, (0, 0)), constant_values=pad_value)
@@ -64,8 +68,8 @@ def _convolve_by_dots(
   padding: int | None,
 ) -> Float[Array, "batch height_out width_out out"]:
   window, _, channels, features = kernel.shape
-  # One product with k² times the depth: k² products of the original depth, summed,
-  # measured slower at every size of ours.
+  # One product over k² times the channels was faster than the sum of k² products at
+  # every size that our networks have.
   slices = list(_shifted_slices(x, window, stride, 0.0, padding))
   columns = jnp.concatenate(slices, axis=-1)
   flat = kernel.reshape(window * window * channels, features)
@@ -79,15 +83,15 @@ def convolve(
   form: str = "auto",
   padding: int | None = None,
 ) -> Float[Array, "batch height_out width_out out"]:
-  """Two-dimensional convolution, NHWC by HWIO.
+  """Convolves a map (NHWC) with a square kernel (HWIO).
 
   Args:
     x: the map.
-    kernel: square.
-    stride: of both axes.
+    kernel: the weights.
+    stride: the step along both axes.
     form: see `resolve_form`.
-    padding: zeros on every side; None: SAME, which for even sizes and strides has one
-      more after than before.
+    padding: the number of zeros on every side. None is SAME, which adds one more zero
+      after than before for odd totals.
   """
   if resolve_form(form) == "dots":
     return _convolve_by_dots(x, kernel, stride, padding)
@@ -106,9 +110,9 @@ def max_pool(
   stride: int = 2,
   form: str = "auto",
 ) -> Float[Array, "batch height_out width_out channels"]:
-  """Largest value under a square window, SAME padding.
+  """The largest value under a square window, with SAME padding.
 
-  Where the largest is met twice the two forms differ in whom they give the gradient.
+  At ties the two forms differ in which of the equal values receives the gradient.
   """
   if resolve_form(form) == "dots":
     slices = list(_shifted_slices(x, window, stride, -jnp.inf))
@@ -120,14 +124,14 @@ def max_pool(
 
 
 class Conv2D(nn.Module):
-  """A square convolution; parameters as flax's `nn.Conv`."""
+  """A square convolution whose parameters are those of flax's `nn.Conv`."""
 
   features: int
   kernel_size: int = 3
   stride: int = 1
-  padding: int | None = None  # As of `convolve`.
+  padding: int | None = None  # See `convolve`.
   use_bias: bool = False
-  dtype: DTypeLike = jnp.float32  # Of the computation; parameters are float32.
+  dtype: DTypeLike = jnp.float32  # The computation's; parameters are float32.
   form: str = "auto"  # 'auto', 'plain' or 'dots': see `resolve_form`.
   kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
@@ -135,7 +139,7 @@ class Conv2D(nn.Module):
   def __call__(
     self, x: Float[Array, "batch height width in"]
   ) -> Float[Array, "batch height_out width_out out"]:
-    """Convolves; with SAME padding, to size / stride rounded up."""
+    """Convolves; SAME padding gives ceil(size / stride) rows and columns."""
     shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
     x = convolve(

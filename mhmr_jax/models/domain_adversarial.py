@@ -1,7 +1,7 @@
 """Domain-adversarial training (Ganin et al. 2016): features that hide their domain.
 
-A classifier learns to tell labelled clips from those of the target domain, by what
-the regressor reads of every frame. The gradient that it sends into the features is
+A classifier learns to tell labelled clips from clips of the target domain by the
+features that the regressor takes. The gradient from the classifier to the features is
 reversed, so that they learn to make it fail. It is not used after training.
 """
 
@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 def reverse_gradient(
   x: Float[Array, "*shape"], factor: Float[Array, ""]
 ) -> Float[Array, "*shape"]:
-  """The identity, whose gradient is multiplied by -factor."""
+  """Returns x; the gradient with respect to it is multiplied by -factor."""
   del factor
   return x
 
@@ -34,25 +34,25 @@ reverse_gradient.defvjp(_reverse_forward, _reverse_backward)
 
 
 def adaptation_factor(step: Int[Array, ""], steps: int) -> Float[Array, ""]:
-  """Ganin's lambda_p = 2 / (1 + exp(-10 p)) - 1, p from 0 to 1 over the run.
+  """Ganin's lambda_p = 2 / (1 + exp(-10 p)) - 1, with p from 0 to 1 over the run.
 
-  It keeps the classifier's noise out of the features while it knows nothing. (Of
-  theirs, the learning rate has a schedule too; here the project's own stays.)
+  It keeps the noise of a classifier that has learned little out of the features. The
+  paper's schedule of the learning rate is not used.
   """
   return 2 / (1 + jnp.exp(-10 * step.astype(jnp.float32) / steps)) - 1
 
 
 class DomainClassifier(nn.Module):
-  """A perceptron that tells a frame's domain from features that learn to hide it."""
+  """A perceptron that predicts a frame's domain from features that learn to hide it."""
 
   hidden: Sequence[int] = (1024, 1024)
-  steps: int = 1  # Of the whole run: the length of the schedule.
+  steps: int = 1  # The number of training steps over which the schedule runs.
 
   @nn.compact
   def __call__(
     self, features: Float[Array, "batch time features"], step: Int[Array, ""]
   ) -> Float[Array, "batch time"]:
-    """Logits that the frames are of labelled clips."""
+    """The logits of each frame being from a labelled clip."""
     x = reverse_gradient(features, adaptation_factor(step, self.steps))
     for width in self.hidden:
       x = nn.relu(nn.Dense(width)(x))
@@ -64,6 +64,6 @@ def accuracy(
   labelled: Bool[Array, "batch"],
   valid: Bool[Array, "batch time"],
 ) -> Float[Array, ""]:
-  """The share of the valid frames whose domain is told; 0.5 is chance."""
-  right = (logits > 0) == labelled[:, None]
-  return jnp.sum(right & valid) / jnp.maximum(jnp.sum(valid), 1)
+  """The share of the valid frames whose domain is predicted; 0.5 is chance."""
+  correct = (logits > 0) == labelled[:, None]
+  return jnp.sum(correct & valid) / jnp.maximum(jnp.sum(valid), 1)

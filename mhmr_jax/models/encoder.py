@@ -1,4 +1,4 @@
-"""The frame encoder: a pre-activation ResNet over any channels."""
+"""The frame encoder, a pre-activation ResNet over any number of channels."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,8 +18,8 @@ ModuleDef = Callable[..., Any]
 class PreactivationBlock(nn.Module):
   """A residual unit of ResNet v2 (He et al. 2016): normalise, ReLU, convolve.
 
-  Two 3x3 convolutions, or with `bottleneck` 1x1, 3x3 (which carries the stride) and
-  1x1 to four times the width.
+  It has two 3x3 convolutions or, with `bottleneck`, a 1x1, a 3x3 (which carries the
+  stride) and a 1x1 convolution to four times the width.
   """
 
   width: int
@@ -32,7 +32,7 @@ class PreactivationBlock(nn.Module):
   def __call__(
     self, x: Float[Array, "batch height width in"]
   ) -> Float[Array, "batch height_out width_out out"]:
-    """Adds the unit's correction to its input, or to the input's 1x1 projection."""
+    """Adds the unit's residual to its input, or to the input's 1x1 projection."""
     features = self.width * (4 if self.bottleneck else 1)
     y = nn.relu(self.norm(name="norm1")(x))
     if x.shape[-1] != features or self.stride != 1:
@@ -53,13 +53,14 @@ class PreactivationBlock(nn.Module):
 def channel_centroids(
   x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch channels*3"]:
-  """Each channel's peak, and its centroid (spatial expectation, Finn et al. 2016).
+  """Each channel's peak and its centroid (spatial expectation, Finn et al. 2016).
 
-  Only positive values count. Of a keypoint's heatmap these are its score and place.
+  Only positive values count. For a keypoint's heatmap, the peak is the keypoint's score
+  and the centroid its position.
 
   Returns:
-    Peaks, then x, then y of the centroids; the image's corners are at -1 and 1, and a
-    channel without a positive value is at 0.
+    The peaks, then the x, then the y of the centroids. The image's corners are at -1
+    and 1; the centroid of a channel without a positive value is 0.
   """
   x = nn.relu(x.astype(jnp.float32))
   _, height, width, _ = x.shape
@@ -76,12 +77,12 @@ def channel_centroids(
 
 
 class FrameEncoder(nn.Module):
-  """ResNet v2 from a stack of channels to one feature vector a frame.
+  """A ResNet v2 that maps a stack of channels to one feature vector a frame.
 
-  The defaults are ResNet-50's. With `pool_grid` g > 1 the last map is averaged to
-  g x g cells, flattened and projected, and `centroids` adds where each input channel
-  is bright. Both are departures from the paper for small encoders and short training:
-  after a global average it takes long to learn where a heatmap's peak is.
+  The defaults are ResNet-50's. With `pool_grid` g > 1 the last map is averaged over
+  g x g cells, flattened and projected; `centroids` adds a projection of the input's
+  `channel_centroids`. Both depart from the paper, for small encoders and short
+  training: a network with a global average is slow to learn a heatmap's position.
   """
 
   stage_blocks: Sequence[int] = (3, 4, 6, 3)
@@ -91,14 +92,14 @@ class FrameEncoder(nn.Module):
   stem_kernel: int = 7
   stem_stride: int = 2
   stem_pool: bool = True
-  features: int = 0  # Of the output; 0: the last stage's, which a pool_grid projects.
+  features: int = 0  # The output's size; 0 is that of the last stage.
   pool_grid: int = 1
   centroids: bool = False
   norm: str = "batch"  # 'batch' (over the global batch), 'ghost' or 'group'.
   norm_momentum: float = 0.9
-  norm_frames: int = 64  # Of ghost batch norm's groups.
-  norm_groups: int = 32  # Of channels, in group norm.
-  remat: bool = False  # Recomputes each block in the backward pass: less memory.
+  norm_frames: int = 64  # Frames in a group of ghost batch norm.
+  norm_groups: int = 32  # Groups of channels in group norm.
+  remat: bool = False  # Recomputes blocks in the backward pass to save memory.
   dtype: DTypeLike = jnp.float32
   conv_form: str = "auto"
 
@@ -138,7 +139,8 @@ class FrameEncoder(nn.Module):
     if grid > 1 or self.features:
       x = nn.Dense(self.features or channels, dtype=self.dtype, name="project")(x)
     if self.centroids:
-      # A product of its own: among thousands of other inputs these would start faint.
+      # They have a projection of their own, as among thousands of other inputs their
+      # initial weights would be too small.
       places = nn.Dense(x.shape[-1], name="centroids")(channel_centroids(stack))
       x = x + places
     return x.astype(jnp.float32)
@@ -147,7 +149,12 @@ class FrameEncoder(nn.Module):
   def __call__(
     self, x: Float[Array, "batch size size channels"], train: bool = False
   ) -> Float[Array, "batch features"]:
-    """Encodes frames; batch statistics are of this batch if `train`, else kept."""
+    """Encodes frames.
+
+    Args:
+      x: the channels of frames.
+      train: normalises by this batch's statistics, and not the running ones.
+    """
     conv = functools.partial(Conv2D, dtype=self.dtype, form=self.conv_form)
     norm = self._norm(train)
     stack = x

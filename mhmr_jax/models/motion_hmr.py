@@ -1,4 +1,9 @@
-"""Motion HMR: the channels that are asked for, encoder, LSTM, regressor."""
+"""Motion HMR: the network from clips to SMPL bodies, its inputs and its variables.
+
+The channels of each frame (RGB, flow and keypoint heatmaps, as the config chooses) are
+encoded, an LSTM adds memory over time, and a regressor turns the features of each frame
+into a body and a camera.
+"""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -16,24 +21,24 @@ from mhmr_jax.models.regressor import IterativeRegressor
 from mhmr_jax.models.temporal import Carry, ResidualLSTM, initial_carry
 from mhmr_jax.schema import INPUT_CHANNELS, Batch, Prediction
 
-# What `MotionHMR.apply` takes: "params" and "batch_stats".
+# The collections that `MotionHMR.apply` takes: "params" and "batch_stats".
 Variables = dict[str, Any]
 
 
 class MotionHMR(nn.Module):
-  """Clips to SMPL bodies (Doersch & Zisserman 2019); single-frame HMR if no LSTM."""
+  """Clips to SMPL bodies (Doersch & Zisserman 2019); without an LSTM, HMR."""
 
   encoder: FrameEncoder
   regressor: IterativeRegressor
   temporal: ResidualLSTM | None = None
   domain_classifier: DomainClassifier | None = None
   inputs: Sequence[str] = ("flow", "keypoints")
-  size: int = 224  # Of the crop, pixels: a batch of keypoints alone doesn't tell.
-  heatmap_sigma: float = 0.02  # Of the keypoints' Gaussians, in crop widths.
-  flow_unit: float = 0.05  # Crop widths a frame that the encoder sees as 1.
+  size: int = 224  # The crop's side, px, which a batch of keypoints alone doesn't tell.
+  heatmap_sigma: float = 0.02  # The keypoints' Gaussians, in crop widths.
+  flow_unit: float = 0.05  # The flow in crop widths a frame that the encoder gets as 1.
 
   def channels(self, batch: Batch) -> Float[Array, "batch time size size channels"]:
-    """The stack that the encoder sees: rgb in [-1, 1], flow, heatmaps in [0, 1]."""
+    """Stacks the encoder's inputs: RGB in [-1, 1], flow, heatmaps in [0, 1]."""
     stack = []
     for name in self.inputs:
       if name == "rgb":
@@ -48,7 +53,7 @@ class MotionHMR(nn.Module):
     return jnp.concatenate([x.astype(self.encoder.dtype) for x in stack], axis=-1)
 
   def initial_carry(self, batch_size: int) -> Carry | None:
-    """What to pass with the first chunk of a stream (None does the same)."""
+    """The carry to pass with a stream's first frames; None does the same."""
     if self.temporal is None:
       return None
     return initial_carry(batch_size, self.temporal.features)
@@ -60,17 +65,17 @@ class MotionHMR(nn.Module):
     train: bool = False,
     step: Int[Array, ""] | None = None,
   ) -> tuple[Prediction, Carry | None]:
-    """Predicts every frame from it and the frames before.
+    """Predicts the body in every frame from that frame and the frames before it.
 
     Args:
       batch: the fields that `inputs` names, and `valid` if not all frames are.
-      carry: of the chunk before; None at the start of a clip.
-      train: batch statistics and dropout (rng 'dropout').
-      step: of the training; with it a domain classifier, if there is one, adds what
-        it makes of the features to the prediction.
+      carry: the carry of the frames before; None at the start of a clip.
+      train: uses batch statistics and dropout (rng 'dropout').
+      step: the training step; with it a domain classifier, if there is one, adds
+        `domain_logits` to the prediction.
 
     Returns:
-      The prediction, and the carry with which the next chunk of the clips goes on.
+      The prediction, and the carry for the frames that follow.
     """
     stack = self.channels(batch)
     batch_size, time = stack.shape[:2]
@@ -80,7 +85,7 @@ class MotionHMR(nn.Module):
       features, carry = self.temporal(features, carry, batch.get("valid"))
     prediction = self.regressor(features, train)
     if self.domain_classifier is not None and step is not None:
-      # Ganin's place for it: what the predictor of labels reads, the memory included.
+      # As in Ganin et al., it takes the same features as the predictor of labels.
       prediction["domain_logits"] = self.domain_classifier(features, step)
     return prediction, carry
 
@@ -107,7 +112,7 @@ def from_config(config: ConfigDict, size: int) -> MotionHMR:
 
 
 def input_shapes(config: ConfigDict) -> Batch:
-  """Shapes of the network's inputs for one batch of the config."""
+  """The shapes of the model's inputs in one training batch of a whole config."""
   lead = (config.train.batch_size, config.data.window)
   size = config.data.size
   shapes = {
@@ -125,14 +130,13 @@ def input_shapes(config: ConfigDict) -> Batch:
 
 
 def init_variables(model: MotionHMR, key: PRNGKeyArray, batch: Batch) -> Variables:
-  """The model's variables for batches shaped as `batch`."""
-  # One clip of two frames is enough to know every parameter's shape.
+  """Draws the model's variables; `batch` may also be the shapes of a batch."""
+  # No parameter's shape depends on the number of clips or frames.
   example = {
-    name: jnp.zeros(
-      (1, *leaf.shape[1:]) if name == "betas" else (1, 2, *leaf.shape[2:])
-    )
+    name: jnp.zeros((1, 2, *leaf.shape[2:]))
     for name, leaf in cast(dict[str, Array], batch).items()
+    if name in model.inputs
   }
-  first = jnp.zeros((), jnp.int32)
-  variables = dict(model.init(key, cast(Batch, example), step=first))
+  first_step = jnp.zeros((), jnp.int32)
+  variables = dict(model.init(key, cast(Batch, example), step=first_step))
   return {"batch_stats": {}} | variables

@@ -1,4 +1,4 @@
-"""Batch norm whose statistics need not cross devices."""
+"""Batch norm whose statistics need no communication between devices."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -10,15 +10,15 @@ _EPSILON = 1e-5
 
 
 class GhostBatchNorm(nn.Module):
-  """Batch norm over groups of frames of the batch (Hoffer et al. 2017).
+  """Batch norm within groups of frames of the batch (Hoffer et al. 2017).
 
-  Where each device holds whole groups, the forward and backward passes exchange
-  nothing between devices: it is the usual batch norm per device, but for groups that
-  the config fixes, so that the result does not depend on how many devices there are.
-  The running statistics are the groups' mean.
+  Where each device holds whole groups, the forward and backward passes need no
+  communication. That is like the usual batch norm within each device, but the config
+  fixes the groups, so that the result does not depend on the number of devices. The
+  running statistics average the groups' statistics.
   """
 
-  frames: int  # Of a group: consecutive ones of the leading axis.
+  frames: int  # The size of a group: frames that follow each other in the batch.
   use_running_average: bool
   momentum: float = 0.99
   dtype: DTypeLike = jnp.float32
@@ -27,7 +27,7 @@ class GhostBatchNorm(nn.Module):
   def __call__(
     self, x: Float[Array, "batch height width channels"]
   ) -> Float[Array, "batch height width channels"]:
-    """Normalises each channel; ValueError unless groups divide the batch."""
+    """Normalises each channel; ValueError unless the group size divides the batch."""
     channels = x.shape[-1]
     mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
     var = self.variable("batch_stats", "var", jnp.ones, (channels,))
@@ -37,7 +37,7 @@ class GhostBatchNorm(nn.Module):
     if self.use_running_average:
       centre, spread = mean.value[None], var.value[None]
     else:
-      # A batch that is smaller than a group, as at initialisation, is one.
+      # A batch smaller than a group, as in initialisation, is one group.
       size = min(self.frames, len(x))
       if len(x) % size:
         raise ValueError(f"groups of {size} frames don't divide a batch of {len(x)}")

@@ -1,4 +1,4 @@
-"""The iterative regressor from a frame's feature to a SMPL body and a camera."""
+"""The iterative regressor from a frame's features to a SMPL body and a camera."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from mhmr_jax.geometry import rotations
 from mhmr_jax.schema import Prediction
 
 NUM_BETAS = 10
-# Numbers that a rotation takes.
+# The size of a rotation in each representation.
 POSE_REPRESENTATIONS = {"axis_angle": 3, "6d": 6}
-# Chosen here, not learned from data: standing upright, facing the camera, with the
-# arms hanging at 20 degrees from the body, filling most of the crop.
+# The initial parameters are chosen, not learned: a person who stands upright, faces the
+# camera with the arms at 20 degrees from the body, and fills most of the crop.
 _ARM_ANGLE = np.deg2rad(70.0)
 MEAN_CAMERA = (0.9, 0.0, 0.0)
 
 
 def mean_pose() -> Float[np.ndarray, "24 3"]:
-  """Axis-angle pose that the regressor starts from."""
+  """The axis-angle pose from which the regressor starts."""
   pose = np.zeros((24, 3), np.float32)
   # The body's y is up and it faces z; the camera's y is down and it looks along z.
   pose[0] = [np.pi, 0.0, 0.0]
@@ -33,16 +33,16 @@ def mean_pose() -> Float[np.ndarray, "24 3"]:
 
 
 class RepeatedDense(nn.Module):
-  """A dense layer that is applied several times: its weights are cast once.
+  """A dense layer for several uses in one step, whose weights are cast only once.
 
-  Cast at every use, as `nn.Dense` does, their gradients are first summed over the
-  devices, each on its own, and then over the uses.
+  `nn.Dense` casts them at every use, and then the gradient of every use is summed over
+  the devices by itself.
   """
 
   inputs: int
   features: int
   use_bias: bool = True
-  dtype: DTypeLike = jnp.float32  # Of the product; parameters stay float32.
+  dtype: DTypeLike = jnp.float32  # The product's; parameters are float32.
   kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
   def setup(self) -> None:
@@ -56,7 +56,7 @@ class RepeatedDense(nn.Module):
   def __call__(
     self, x: Float[Array, "*batch inputs"]
   ) -> Float[Array, "*batch features"]:
-    """The product, and the bias."""
+    """Multiplies by the kernel and adds the bias."""
     y = x.astype(self.dtype) @ self.kernel
     return y + self.bias if self.use_bias else y
 
@@ -64,19 +64,20 @@ class RepeatedDense(nn.Module):
 class IterativeRegressor(nn.Module):
   """HMR's regressor (Kanazawa et al. 2018).
 
-  Rounds that share their weights look at the feature and the present parameters
-  [pose, betas, camera] and add a correction, starting from the mean parameters.
+  Starting from the mean parameters [pose, betas, camera], each round adds a correction
+  that it computes from the features and the current parameters. All rounds share their
+  weights.
   """
 
   hidden: Sequence[int] = (1024, 1024)
   rounds: int = 3
   dropout: float = 0.5
   pose_representation: str = "axis_angle"  # Or '6d' (Zhou et al. 2019).
-  dtype: DTypeLike = jnp.float32  # Of the hidden layers; parameters stay float32.
+  dtype: DTypeLike = jnp.float32  # The hidden layers'; parameters are float32.
 
   @property
   def pose_size(self) -> int:
-    """Numbers that 24 rotations take."""
+    """The size of 24 rotations; ValueError for an unknown representation."""
     if self.pose_representation not in POSE_REPRESENTATIONS:
       raise ValueError(
         f"pose_representation must be one of {tuple(POSE_REPRESENTATIONS)}, "
@@ -107,11 +108,11 @@ class IterativeRegressor(nn.Module):
   def __call__(
     self, features: Float[Array, "batch time features"], train: bool = False
   ) -> Prediction:
-    """Regresses every frame on its own; needs the 'dropout' rng when training."""
+    """Regresses each frame by itself; training needs the 'dropout' rng."""
     mean = self._mean_parameters()
     depth = features.shape[-1] + mean.size
-    # The first layer's product with [feature, parameters], split so that the
-    # feature's part is made once and not in every round.
+    # The first layer multiplies [features, parameters]; split in two, the features'
+    # part is computed once and not in every round.
     first_init = nn.initializers.normal(depth**-0.5)
     from_features = nn.Dense(
       self.hidden[0], dtype=self.dtype, kernel_init=first_init, name="from_features"
@@ -128,7 +129,7 @@ class IterativeRegressor(nn.Module):
       RepeatedDense(*widths, dtype=self.dtype, name=f"hidden{index + 2}")
       for index, widths in enumerate(itertools.pairwise(self.hidden))
     ]
-    # Small, so that an untrained regressor stays near the mean parameters.
+    # Small initial weights keep an untrained regressor near the mean parameters.
     correction = RepeatedDense(
       self.hidden[-1],
       mean.size,

@@ -1,4 +1,4 @@
-"""The LSTM over time, added to the frame feature."""
+"""The LSTM over time, whose output is added to the frames' features."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float
 
-# Cell and hidden state, each [batch, hidden] in float32.
+# The cell and the hidden state, in float32.
 Carry = tuple[Float[Array, "batch hidden"], Float[Array, "batch hidden"]]
 
 
@@ -26,7 +26,7 @@ def _scan(
   carry: Carry,
   valid: Bool[Array, "time batch"],
 ) -> tuple[Float[Array, "time batch hidden"], Carry]:
-  """Runs the recurrence; an invalid frame leaves the carry as it is."""
+  """Runs the recurrence; an invalid frame leaves the carry unchanged."""
 
   def step(
     carry: Carry, inputs: tuple[Array, Array]
@@ -55,9 +55,9 @@ def _recur(
   carry: Carry,
   valid: Bool[Array, "time batch"],
 ) -> tuple[Float[Array, "time batch hidden"], Carry]:
-  """`_scan` whose kernel gradient is one product over all frames, after the scan.
+  """`_scan`, with the kernel's gradient as one product over all frames after the scan.
 
-  Plain autodiff accumulates a [hidden, gates] matrix at every step, and under data
+  Plain autodiff adds to a [hidden, gates] matrix at every step, and under data
   parallelism sums it over the devices inside the loop.
   """
   return _scan(kernel, projected, carry, valid)
@@ -78,9 +78,9 @@ def _recur_backward(
 ) -> tuple[Array, Array, Carry, None]:
   pullback, previous, kernel = residuals
   projected_bar, carry_bar = pullback(cotangents)
-  # The gradient of the pre-activations is that of what was projected into them.
-  # Summed over both axes as they are: merged into one, the clips that the devices share
-  # would be collected on each of them first.
+  # The pre-activations are projected + previous @ kernel, so both have one gradient.
+  # The sum runs over both axes unmerged: merged into one, XLA would gather the clips
+  # of all devices on each of them first.
   kernel_bar = jnp.einsum(
     "tbh,tbg->hg",
     previous.astype(kernel.dtype),
@@ -94,7 +94,7 @@ _recur.defvjp(_recur_forward, _recur_backward)
 
 
 def _per_gate(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
-  """Initialises the four gates' blocks of a kernel one by one."""
+  """Returns an initialiser that draws each gate's block of a kernel by itself."""
 
   def initialize(
     key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
@@ -109,20 +109,20 @@ def _per_gate(initializer: nn.initializers.Initializer) -> nn.initializers.Initi
 def _bias_init(
   key: Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32
 ) -> Array:
-  """Forget gate 1, so that memory lasts from the start; the others 0."""
+  """Sets the forget gate's bias to 1, so that memory lasts from the start, others 0."""
   del key
   hidden = shape[0] // 4
   return jnp.zeros(shape, dtype).at[hidden : 2 * hidden].set(1.0)
 
 
 class LSTM(nn.Module):
-  """Long short-term memory, gates in the order input, forget, cell, output.
+  """Long short-term memory with the gates in the order input, forget, cell, output.
 
-  The projection of the inputs is one product outside the scan.
+  One product outside the scan projects the inputs of all frames.
   """
 
   features: int
-  dtype: DTypeLike = jnp.float32  # Of the products; state and gates are float32.
+  dtype: DTypeLike = jnp.float32  # The products'; state and gates are float32.
 
   @nn.compact
   def __call__(
@@ -131,7 +131,7 @@ class LSTM(nn.Module):
     carry: Carry | None = None,
     valid: Bool[Array, "batch time"] | None = None,
   ) -> tuple[Float[Array, "batch time hidden"], Carry]:
-    """Runs over the clip from `carry` (zeros if None); returns the last carry too."""
+    """Runs over the clip from `carry`, by default zeros; returns the last carry too."""
     gates = 4 * self.features
     input_kernel = self.param(
       "input_kernel",
@@ -148,8 +148,8 @@ class LSTM(nn.Module):
       carry = initial_carry(inputs.shape[0], self.features)
     if valid is None:
       valid = jnp.ones(inputs.shape[:2], bool)
-    # The frames' order changes before the product: XLA's CPU backend has no bfloat16
-    # product that transposes what it returns.
+    # Time moves to the front before the product, as XLA's CPU backend has no bfloat16
+    # product that transposes its result.
     projected = jnp.dot(
       inputs.swapaxes(0, 1).astype(self.dtype),
       input_kernel.astype(self.dtype),
@@ -162,7 +162,7 @@ class LSTM(nn.Module):
 
 
 class ResidualLSTM(nn.Module):
-  """An LSTM whose output is added to its input, projected where widths differ."""
+  """An LSTM whose output is added to its input, after a projection if widths differ."""
 
   features: int
   dtype: DTypeLike = jnp.float32
@@ -174,7 +174,7 @@ class ResidualLSTM(nn.Module):
     carry: Carry | None = None,
     valid: Bool[Array, "batch time"] | None = None,
   ) -> tuple[Float[Array, "batch time features"], Carry]:
-    """Runs over the clip from `carry`; returns the last carry too."""
+    """Runs over the clip as `LSTM` does."""
     hidden, carry = LSTM(self.features, dtype=self.dtype, name="lstm")(
       inputs, carry, valid
     )

@@ -3,9 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mhmr_jax.errors import InputError
-from mhmr_jax.files import tensor_files
-from mhmr_jax.flow import raft
+from mhmr_jax.flow import raft, torchvision_weights
 from tests.flow import torchvision_raft
 
 torch = pytest.importorskip("torch")
@@ -14,10 +12,6 @@ torch = pytest.importorskip("torch")
 @pytest.fixture(scope="module")
 def reference():
   return torchvision_raft.raft_small()
-
-
-def _tensors(reference):
-  return {name: value.numpy() for name, value in reference.state_dict().items()}
 
 
 @pytest.mark.parametrize("form", ["plain", "dots"])
@@ -29,7 +23,9 @@ def test_agrees_with_torchvision(reference, form):
       *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
       num_flow_updates=4,
     )
-  variables = raft.from_torchvision(_tensors(reference), "memory")
+  variables = torchvision_weights.raft_small(
+    torchvision_raft.tensors(reference), "memory"
+  )
   model = raft.RaftSmall(updates=4, form=form)
   flows = jax.jit(model.apply)(variables, first, second)
   expected = np.stack([flow.numpy().transpose(0, 2, 3, 1) for flow in theirs])
@@ -37,52 +33,10 @@ def test_agrees_with_torchvision(reference, form):
   np.testing.assert_allclose(raft.enlarge(flows, 128, 136), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_files_give_the_same_variables(reference, tmp_path, suffix):
-  path = tmp_path / f"raft{suffix}"
-  if suffix == ".pth":
-    torch.save(reference.state_dict(), path)
-  else:
-    safetensors = pytest.importorskip("safetensors.numpy")
-    safetensors.save_file(_tensors(reference), path)
-  from_file = raft.from_torchvision(tensor_files.read(path), path)
-  jax.tree.map(
-    np.testing.assert_array_equal,
-    from_file,
-    raft.from_torchvision(_tensors(reference), path),
-  )
-
-
-def test_weights_begin_as_large_as_torchvision_s(reference):
-  tensors = _tensors(reference)
-  # The reference's flow head was made to do more.
-  tensors["update_block.flow_head.conv2.weight"] /= 20
-  theirs = raft.from_torchvision(tensors, "memory")
-  image = jnp.zeros((1, 8, 8, 3))
-  ours = jax.jit(raft.RaftSmall(updates=1).init)(jax.random.key(0), image, image)
-
-  def compare(own, their):
-    if own.ndim == 4:
-      np.testing.assert_allclose(own.std(), their.std(), rtol=0.15)
-
-  jax.tree.map(compare, ours, theirs)
-
-
-def test_weights_of_another_network_are_refused(reference):
-  tensors = _tensors(reference)
-  name = "update_block.flow_head.conv2.weight"
-  for wrong in (tensors[name][:1], tensors[name] * np.nan):
-    with pytest.raises(InputError, match=f"{name} of FILE"):
-      raft.from_torchvision({**tensors, name: wrong}, "FILE")
-  del tensors[name]
-  with pytest.raises(InputError, match=f"FILE has no {name}"):
-    raft.from_torchvision(tensors, "FILE")
-
-
 def test_look_up_is_bilinear_and_zero_outside():
   volume = np.random.default_rng(0).normal(size=(1, 2, 3, 6, 5)).astype(np.float32)
-  flow = np.zeros((1, 2, 3, 2), np.float32)
-  flow[0, 1, 2] = [-1.25, 1.5]  # Pixel (2, 1) points to (0.75, 2.5).
+  # Pixel (2, 1) points to (0.75, 2.5).
+  flow = jnp.zeros((1, 2, 3, 2)).at[0, 1, 2].set(jnp.array([-1.25, 1.5]))
   found = np.asarray(raft.look_up([jnp.asarray(volume)], flow)).reshape(1, 2, 3, 7, 7)
   padded = np.pad(volume[0, 1, 2], 8)
 
@@ -104,7 +58,9 @@ def test_loss_counts_valid_pixels_of_later_updates_most(reference):
       *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
       num_flow_updates=3,
     )
-  variables = raft.from_torchvision(_tensors(reference), "memory")
+  variables = torchvision_weights.raft_small(
+    torchvision_raft.tensors(reference), "memory"
+  )
   flow = np.full((1, 128, 128, 2), 3.0, np.float32)
   valid = np.zeros((1, 128, 128), bool)
   valid[:, :50] = True

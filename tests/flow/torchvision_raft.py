@@ -1,13 +1,15 @@
 """torchvision's raft_small with random weights: the reference for ours."""
 
+import functools
 import importlib.util
 import pathlib
 
 import pytest
 
 
+@functools.cache
 def _import_torchvision():
-  """Imports it even where its compiled part is for another build of PyTorch."""
+  """Imports torchvision, even if its compiled part is for another build of PyTorch."""
   torch = pytest.importorskip("torch")
   spec = importlib.util.find_spec("torchvision")
   if spec is None:
@@ -43,3 +45,8 @@ def raft_small():
         value.normal_(0, 0.1)
     model.update_block.flow_head.conv2.weight.mul_(20)
   return model
+
+
+def tensors(model):
+  """A network's state dict as NumPy arrays."""
+  return {name: value.numpy() for name, value in model.state_dict().items()}

@@ -12,6 +12,7 @@ def _frames(count=6):
 
 
 def _apply(module, frames, variables=None):
+  frames = jnp.asarray(frames)
   variables = variables or module.init(jax.random.key(0), frames)
   return module.apply(variables, frames, mutable=["batch_stats"])
 

@@ -1,4 +1,4 @@
-"""From what the model says to joints in space and on the crop."""
+"""Computes the joints of predicted bodies, in space and on the crop."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -8,17 +8,17 @@ from mhmr_jax.geometry import weak_perspective
 from mhmr_jax.schema import Prediction
 
 
-def prediction_joints(
+def predicted_joints(
   body: smpl.SmplModel, prediction: Prediction
 ) -> tuple[Float[Array, "*batch 24 3"], Float[Array, "*batch 24 2"]]:
-  """SMPL's 24 joints of a prediction: loss, evaluation and prediction all use these.
+  """SMPL's 24 joints of a prediction, relative to the pelvis and on the crop.
 
-  The predicted camera's translation is that of the pelvis: weak perspective projects
-  joints relative to it. (HMR projects SMPL's own frame, whose origin is not a joint.)
+  Weak perspective projects joints relative to the pelvis, so that the predicted camera
+  translates the pelvis. (HMR projects SMPL's own frame, whose origin is not a joint.)
 
   Returns:
-    Joints relative to the pelvis in metres, axes of the camera frame; and on the
-    crop, whose corners are at -1 and 1.
+    Joints relative to the pelvis in metres, along the camera frame's axes; and joints
+    on the crop, whose corners are at -1 and 1.
   """
   betas = prediction["betas"]
   transl = jnp.zeros((*betas.shape[:-1], 3), betas.dtype)
