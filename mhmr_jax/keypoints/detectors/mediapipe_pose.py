@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -24,7 +25,7 @@ _COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 # It searches every frame for new people until it follows so many, which takes time.
 _MAX_PEOPLE = 4
 # It places every landmark, occluded ones too; a score of 0 would call it missing.
-_MIN_SCORE = 1e-3
+_SCORE_FLOOR = 1e-3
 
 
 def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
@@ -44,28 +45,9 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
     path = weights_lib.fetch(_URL, weights_lib.FOLDER.expanduser())
   else:
     (path,) = weight_files(weights)
-  try:
-    import mediapipe
-    from mediapipe.tasks.python import vision
-  except ImportError as error:
-    raise detectors.not_installed("MediaPipe", error) from error
-  options = vision.PoseLandmarkerOptions(
-    base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=path.read_bytes()),
-    running_mode=vision.RunningMode.VIDEO,
-    num_poses=_MAX_PEOPLE,
-  )
-  try:
-    with _silent_stderr():
-      landmarker = vision.PoseLandmarker.create_from_options(options)
-  except OSError as error:
-    raise InputError(
-      f"MediaPipe lacks a library of the system ({error}): on Debian and Ubuntu, "
-      "`apt-get install libegl1 libgles2`."
-    ) from error
-  except (RuntimeError, ValueError) as error:
-    raise InputError(
-      f"{path} is not a .task file that MediaPipe can load: download it again."
-    ) from error
+  landmarker = _load(path)
+  import mediapipe
+
   last = -1
 
   def detect(
@@ -83,11 +65,37 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
       for person in found
     ]
     keypoints = np.array(people, np.float32).reshape(-1, 17, 3)
-    keypoints[..., 2] = np.clip(keypoints[..., 2], _MIN_SCORE, 1)
+    keypoints[..., 2] = np.clip(keypoints[..., 2], _SCORE_FLOOR, 1)
     return keypoints
 
   with landmarker:
     yield detect
+
+
+def _load(path: pathlib.Path) -> Any:
+  """A `PoseLandmarker`; InputError where it, or its library, cannot be loaded."""
+  try:
+    import mediapipe
+    from mediapipe.tasks.python import vision
+  except ImportError as error:
+    raise detectors.not_installed("MediaPipe", error) from error
+  options = vision.PoseLandmarkerOptions(
+    base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=path.read_bytes()),
+    running_mode=vision.RunningMode.VIDEO,
+    num_poses=_MAX_PEOPLE,
+  )
+  try:
+    with _silent_stderr():
+      return vision.PoseLandmarker.create_from_options(options)
+  except OSError as error:
+    raise InputError(
+      f"MediaPipe lacks a library of the system ({error}): on Debian and Ubuntu, "
+      "`apt-get install libegl1 libgles2`."
+    ) from error
+  except (RuntimeError, ValueError) as error:
+    raise InputError(
+      f"{path} is not a .task file that MediaPipe can load: download it again."
+    ) from error
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
   find_points = _load(rtmlib.RTMPose, files[1], device)
   # rtmlib takes RTMPose's size as (width, height), the others' as (rows, columns).
   find_points.model_input_size = find_points.model_input_size[::-1]
-  _check_output(find_people, (None, None, 5), "suppresses doubles itself")
+  _check_output(find_people, (None, None, 5), "applies non-maximum suppression itself")
   _check_output(find_points, (None, 17, None), "has COCO's 17 points")
 
   def detect(

@@ -116,7 +116,9 @@ def test_models_of_another_form(tmp_path):
     _open(tmp_path)
   onnx_models.write_pose(pose)
   onnx_models.write_people(people, columns=4)
-  with pytest.raises(InputError, match=r"\[1, 2, 4\]: export .* suppresses doubles"):
+  with pytest.raises(
+    InputError, match=r"\[1, 2, 4\]: export .* non-maximum suppression"
+  ):
     _open(tmp_path)
 
 

@@ -76,3 +76,8 @@ def test_an_npz_header_of_100_gb_is_refused(tmp_path):
     archive.writestr("keypoints.npy", start + bytes(408))
   with pytest.raises(InputError, match=r"refused: it has keypoints\.npy of shape"):
     formats.read(path, "npz", 4)
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+  with pytest.raises(InputError, match=r"cannot be written .*: name another file"):
+    detections_npz.write(tmp_path / "absent" / "keypoints.npz", [])
