@@ -1,9 +1,9 @@
 """The TFDS features of clips, by which all builders store them."""
 
-from typing import Any
-
 import numpy as np
 import tensorflow_datasets as tfds
+
+Features = dict[str, tfds.features.FeatureConnector | type[np.generic]]
 
 _SHAPES: dict[str, tuple[str | int, ...]] = {
   "pose": ("time", 24, 3),
@@ -18,7 +18,7 @@ _SHAPES: dict[str, tuple[str | int, ...]] = {
 }
 
 
-def of_clips(*names: str, frames: int | None = None) -> dict[str, Any]:
+def of_clips(*names: str, frames: int | None = None) -> Features:
   """Returns the features that every clip has, and these arrays of float32.
 
   Args:
@@ -34,7 +34,7 @@ def of_clips(*names: str, frames: int | None = None) -> dict[str, Any]:
   }
 
 
-def of_people_on_video(*names: str) -> dict[str, Any]:
+def of_people_on_video(*names: str) -> Features:
   """Returns the features of clips of real people, of any length."""
   return {
     **of_clips(*names),
@@ -43,13 +43,15 @@ def of_people_on_video(*names: str) -> dict[str, Any]:
   }
 
 
-def files() -> Any:
+def files() -> tfds.features.Sequence:
   """Returns the feature of one encoded image a frame."""
   # Text holds any bytes. Image would need the codec's shape, and Video more tools.
   return tfds.features.Sequence(tfds.features.Text())
 
 
-def _array(shape: tuple[str | int, ...], frames: int | None, dtype: Any) -> Any:
+def _array(
+  shape: tuple[str | int, ...], frames: int | None, dtype: type[np.generic]
+) -> tfds.features.Tensor:
   sizes = tuple(frames if size == "time" else size for size in shape)
   # Any other encoding takes ten times as long to read.
   return tfds.features.Tensor(shape=sizes, dtype=dtype, encoding="bytes")

@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-from typing import Any
+from collections.abc import Mapping
 
 
-def of_settings(shown: str, settings: dict[str, Any]) -> str:
+def of_settings(shown: str, settings: Mapping[str, str | int | float]) -> str:
   """Returns a readable part, and a digest of all settings."""
   text = json.dumps(settings, sort_keys=True)
   return f"{shown}_{hashlib.sha256(text.encode()).hexdigest()[:10]}"

@@ -51,7 +51,7 @@ def writing(path: str | pathlib.Path) -> Iterator[None]:
 class ShardWriter:
   """Writes examples of one dataset to files; it can be sent to other machines."""
 
-  def __init__(self, features: Any):
+  def __init__(self, features: tfds.features.FeaturesDict):
     self._features = features
     info = features.get_serialized_info()
     self._serializer = example_serializer.ExampleSerializer(info)
@@ -105,7 +105,9 @@ class ShardedBuilder(tfds.core.GeneratorBasedBuilder):
       super().download_and_prepare(**{**kwargs, "file_format": FILE_FORMAT})
 
   def _generate_splits(
-    self, dl_manager: tfds.download.DownloadManager, download_config: Any
+    self,
+    dl_manager: tfds.download.DownloadManager,
+    download_config: tfds.download.DownloadConfig,
   ) -> list[tfds.core.SplitInfo]:
     limit = download_config.max_examples_per_split
     return [

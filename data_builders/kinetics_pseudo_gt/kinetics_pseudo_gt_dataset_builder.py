@@ -5,7 +5,7 @@ import functools
 import hashlib
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tensorflow_datasets as tfds
 from absl import logging
@@ -163,10 +163,15 @@ class Builder(sharded.ShardedBuilder):
 
 
 def _read_or_explain(
-  name: reader.ClipName, labels: Files, videos: Files, **options: Any
+  name: reader.ClipName,
+  labels: Files,
+  videos: Files,
+  body: reader.LabelBody,
+  min_frames: int,
+  size: int,
 ) -> Clip | str:
   """Reads a clip, or returns the reason why it cannot be read."""
   try:
-    return reader.read_clip(name, labels[name], videos[name], **options)
+    return reader.read_clip(name, labels[name], videos[name], body, min_frames, size)
   except InputError as error:
     return str(error)

@@ -67,15 +67,15 @@ def find(
   folder: pathlib.Path, suffixes: tuple[str, ...]
 ) -> dict[ClipName, pathlib.Path]:
   """Finds the clips' files below a folder, at any depth."""
-  found: dict[ClipName, pathlib.Path] = {}
+  files: dict[ClipName, pathlib.Path] = {}
   for parent, folders, names in os.walk(folder):
     folders.sort()
     for name in sorted(names):
       path = pathlib.Path(parent) / name
       clip = ClipName.of(path)
       if clip is not None and path.suffix.lower() in suffixes:
-        found.setdefault(clip, path)
-  return found
+        files.setdefault(clip, path)
+  return files
 
 
 def find_labels(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:

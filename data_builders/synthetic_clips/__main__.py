@@ -77,7 +77,7 @@ def _download_config() -> tfds.download.DownloadConfig:
     raise InputError(
       "Apache Beam is not installed: pip install 'mhmr_jax[beam]'."
     ) from error
-  options: Any = PipelineOptions(shlex.split(_BEAM_OPTIONS.value or ""))
+  options = PipelineOptions(shlex.split(_BEAM_OPTIONS.value or ""))
   return tfds.download.DownloadConfig(
     beam_runner=_BEAM_RUNNER.value, beam_options=options
   )

@@ -12,11 +12,11 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 import apache_beam as beam
 from absl import logging
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
 from array_record.python import array_record_module
 
 from data_builders import sharded
@@ -66,7 +66,11 @@ def handover(folder: str, *parts: str) -> str:
 
 
 def make(
-  job: Job, wanted: Sequence[Shard], folder: str, options: Any, runner: Any
+  job: Job,
+  wanted: Sequence[Shard],
+  folder: str,
+  options: PipelineOptions | None,
+  runner: str | None,
 ) -> None:
   """Runs the pipeline and collects the shards in a folder of this machine.
 
@@ -99,10 +103,10 @@ def make(
 
 
 def _check(path: str, count: int) -> None:
-  found = array_record_module.ArrayRecordReader(path).num_records()
-  if found != count:
+  held = array_record_module.ArrayRecordReader(path).num_records()
+  if held != count:
     raise InputError(
-      f"{path} holds {found} clips instead of {count}: empty the folder that workers "
+      f"{path} holds {held} clips instead of {count}: empty the folder that workers "
       "leave shards in, and run the same command again."
     )
 
@@ -116,8 +120,8 @@ def make_shard(shard: Shard, job: Job) -> None:
       return
     indices = range(shard.start, shard.start + shard.count)
     with clips.workers(1) as pool, tempfile.TemporaryDirectory() as folder:
-      made = clips.generate(pool, job.spec, shard.split, indices, ahead=2)
-      examples = ((f"{index:06d}", clip) for index, clip in made)
+      numbered = clips.generate(pool, job.spec, shard.split, indices, ahead=2)
+      examples = ((f"{index:06d}", clip) for index, clip in numbered)
       local = os.path.join(folder, shard.name)
       job.writer.write(local, examples)
       # Another worker may be making the same shard.

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import tensorflow_datasets as tfds
 from tqdm import tqdm
@@ -12,6 +12,9 @@ from data_builders import clip_features, folder_names, sharded
 from mhmr_jax.errors import InputError
 from mhmr_jax.schema import Clip
 from mhmr_jax.synth import clips, variants
+
+if TYPE_CHECKING:
+  from apache_beam.options.pipeline_options import PipelineOptions
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -125,7 +128,9 @@ class Builder(sharded.ShardedBuilder):
     return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
 
   def _generate_splits(
-    self, dl_manager: tfds.download.DownloadManager, download_config: Any
+    self,
+    dl_manager: tfds.download.DownloadManager,
+    download_config: tfds.download.DownloadConfig,
   ) -> list[tfds.core.SplitInfo]:
     options, runner = download_config.beam_options, download_config.beam_runner
     if options is None and runner is None:
@@ -135,7 +140,7 @@ class Builder(sharded.ShardedBuilder):
     return self._generate_splits_on_beam(options, runner)
 
   def _generate_splits_on_beam(
-    self, options: Any, runner: Any
+    self, options: "PipelineOptions | None", runner: str | None
   ) -> list[tfds.core.SplitInfo]:
     # Beam is an optional dependency, and slow to import.
     from data_builders.synthetic_clips import on_beam
@@ -165,6 +170,6 @@ class Builder(sharded.ShardedBuilder):
   def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, Clip]]:
     config = self.builder_config
     ahead = 3 * config.processes
-    made = clips.generate(self._pool, config.spec, split, range(count), ahead)
-    for index, clip in tqdm(made, f"{split} clips", count, unit="clip"):
+    numbered = clips.generate(self._pool, config.spec, split, range(count), ahead)
+    for index, clip in tqdm(numbered, f"{split} clips", count, unit="clip"):
       yield f"{index:06d}", clip

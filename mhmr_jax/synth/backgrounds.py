@@ -77,7 +77,7 @@ class Folder:
   """The pictures and videos below a folder, split by a hash of their names."""
 
   path: pathlib.Path
-  files: dict[str, tuple[str, ...]]  # By split; relative to the path.
+  files: dict[str, tuple[str, ...]]  # The files of each split, relative to the path.
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
     """Draws a random picture, or successive frames of a random video.

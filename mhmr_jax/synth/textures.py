@@ -194,7 +194,7 @@ def _windows(rng: Rng, half: Float[np.ndarray, "2"]) -> Float[np.ndarray, "n 4 2
 
 
 def _fill(
-  canvas: np.ndarray, points: Int[np.ndarray, "corners 2"], fill: Sequence[float]
+  canvas: np.ndarray, points: Int[np.ndarray, "corners 2"], fill: Sequence[float | int]
 ) -> None:
   """Fills a convex outline, anti-aliased, which OpenCV does in 8-bit images only."""
   cv2.fillConvexPoly(canvas, points, fill, cv2.LINE_AA, _FRACTION_BITS)

@@ -47,7 +47,7 @@ class VisibilityRule(NamedTuple):
     Args:
       points_camera: metres, in the camera's frame.
       pixels: their projections.
-      buffer: of the whole frame.
+      buffer: the whole frame's surfaces.
     """
     height, width = buffer.depth.shape
     inside = ((pixels >= 0) & (pixels < [width, height])).all(-1)

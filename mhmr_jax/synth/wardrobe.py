@@ -76,7 +76,7 @@ class Wardrobe:
 
 def _read(path: pathlib.Path, side: int) -> np.ndarray | None:
   """Reads a picture so that its shorter side is about twice `side` pixels, BGR."""
-  picture = picture_files.read(path, 2 * side)
+  picture = picture_files.read(path, 2.0 * side)
   if picture is None:
     return None
   scale = 2 * side / min(picture.shape[:2])

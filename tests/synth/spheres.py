@@ -1,4 +1,4 @@
-"""A sphere of triangles: a surface of which all is known."""
+"""A sphere of triangles, whose depth and outline are known exactly."""
 
 import numpy as np
 

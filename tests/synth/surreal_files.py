@@ -1,4 +1,4 @@
-"""Writes miniature clips as SURREAL's: its files, its world and its mirrored camera.
+"""Writes miniature clips in SURREAL's format, with its world and mirrored camera.
 
 The person is rendered as the mirrored camera sees them; nothing here turns an image
 round, so a reader that should is told apart from one that does not.
@@ -24,7 +24,7 @@ NOTHING = 1e10
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-  """What was written, before a camera that is not mirrored."""
+  """The written clip, in the frame of a camera that is not mirrored."""
 
   video: pathlib.Path
   joints_camera: np.ndarray
@@ -57,7 +57,7 @@ def write(split: pathlib.Path, clip: str, scene: Scene = Scene()) -> Truth:
   body = skinning.load()
   rng = np.random.default_rng(scene.seed)
   betas = rng.normal(0, 1, 10).astype(np.float32)
-  # One frame more on either side, for the flow.
+  # The flow needs one frame more on either side.
   pose = _pose(scene.frames + 2, rng)
   camLoc = np.array([6.0, -0.2, 0.1])
   posed = body.pose(_in_world(pose, scene.zrot), betas, np.zeros((len(pose), 3)))
@@ -112,7 +112,7 @@ def edit(video: pathlib.Path, kind: str, **changes: Any) -> None:
 
 
 def _pose(frames: int, rng: np.random.Generator) -> np.ndarray:
-  """Of a world whose z is up: someone who strides, waves the left arm and turns."""
+  """Poses in a world whose z is up: striding, waving the left arm, and turning."""
   steps = np.arange(frames)[:, None] / 30
   pose = np.tile(rng.normal(0, 0.08, (24, 3)), (frames, 1, 1))
   standing = Rotation.from_euler("x", np.pi / 2)

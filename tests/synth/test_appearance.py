@@ -86,7 +86,7 @@ def test_scenes_have_the_spectrum_of_video():
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(256), np.fft.fftfreq(256)))
     band = (frequency > 0.02) & (frequency < 0.25)
     slopes.append(np.polyfit(np.log(frequency[band]), np.log(power[band] + 1), 1)[0])
-  # Photographs: about -2. Frames of compressed video: -3 to -4.
+  # Photographs have about -2, and frames of compressed video -3 to -4.
   assert -4.5 < np.mean(slopes) < -2
 
 

@@ -12,7 +12,7 @@ SIZE, FRAMES = 96, 12
 
 
 def _camera(turn: float = 0.0, move: float = 0.0) -> camera.CameraPath:
-  """Turns right by `turn` rad and moves right by `move` metres, from still."""
+  """A camera that turns right by `turn` rad and moves right by `move` metres."""
   steps = np.arange(FRAMES) / (FRAMES - 1)
   c, s = np.cos(turn * steps), np.sin(turn * steps)
   R = np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))
@@ -38,7 +38,7 @@ def test_flow_is_the_pictures_motion(seed):
   for t in (1, FRAMES - 1):
     flow = background.flow(t)
     assert np.abs(flow).max() > 0.05
-    # Every pixel is found again where the flow says, but for what resampling does.
+    # Each pixel is where the flow leads, up to errors of resampling.
     moved = cv2.remap(
       grey[t].astype(np.float32), x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR
     )

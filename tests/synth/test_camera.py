@@ -8,7 +8,7 @@ FRAMES, SIZE, FPS = 30, 128, 30.0
 
 
 def _walker(speed: float = 1.4) -> np.ndarray:
-  """Points of a person as tall as a door is not, who walks along x."""
+  """Points of a person 1.74 m tall, who walks along x."""
   rng = np.random.default_rng(0)
   points = rng.uniform(-1, 1, (1, 80, 3)) * [0.25, 0.87, 0.2] + [0, 0.95, 0]
   path = np.arange(FRAMES)[:, None, None] / FPS * [speed, 0, 0]
@@ -24,7 +24,7 @@ def test_rotations_are_proper_and_the_world_is_upright():
   identity = path.R_wc @ path.R_wc.transpose(0, 2, 1)
   np.testing.assert_allclose(identity, np.tile(np.eye(3), (FRAMES, 1, 1)), atol=1e-5)
   np.testing.assert_allclose(np.linalg.det(path.R_wc), 1, atol=1e-5)
-  # World up is camera up, which is -y, but for roll and pitch.
+  # Apart from roll and pitch, the world's up is the camera's -y.
   assert (path.R_wc[:, 1, 1] < -0.3).all()
 
 

@@ -19,7 +19,7 @@ def maker():
 
 
 @pytest.fixture(scope="module")
-def made(maker):
+def train_clips(maker):
   return [maker.make("train", index)[0] for index in range(4)]
 
 
@@ -27,8 +27,8 @@ def _image(data: bytes) -> np.ndarray:
   return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
 
 
-def test_a_clip_has_every_field_in_its_shape(made):
-  for index, clip in enumerate(made):
+def test_a_clip_has_every_field_in_its_shape(train_clips):
+  for index, clip in enumerate(train_clips):
     assert clip["sequence"] == f"train_{index:06d}"
     for name in ("frames", "flow", "mask"):
       assert len(clip[name]) == SPEC.frames
@@ -51,9 +51,9 @@ def test_a_clip_has_every_field_in_its_shape(made):
     np.testing.assert_array_equal(clip["frame_index"], np.arange(8))
 
 
-def test_labels_agree_with_the_body_layer(made):
+def test_labels_agree_with_the_body_layer(train_clips):
   model = smpl.load()
-  for clip in made:
+  for clip in train_clips:
     betas = np.tile(clip["betas"], (8, 1))
     inputs = map(jnp.asarray, (clip["pose"], betas, clip["transl"]))
     vertices, joints = smpl.forward(model, *inputs)
@@ -64,10 +64,10 @@ def test_labels_agree_with_the_body_layer(made):
     np.testing.assert_allclose(pixels, clip["keypoints_image"][..., :2], atol=0.02)
 
 
-def test_the_first_flow_is_zero_and_dis_agrees_with_the_others(made):
+def test_the_first_flow_is_zero_and_dis_agrees_with_the_others(train_clips):
   estimate = DisFlow("medium")
   on_person, on_background = [], []
-  for clip in made:
+  for clip in train_clips:
     assert not flow_images.decode_png(clip["flow"][0]).any()
     frames = [np.ascontiguousarray(_image(f)[..., ::-1]) for f in clip["frames"]]
     for t in range(1, SPEC.frames):
@@ -84,11 +84,11 @@ def test_the_first_flow_is_zero_and_dis_agrees_with_the_others(made):
   assert np.median(np.concatenate(on_person)) < 0.6
 
 
-def test_the_flow_carries_the_mask_along(made):
-  for clip in made:
+def test_the_flow_carries_the_mask_along(train_clips):
+  for clip in train_clips:
     for t in range(1, SPEC.frames):
       before, mask = _image(clip["mask"][t - 1]) > 0, _image(clip["mask"][t])
-      # Points on the outline may end up a pixel beside those whose centre is seen.
+      # Points on the outline may end up a pixel beside the mask.
       mask = cv2.dilate(mask, np.ones((3, 3))) > 0
       flow = flow_images.decode_png(clip["flow"][t])
       row, column = np.nonzero(before)
@@ -98,19 +98,19 @@ def test_the_flow_carries_the_mask_along(made):
         assert mask[y[inside], x[inside]].mean() > 0.98
 
 
-def test_a_clip_depends_on_seed_split_and_index_alone(maker, made):
+def test_a_clip_depends_on_seed_split_and_index_alone(maker, train_clips):
   fresh, _ = clips.ClipMaker(SPEC).make("train", 2)
-  for name, value in made[2].items():
+  for name, value in train_clips[2].items():
     np.testing.assert_array_equal(fresh[name], value)
   others = [
     maker.make("test", 2)[0],
     clips.ClipMaker(clips.ClipSpec(seed=4, frames=8, size=128)).make("train", 2)[0],
-    made[1],
+    train_clips[1],
   ]
   for other in others:
-    assert not np.allclose(other["betas"], made[2]["betas"])
-    assert not np.allclose(other["pose"][:, 1:], made[2]["pose"][:, 1:])
-    assert other["frames"][0] != made[2]["frames"][0]
+    assert not np.allclose(other["betas"], train_clips[2]["betas"])
+    assert not np.allclose(other["pose"][:, 1:], train_clips[2]["pose"][:, 1:])
+    assert other["frames"][0] != train_clips[2]["frames"][0]
 
 
 def test_a_clip_is_small_enough_to_store_thousands(maker):

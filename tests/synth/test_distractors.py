@@ -32,7 +32,7 @@ def person(body):
 
 @pytest.fixture(scope="module")
 def tracks(person, simple):
-  """Of each of some clips."""
+  """The other people of several clips."""
   actor, motions = people.Actor(simple), library.open_motions("")
   return [
     distractors.film(
@@ -71,7 +71,7 @@ def test_a_simple_body_looks_the_same_from_afar(body, simple):
     pose[0, 0] += rng.normal(0, 0.3, 3)
     full, coarse = (_silhouette(b, pose, 96) for b in (body, simple))
     assert (full & coarse).sum() / (full | coarse).sum() > 0.85
-    # Merged triangles leave no holes to speak of.
+    # Merged triangles leave hardly any holes.
     assert coarse.sum() > 0.93 * full.sum()
 
 
@@ -105,12 +105,12 @@ def test_the_farthest_come_first(tracks):
       for track in clip
       if any(la is not None and la.mask.any() for la in track)
     ]
-    # They walk about, by a metre or two.
+    # They walk about, so that they may change places by a metre or two.
     assert all(a > b - 2.0 for a, b in itertools.pairwise(depths))
 
 
 def test_they_stand_on_the_persons_ground(person):
-  """Placed with no turn, a body's lowest joint is as high as the person's is."""
+  """A body's lowest joint is at the height of the person's lowest joint."""
   motion = library.open_motions("").sample(np.random.default_rng(5), "train", FRAMES)
   ground = distractors._ground(person)
   turn = distractors.Rotation.identity()

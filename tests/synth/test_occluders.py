@@ -8,7 +8,7 @@ SIZE, FRAMES = 128, 24
 
 
 def _camera(turn: float = 0.0) -> camera.CameraPath:
-  """Still, or turning by `turn` rad in all."""
+  """A camera that turns by `turn` radians in total."""
   angle = np.linspace(0, turn, FRAMES)
   R = np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))
   R[:, 0, 0] = R[:, 2, 2] = np.cos(angle)
@@ -18,7 +18,7 @@ def _camera(turn: float = 0.0) -> camera.CameraPath:
 
 
 def _joints() -> np.ndarray:
-  """A person who stands in the middle: 24 points, in pixels."""
+  """24 joints of a person who stands in the middle, in pixels."""
   rng = np.random.default_rng(0)
   points = rng.uniform([48, 24], [80, 104], (24, 2))
   return np.tile(points, (FRAMES, 1, 1)).astype(np.float32)
@@ -36,7 +36,7 @@ def pieces():
 
 
 def test_a_piece_is_one_part_of_the_picture_at_its_place_in_it():
-  # The colour of every pixel tells its place.
+  # The colour of every pixel encodes its place.
   y, x = np.mgrid[:180, :180]
   picture = np.stack([x, y, (x // 20 + y // 20) % 2 * 200], -1).astype(np.uint8)
   superpixels = occluders._Superpixels(picture)
@@ -46,13 +46,13 @@ def test_a_piece_is_one_part_of_the_picture_at_its_place_in_it():
     inside = cut[..., 3] == 1
     solid = (cut[..., 3] > 0.5).astype(np.uint8)
     _, _, parts, _ = cv2.connectedComponentsWithStats(solid)
-    # The first is what lies around; the smooth outline may lose a crumb or two.
+    # Part 0 is the background; the smoothed outline may lose small fragments.
     assert parts[1:, cv2.CC_STAT_AREA].max() > 0.9 * solid.sum()
     shares.append((cut[..., 3] > 0.5).sum() / picture[..., 0].size)
     row, column = np.nonzero(inside)
     offset = cut[row, column, :2] - np.stack([column, row], -1)
     assert np.ptp(offset, axis=0).max() == 0
-    # Where it comes from, superpixels are there whole, but for their outline.
+    # The piece consists of whole superpixels, except for their outline.
     x, y = (cut[row, column, :2] * 96 / 180).astype(int).T
     of_label = np.bincount(superpixels._labels[y, x]) * (96 / 180) ** 2
     whole = np.bincount(superpixels._labels.ravel(), minlength=len(of_label))
@@ -120,7 +120,7 @@ def test_some_enter_and_leave_and_they_are_several(pieces):
 
 
 def test_flow_is_the_motion_of_points_of_the_piece(pieces):
-  """Points are followed by their places, one by one, without flow's own formula."""
+  """Points of the piece are projected one by one, without the formula of the flow."""
   fastest = 0.0
   for piece in pieces[:20]:
     track = piece.film(SIZE)
@@ -171,7 +171,7 @@ def test_flow_finds_the_next_frames_pixels(pieces):
 
 
 def test_a_piece_in_the_world_moves_with_the_camera():
-  """Among many, some keep still where the camera turns, and some go with the world."""
+  """Some pieces are not moved by the camera, and the others move with the world."""
 
   def drift(piece):
     middle = np.array([*np.array(piece.rgba.shape[1::-1]) / 2, 1])
@@ -181,6 +181,6 @@ def test_a_piece_in_the_world_moves_with_the_camera():
   turning = [drift(p) for seed in range(20) for p in _sample(seed, turn=0.4)]
   still = [drift(p) for seed in range(20) for p in _sample(seed)]
   change = np.array(turning) - still
-  # 0.4 rad at this focal length: 76 pixels to the left.
+  # A turn of 0.4 rad at this focal length is 76 pixels to the left.
   assert 0.25 < (np.abs(change) < 1).mean() < 0.75
   assert 0.25 < ((change < -50) & (change > -140)).mean() < 0.75

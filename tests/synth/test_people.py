@@ -64,7 +64,7 @@ def test_joints_that_are_seen_lie_on_the_mask(actor, seed):
 
 
 def test_flow_is_the_motion_of_the_vertices_seen(body, actor):
-  """Against vertices that are posed anew from the labels, without clothes."""
+  """Compares with vertices posed from the labels, without clothes."""
   person = _film(actor, 1)
   K = person.camera.intrinsics
   mesh = render.Mesh(body.faces)
@@ -74,7 +74,7 @@ def test_flow_is_the_motion_of_the_vertices_seen(body, actor):
     layer = person.layers[t]
     pixels = pinhole.project(posed.vertices[t], K)
     following = pinhole.project(posed.vertices[t + 1], K)
-    # The vertices that a pixel's centre sees, near enough to that centre.
+    # Vertices that are visible, and near the centre of a pixel.
     centres = mesh.rasterise(posed.vertices[t], K, (SIZE, SIZE)).centres()
     vertex = np.unique(centres.nearest())
     here = np.floor(pixels[vertex]).astype(int)

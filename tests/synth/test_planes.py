@@ -41,7 +41,7 @@ def test_flow_takes_points_of_a_picture_to_where_they_are_next(seed):
   window = render.Window(5, 9, 60, 50)
   flow = planes.flow(after @ np.linalg.inv(now), window)
   for x, y in ((5.5, 9.5), (40.5, 20.5), (59.5, 49.5)):
-    # Which point of the picture is seen there, and where it goes.
+    # The point of the picture that is visible there, and where it moves.
     point = np.linalg.solve(now, [x, y, 1])
     u, v, depth = after @ point
     expected = [u / depth - x, v / depth - y]

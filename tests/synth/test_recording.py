@@ -14,14 +14,14 @@ def _bar(width: int = 12) -> np.ndarray:
 
 
 @pytest.mark.parametrize("speed", [4.0, 10.0])
-def test_what_moves_is_smeared_along_its_way(speed):
+def test_what_moves_is_smeared_along_its_motion(speed):
   flow = np.zeros((SIZE, SIZE, 2), np.float32)
   flow[..., 0] = speed
   blurred = Recording(exposure=0.5).blur(_bar(), flow)[SIZE // 2, :, 0].astype(float)
-  # The bar's edges are ramps as wide as its way during the exposure.
+  # The bar's edges are ramps as wide as its motion during the exposure.
   ramp = ((blurred > 5) & (blurred < 195)).sum() / 2
   assert abs(ramp - 0.5 * speed) <= 1.5
-  # And nothing moves as a whole, or gets lighter.
+  # The bar as a whole neither moves nor gets lighter.
   column = np.arange(SIZE)
   assert (blurred * column).sum() / blurred.sum() == pytest.approx(31.5, abs=0.05)
   assert blurred.sum() == pytest.approx(_bar()[0, :, 0].sum(), rel=2e-3)
@@ -69,7 +69,7 @@ def test_blocks_that_hardly_change_freeze_until_a_keyframe():
   for time in range(1, 12):
     same = np.array_equal(shown[time][rest], shown[time - 1][rest])
     assert same == (time != 8)
-  # What does change is shown at once.
+  # Blocks that change are shown at once.
   assert abs(shown[3][:16, :16].mean() - 120) < 3
   assert abs(shown[4][:16, :16].mean() - 220) < 3
 

@@ -37,7 +37,7 @@ def test_pixels_see_the_right_point_at_their_centre(fragments_of_sphere):
   pixels = pinhole.project(points, K)
   np.testing.assert_allclose(pixels, np.stack([x, y], -1), atol=1e-3)
   np.testing.assert_allclose(fragments.barycentric.sum(1), 1, atol=1e-5)
-  # But for the rim, where the triangles' edges are farther off than the sphere.
+  # At the rim the triangles are farther away than the sphere, so the bound is loose.
   error = np.abs(points[:, 2] - _analytic(x, y))
   assert np.nanmax(error) < 0.05
   assert np.nanmedian(error) < 1e-3
@@ -50,7 +50,7 @@ def test_the_pixels_seen_are_those_whose_centre_lies_on_the_sphere(fragments_of_
   mask[fragments.window.slices][centres.row, centres.column] = True
   y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
   expected = np.isfinite(_analytic(x, y))
-  # The polyhedron is a trifle smaller than the sphere.
+  # The polyhedron is slightly smaller than the sphere.
   assert (mask & ~expected).sum() == 0
   assert (expected & ~mask).sum() <= 4
 
@@ -63,7 +63,7 @@ def test_alpha_is_how_much_of_a_pixel_is_covered(fragments_of_sphere):
   assert alpha.max() == 1
   assert ((alpha > 0) & (alpha < 1)).any()
   np.testing.assert_allclose(rgba[..., 0], 80 * alpha, atol=1e-4)
-  # The outline of a sphere is an ellipse: its area in pixels.
+  # The area in pixels of the sphere's outline, which is an ellipse.
   y, x = np.mgrid[0 : SHAPE[0] : 0.1, 0 : SHAPE[1] : 0.1]
   area = np.isfinite(_analytic(x, y)).sum() / 100
   assert alpha.sum() == pytest.approx(area, rel=0.01)
@@ -78,7 +78,7 @@ def test_edges_take_their_colour_from_the_triangles_beside(fragments_of_sphere):
   y = fragments.window.y0 + fragments.row[beside] + 0.5
   points = np.stack(fragments.interpolate(list(vertices.T)), -1)
   pixels = pinhole.project(points[beside], K)
-  # The centre of a pixel beside, and a triangle's size.
+  # The bound is a pixel's diagonal and a triangle's size.
   assert np.linalg.norm(pixels - np.stack([x, y], -1), axis=1).max() < 2.5
 
 
@@ -93,7 +93,7 @@ def test_triangles_too_near_are_left_out():
   whole, wide = sphere(1.0, (0, 0, 3.0))
   assert wide.rasterise(whole, K, SHAPE) is not None
   fragments = mesh.rasterise(vertices, K, SHAPE)
-  # Seen from inside, all that is left faces away.
+  # From inside, all remaining triangles face away.
   assert fragments is None
 
 

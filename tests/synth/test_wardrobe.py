@@ -7,7 +7,7 @@ from mhmr_jax.synth.wardrobe import Wardrobe
 
 
 def _pictures(folder, count: int) -> None:
-  """Each in a colour of its own, BGR, with a gradient."""
+  """Writes pictures with different red levels, and a gradient in blue."""
   for number in range(count):
     image = np.zeros((90, 150, 3), np.uint8)
     image[..., 2] = 20 * number

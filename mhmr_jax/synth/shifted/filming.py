@@ -56,7 +56,7 @@ def sensor(rng: Rng, frames: int, size: int) -> PoorSensor:
   grey = np.full((3, 3), 1 / 3)
   kept = rng.uniform(0.45, 0.7)
   side = size + size // 2
-  noise = np.asarray(cv2.GaussianBlur(grain(rng, side, 1), (0, 0), 1.2), np.float32)
+  noise = np.asarray(cv2.GaussianBlur(grain(rng, side, 1.0), (0, 0), 1.2), np.float32)
   noise *= np.float32(rng.uniform(1.8, 3.2) / noise.std())
   place = (np.arange(size) + 0.5) / size * 2 - 1
   radius = place**2 + (place**2)[:, None]

@@ -175,10 +175,10 @@ class SurrealPeople:
         for whole, part in zip(buffer, layer.buffer, strict=True):
           whole[layer.window.slices] = part
       joint_pixels = pinhole.project(person.joints_camera[t], path.intrinsics)
-      seen = self._joints.visible(person.joints_camera[t], joint_pixels, buffer)
-      person.visibility[t] = seen & known[t, :24]
-      seen = self._keypoints.visible(keypoints[t], pixels[t], buffer)
-      person.keypoints_image[t, :, 2] = seen & known[t, 24:]
+      visible = self._joints.visible(person.joints_camera[t], joint_pixels, buffer)
+      person.visibility[t] = visible & known[t, :24]
+      visible = self._keypoints.visible(keypoints[t], pixels[t], buffer)
+      person.keypoints_image[t, :, 2] = visible & known[t, 24:]
 
 
 def open_people(path: str, body: skinning.Body) -> SurrealPeople:

@@ -32,8 +32,8 @@ _BODY_OVER_JOINTS = 1.15
 class _Shot(NamedTuple):
   """What the camera operator decides."""
 
-  corner: Float[np.ndarray, "2"]  # Of the square cut from SURREAL's image, pixels.
-  side: float  # Of that square, pixels.
+  corner: Float[np.ndarray, "2"]  # Pixels: of the square to film in SURREAL's image.
+  side: float  # Pixels: of that square.
   turn: Float[np.ndarray, "time 3"]  # Rotation vectors from SURREAL's camera.
 
 

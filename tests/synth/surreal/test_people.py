@@ -21,7 +21,7 @@ def body():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-  """A person each in train and test, and one who leaves the image."""
+  """A person in train, and a person in test who leaves the image."""
   folder = tmp_path_factory.mktemp("surreal")
   scene = surreal_files.Scene(frames=LENGTH)
   surreal_files.write(folder / "train", "run0/01_01/01_01_c0001", scene)
@@ -49,7 +49,7 @@ def test_labels_pose_the_body_where_it_is_seen(source, body, split, seed):
   keypoints = np.stack([body.keypoint_regressor @ v for v in posed.vertices])
   pixels = pinhole.project(keypoints[:, :5], person.camera.intrinsics)
   np.testing.assert_allclose(pixels, person.keypoints_image[:, :5, :2], atol=0.05)
-  # What is cut out is what the labels would render.
+  # The cut-out is where the labels would render the person.
   mesh = render.Mesh(body.faces)
   for vertices, layer in zip(posed.vertices, person.layers, strict=True):
     expected, found = np.zeros((2, SIZE, SIZE), bool)
@@ -57,7 +57,7 @@ def test_labels_pose_the_body_where_it_is_seen(source, body, split, seed):
     at = fragments.centres()
     expected[fragments.window.slices][at.row, at.column] = True
     found[layer.window.slices] = np.isfinite(layer.buffer.depth)
-    if split == "test":  # Whom SURREAL's border cuts; the frame's does too, there.
+    if split == "test":  # SURREAL's border cuts the person.
       assert (found & ~expected).sum() < 0.12 * found.sum()
     else:
       assert (found & expected).sum() > 0.9 * (found | expected).sum()
@@ -82,7 +82,7 @@ def test_what_is_seen_lies_on_the_mask(source, seed):
 
 
 def test_a_hidden_joint_is_not_seen(folder, body, tmp_path):
-  """Something 30 cm thick is written before the knee of one leg."""
+  """Depth and parts get something 30 cm in front of one knee."""
   shutil.copytree(folder, tmp_path / "surreal")
   source = people.open_people(str(tmp_path / "surreal"), body)
   before = _film(source, "train", 0, LENGTH, moving_camera=False).person
@@ -111,7 +111,7 @@ def test_a_hidden_joint_is_not_seen(folder, body, tmp_path):
 @pytest.mark.parametrize("flow", ["next", "blender"])
 @pytest.mark.parametrize("moving", [True, False])
 def test_flow_is_the_motion_of_the_vertices_seen(tmp_path, body, flow, moving):
-  """Both of the camera and the person, in either of the file's conventions."""
+  """Camera and person both move, and the file has either convention."""
   scene = surreal_files.Scene(frames=LENGTH, flow=flow)
   for split in ("train", "test"):
     surreal_files.write(tmp_path / split, f"run0/{split}/{split}_c0001", scene)
