@@ -3,12 +3,14 @@
   python -m mhmr_jax.predict --workdir=DIR --video=FILE --out=DIR \
     [--keypoints=FILE_OR_DIR --keypoint_format=openpose_body25]
 
-Without keypoints a detector finds them (see `keypoints.detect`). Writes
-`prediction.npz` and `overlay.mp4` (see `placement.Motion`); a row for each frame in
-which the person is followed. Memory does not grow with the number of pixels.
+Without --keypoints a detector finds the people (see `keypoints.detect`). Writes
+`prediction.npz`, whose arrays (see `schema.Motion`) have a row for each frame in which
+the person is followed, and `overlay.mp4`. The video is read frame by frame, so memory
+does not grow with its size.
 """
 
 import contextlib
+import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator
 
@@ -20,15 +22,20 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from mhmr_jax.body import smpl
-from mhmr_jax.data import pipeline
+from mhmr_jax.data.chunks import Chunk
+from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video, video_writer
+from mhmr_jax.export import prediction_npz
+from mhmr_jax.files import atomic, video, video_writer
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import placement, streaming, trained
+from mhmr_jax.inference.streaming import CropOutputs
+from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
 from mhmr_jax.runtime import program
+from mhmr_jax.runtime.batching import padded_batches
 from mhmr_jax.runtime.stage_times import StageTimes
-from mhmr_jax.schema import Motion
+from mhmr_jax.schema import Batch, Motion
 from mhmr_jax.visualize import overlay
 
 _PERSON = flags.DEFINE_integer(
@@ -42,10 +49,113 @@ _COLOUR = (122, 168, 214)
 _BATCH = 32  # Frames whose meshes are computed at once.
 
 
+@dataclasses.dataclass(frozen=True)
+class KeypointSource:
+  """Where the people's keypoints come from.
+
+  Attributes:
+    path: of a file or folder of keypoints; None: the detector finds them.
+    format: of that file, one of `formats.FORMATS`.
+    detector: one of `detectors.NAMES`.
+    weights: the detector's; None: it downloads its own.
+  """
+
+  path: str | None = None
+  format: str | None = None
+  detector: str = "mediapipe"
+  weights: pathlib.Path | None = None
+
+
+def predict(
+  workdir: epath.Path,
+  video_path: pathlib.Path,
+  keypoints: KeypointSource,
+  out: pathlib.Path,
+  *,
+  person: int = 0,
+  focal: float | None = None,
+) -> Motion:
+  """Recovers one person's motion and writes both files to a folder.
+
+  Args:
+    workdir: of the trained run.
+    video_path: the video file.
+    keypoints: where the people's keypoints come from.
+    out: an existing folder.
+    person: the person's place in the order of size, from 0 for the largest.
+    focal: length, px; None: the diagonal of the image.
+
+  Raises:
+    InputError: the run, the video or the keypoints cannot be used, nobody is found, or
+      the files cannot be written.
+  """
+  times = StageTimes()
+  # ---- The network, and what it is given.
+  with times.running("loading"):
+    run = trained.restore(workdir)
+    # A video is read once.
+    run.config.flow.cache = False
+    spec = InputSpec.from_config(run.config).for_video()
+    body = smpl.load(run.config.body.path or None)
+
+  # ---- The person in the video.
+  with times.running("reading the video"):
+    info = video.probe(video_path)
+  with times.running("finding people"):
+    people = find_people(video_path, info, keypoints)
+    track = choose_person(people, info.fps, person)
+  print(
+    f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, person in "
+    f"{len(track.frame_index)} of {info.num_frames} frames; model of step {run.step}"
+  )
+
+  # ---- The network, crop by crop.
+  chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
+  frames = None
+  if spec.needs_images:
+    frames = times.over("reading the video", video.read_frames(video_path))
+  batches = times.over("inputs", streaming.make_batches(chunks, frames, spec))
+  outputs = run_network(run, chunks, batches, info.fps, times)
+
+  # ---- From crops to space.
+  intrinsics = pinhole.centred_intrinsics(info.width, info.height, focal)
+  spans = streaming.segments(track.frame_index, info.fps)
+  with times.running("placement"):
+    motion = placement.place(body, outputs, spans, intrinsics)
+
+  # ---- Files.
+  frames = times.over("reading the video", video.read_frames(video_path))
+  drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
+  shown = tqdm(drawn, "Drawing", info.num_frames, unit="frame")
+  with times.running("encoding"):
+    write_results(out, motion, shown, info.fps)
+  print(times.summary(info.num_frames))
+  return motion
+
+
+def find_people(
+  video_path: pathlib.Path, info: video.VideoInfo, source: KeypointSource
+) -> formats.Detections:
+  """Reads or detects the keypoints of everybody in a video.
+
+  Raises:
+    InputError: the keypoints are wrong, or the detector cannot be used.
+  """
+  if source.path is None:
+    return detection.detect(video_path, info, source.detector, source.weights)
+  if source.format is None:
+    raise InputError(
+      f"--keypoint_format is missing: name what {source.path} is, one of "
+      f"{', '.join(formats.FORMATS)}."
+    )
+  size = (info.width, info.height)
+  return formats.read(source.path, source.format, info.num_frames, size)
+
+
 def choose_person(
   detections: formats.Detections, fps: float, person: int
 ) -> tracking.Track:
-  """Follows the people and picks one, the largest first.
+  """Follows the people through the video and picks one, the largest first.
 
   Raises:
     InputError: there is nobody, or no such person.
@@ -61,91 +171,24 @@ def choose_person(
   return tracks[person]
 
 
-def find_people(
-  video_path: pathlib.Path,
-  info: video.VideoInfo,
-  *,
-  keypoints: str | None,
-  keypoint_format: str | None,
-  detector: str,
-  detector_weights: pathlib.Path | None,
-) -> formats.Detections:
-  """The keypoints of everybody, from the file if one is named, else by the detector.
-
-  Raises:
-    InputError: the keypoints are wrong, or the detector cannot be used.
-  """
-  if keypoints is None:
-    return detection.detect(video_path, info, detector, detector_weights)
-  if keypoint_format is None:
-    raise InputError(
-      f"--keypoint_format is missing: name what {keypoints} is, one of "
-      f"{', '.join(formats.FORMATS)}."
-    )
-  return formats.read(
-    keypoints, keypoint_format, info.num_frames, (info.width, info.height)
-  )
-
-
-def predict(
-  workdir: epath.Path,
-  video_path: pathlib.Path,
-  *,
-  keypoints: str | None = None,
-  keypoint_format: str | None = None,
-  detector: str = "mediapipe",
-  detector_weights: pathlib.Path | None = None,
-  person: int = 0,
-  focal: float | None = None,
-  out: pathlib.Path,
-) -> Motion:
-  """Runs the whole program; the folder `out` gets both files or none."""
-  times = StageTimes()
-  with times.running("loading"):
-    config, variables, step = trained.restore(workdir)
-    config.flow.cache = False  # A video is seen once.
-    spec = pipeline.InputSpec.from_config(config)
-    body = smpl.load(config.body.path or None)
-  with times.running("reading the video"):
-    info = video.probe(video_path)
-  with times.running("finding people"):
-    people = find_people(
-      video_path,
-      info,
-      keypoints=keypoints,
-      keypoint_format=keypoint_format,
-      detector=detector,
-      detector_weights=detector_weights,
-    )
-    track = choose_person(people, info.fps, person)
-  print(
-    f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, person in "
-    f"{len(track.frame_index)} of {info.num_frames} frames; model of step {step}"
-  )
-  chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
-  seen = None
-  if {"rgb", "flow"} & set(spec.inputs):
-    seen = times.over("reading the video", video.read_frames(video_path))
-  batches = times.over("inputs", streaming.inputs(chunks, seen, spec))
-  made = streaming.make_step(config, variables, streaming.flow_scale(info.fps))
+def run_network(
+  run: TrainedRun,
+  chunks: list[Chunk],
+  batches: Iterable[Batch],
+  fps: float,
+  times: StageTimes,
+) -> CropOutputs:
+  """Runs the network along the chunks of a video, and shows the progress."""
+  flow_scale = streaming.flow_scale(fps)
+  step, carry = streaming.make_step(run.config, run.variables, flow_scale)
+  outputs = times.over("network", streaming.run(chunks, batches, step, carry))
+  total = sum(len(chunk.frames) for chunk in chunks)
   parts = []
-  with tqdm(
-    desc="Predicting", total=sum(len(c.frames) for c in chunks), unit="frame"
-  ) as progress:
-    for part in times.over("network", streaming.run(chunks, batches, *made)):
+  with tqdm(desc="Predicting", total=total, unit="frame") as progress:
+    for part in outputs:
       parts.append(part)
       progress.update(len(part.frames))
-  intrinsics = pinhole.centred_intrinsics(info.width, info.height, focal)
-  spans = streaming.segments(track.frame_index, info.fps)
-  with times.running("placement"):
-    motion = placement.place(body, streaming.join(parts), spans, intrinsics)
-  frames = times.over("reading the video", video.read_frames(video_path))
-  drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
-  shown = tqdm(drawn, "Drawing", info.num_frames, unit="frame")
-  with times.running("encoding"):
-    _write(out, motion, shown, info.fps)
-  print(times.summary(info.num_frames))
-  return motion
+  return streaming.join(parts)
 
 
 def draw(
@@ -154,7 +197,7 @@ def draw(
   motion: Motion,
   intrinsics: Float[np.ndarray, "3 3"],
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-  """Yields every frame, the body over those that have a row."""
+  """Yields every frame of the video, with the body drawn over those that have a row."""
   faces = np.asarray(body.faces)
   rows = zip(motion.frame_index.tolist(), _meshes(body, motion), strict=True)
   following = next(rows, None)
@@ -166,51 +209,41 @@ def draw(
 
 
 def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, "V 3"]]:
-  """Vertices in the camera frame, row by row."""
+  """Yields the vertices of each row, in the camera frame."""
   forward = jax.jit(smpl.forward)
-  rows = len(motion.frame_index)
-  for start in range(0, rows, _BATCH):
-    # The last rows are repeated to a whole batch: one shape, one compilation.
-    batch = np.minimum(np.arange(start, start + _BATCH), rows - 1)
+  for rows, count in padded_batches(len(motion.frame_index), _BATCH):
     vertices, _ = forward(
-      body, motion.pose[batch], motion.betas[batch], motion.transl_camera[batch]
+      body, motion.pose[rows], motion.betas[rows], motion.transl_camera[rows]
     )
-    yield from np.asarray(vertices)[: rows - start]
+    yield from np.asarray(vertices)[:count]
 
 
-@contextlib.contextmanager
-def _folder(out: pathlib.Path) -> Iterator[None]:
-  """Makes the folder before the work starts; takes it away if nothing came of it."""
-  made = not out.exists()
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-    yield
-  except BaseException as error:
-    if made:
-      with contextlib.suppress(OSError):
-        out.rmdir()
-    if isinstance(error, OSError):
-      raise InputError(
-        f"{out} cannot be written ({error.strerror}): name another folder by --out."
-      ) from error
-    raise
-
-
-def _write(
+def write_results(
   out: pathlib.Path,
   motion: Motion,
   frames: Iterable[UInt8[np.ndarray, "height width 3"]],
   fps: float,
 ) -> None:
-  partial = out / ".prediction.partial.npz"
-  try:
-    np.savez_compressed(partial, **motion._asdict())
+  """Writes `prediction.npz` and `overlay.mp4`, which appear together or not at all."""
+  with atomic.whole(out / "prediction.npz") as partial:
+    prediction_npz.write(partial, motion)
     with video_writer.writing(out / "overlay.mp4", fps) as writer:
       for frame in frames:
         writer.write(frame)
-    partial.replace(out / "prediction.npz")
-  finally:
-    partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _results_folder(out: pathlib.Path) -> Iterator[None]:
+  """Makes the folder before the work starts, and removes it if the work fails."""
+  existed = out.exists()
+  atomic.make_folder(out)
+  try:
+    yield
+  except BaseException:
+    if not existed:
+      with contextlib.suppress(OSError):
+        out.rmdir()
+    raise
 
 
 def main(argv: list[str]) -> None:
@@ -220,17 +253,15 @@ def main(argv: list[str]) -> None:
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  with _folder(out):
+  keypoints = KeypointSource(
+    path=keypoint_flags.KEYPOINTS.value,
+    format=keypoint_flags.FORMAT.value,
+    detector=keypoint_flags.DETECTOR.value,
+    weights=keypoint_flags.weights_path(),
+  )
+  with _results_folder(out):
     motion = predict(
-      workdir,
-      video_path,
-      keypoints=keypoint_flags.KEYPOINTS.value,
-      keypoint_format=keypoint_flags.FORMAT.value,
-      detector=keypoint_flags.DETECTOR.value,
-      detector_weights=keypoint_flags.weights_path(),
-      person=_PERSON.value,
-      focal=_FOCAL.value,
-      out=out,
+      workdir, video_path, keypoints, out, person=_PERSON.value, focal=_FOCAL.value
     )
   frames = motion.frame_index
   print(f"{len(frames)} frames, from {frames[0]} to {frames[-1]}:")

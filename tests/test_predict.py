@@ -1,8 +1,11 @@
 """The program, end to end on a small video with an untrained model, and bad input."""
 
 import contextlib
+import dataclasses
 import re
 import shutil
+import subprocess
+import sys
 import types
 
 import jax
@@ -17,6 +20,7 @@ from mhmr_jax.files import video, video_writer
 from mhmr_jax.keypoints import detectors
 from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.predict import KeypointSource
 from mhmr_jax.schema import Motion
 from mhmr_jax.training import checkpoints, train_step
 from tests import tiny
@@ -70,18 +74,23 @@ def footage(tmp_path_factory):
   return folder
 
 
-def _predict(workdir, footage, out, **options):
-  given = {"keypoints": str(footage / "keypoints.npz"), "keypoint_format": "npz"}
-  return predict.predict(workdir, footage / "video.mp4", out=out, **(given | options))
+def _keypoints(footage, **changed):
+  source = KeypointSource(str(footage / "keypoints.npz"), "npz")
+  return dataclasses.replace(source, **changed)
+
+
+def _predict(workdir, footage, out, keypoints=None, **options):
+  keypoints = keypoints or _keypoints(footage)
+  return predict.predict(workdir, footage / "video.mp4", keypoints, out, **options)
 
 
 @pytest.fixture(scope="module")
 def predicted(workdir, footage, tmp_path_factory):
   out = tmp_path_factory.mktemp("out")
-  given = ["--keypoints", str(footage / "keypoints.npz"), "--keypoint_format=npz"]
+  keypoints = ["--keypoints", str(footage / "keypoints.npz"), "--keypoint_format=npz"]
   status, output, errors = tiny.run(
     "predict", f"--workdir={workdir}", f"--video={footage / 'video.mp4'}",
-    *given, f"--out={out / 'new'}",
+    *keypoints, f"--out={out / 'new'}",
   )  # fmt: skip
   assert status == 0, errors
   return out / "new", output, errors
@@ -124,9 +133,9 @@ def test_overlay_draws_the_person_and_leaves_other_frames(predicted, footage):
   info = video.probe(predicted[0] / "overlay.mp4")
   assert info == video.probe(footage / "video.mp4")
   drawn = video.read_frames(predicted[0] / "overlay.mp4")
-  given = video.read_frames(footage / "video.mp4")
+  original = video.read_frames(footage / "video.mp4")
   change = [
-    np.abs(a.astype(int) - b).mean(-1) for a, b in zip(drawn, given, strict=True)
+    np.abs(a.astype(int) - b).mean(-1) for a, b in zip(drawn, original, strict=True)
   ]
   # A second pass through the codec changes little, a mesh over noise much.
   with np.load(predicted[0] / "prediction.npz") as file:
@@ -144,18 +153,29 @@ def test_another_person_by_size(workdir, footage, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("options", "message"),
+  ("changed", "message"),
   [
-    ({"keypoints": None, "detector": "yolo"}, "--detector=yolo is unknown: use one"),
-    ({"keypoint_format": None}, "--keypoint_format is missing: name what .* is"),
-    ({"keypoint_format": "coco"}, "is not readable as JSON"),
-    ({"person": 2}, "--person=2: 2 people were followed .* 0 for the largest, up to 1"),
-    ({"person": -1}, "--person=-1"),
+    ({"path": None, "detector": "yolo"}, "--detector=yolo is unknown: use one"),
+    ({"format": None}, "--keypoint_format is missing: name what .* is"),
+    ({"format": "coco"}, "is not readable as JSON"),
   ],
 )
-def test_bad_choice(workdir, footage, tmp_path, options, message):
+def test_bad_keypoints(workdir, footage, tmp_path, changed, message):
   with pytest.raises(InputError, match=message):
-    _predict(workdir, footage, tmp_path, **options)
+    _predict(workdir, footage, tmp_path, _keypoints(footage, **changed))
+  assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+  ("person", "message"),
+  [
+    (2, "--person=2: 2 people were followed .* 0 for the largest, up to 1"),
+    (-1, "--person=-1"),
+  ],
+)
+def test_a_person_who_is_not_there(workdir, footage, tmp_path, person, message):
+  with pytest.raises(InputError, match=message):
+    _predict(workdir, footage, tmp_path, person=person)
   assert not any(tmp_path.iterdir())
 
 
@@ -163,24 +183,24 @@ def test_nobody_in_the_video(workdir, footage, tmp_path):
   path = tmp_path / "keypoints.npz"
   detections_npz.write(path, [np.zeros((0, 17, 3), np.float32)] * _FRAMES)
   with pytest.raises(InputError, match="No person was found"):
-    _predict(workdir, footage, tmp_path, keypoints=str(path))
+    _predict(workdir, footage, tmp_path, _keypoints(footage, path=str(path)))
 
 
 def test_keypoints_of_a_longer_video(workdir, footage, tmp_path):
   path = tmp_path / "keypoints.npz"
   detections_npz.write(path, [_person(0)[None]] * (_FRAMES + 1))
   with pytest.raises(InputError, match="keypoints for frame 20, but the video's 20"):
-    _predict(workdir, footage, tmp_path, keypoints=str(path))
+    _predict(workdir, footage, tmp_path, _keypoints(footage, path=str(path)))
 
 
 def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeypatch):
   with np.load(footage / "keypoints.npz") as file:
     stored = np.nan_to_num(file["keypoints"])
-  given = []
+  opened_with = []
 
   @contextlib.contextmanager
   def open_detector(weights):
-    given.append(weights)
+    opened_with.append(weights)
     frames = iter(stored)
     yield lambda frame, seconds: next(frames)
 
@@ -191,13 +211,11 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
   copy = tmp_path / "video.mp4"
   shutil.copy(footage / "video.mp4", copy)
   info = video.probe(copy)
-  options = {"keypoint_format": "npz", "detector": "rtmpose", "detector_weights": None}
-  read = predict.find_people(
-    copy, info, keypoints=str(footage / "keypoints.npz"), **options
-  )
-  assert given == []
+  read = predict.find_people(copy, info, _keypoints(footage, detector="rtmpose"))
+  assert opened_with == []
   for _ in range(2):
-    detected = predict.find_people(copy, info, keypoints=None, **options)
+    source = KeypointSource(detector="rtmpose")
+    detected = predict.find_people(copy, info, source)
     for person in range(2):
       one, other = (
         predict.choose_person(people, info.fps, person) for people in (detected, read)
@@ -205,7 +223,7 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
       np.testing.assert_array_equal(one.frame_index, other.frame_index)
       np.testing.assert_array_equal(one.keypoints, other.keypoints)
   # The second time they were still known.
-  assert given == [None]
+  assert opened_with == [None]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +241,7 @@ def test_bad_flag_is_one_sentence_and_leaves_nothing(
   workdir, footage, tmp_path, changed, message, capsys, monkeypatch
 ):
   (tmp_path / "file").touch()
-  given = {
+  values = {
     "workdir": workdir,
     "video": footage / "video.mp4",
     "keypoints": footage / "keypoints.npz",
@@ -232,7 +250,7 @@ def test_bad_flag_is_one_sentence_and_leaves_nothing(
   }
   flags = {
     name: str(value).format(tmp=tmp_path)
-    for name, value in (given | changed).items()
+    for name, value in (values | changed).items()
     if value is not None
   }
   argv = ["predict", *(f"--{name}={value}" for name, value in flags.items())]
@@ -253,6 +271,16 @@ def test_failure_while_drawing_leaves_the_results_before(tmp_path):
     raise InputError("no room")
 
   with pytest.raises(InputError, match="no room"):
-    predict._write(tmp_path, motion, broken(), 30.0)
+    predict.write_results(tmp_path, motion, broken(), 30.0)
   assert [file.name for file in tmp_path.iterdir()] == ["prediction.npz"]
   assert (tmp_path / "prediction.npz").read_bytes() == b"before"
+
+
+def test_start_up_imports_nothing_that_help_does_without():
+  code = "import sys, mhmr_jax.predict; print(*sys.modules)"
+  output = subprocess.check_output(
+    [sys.executable, "-c", code], cwd=tiny.ROOT, text=True
+  )
+  imported = set(output.split())
+  assert "jax" in imported
+  assert not {"grain", "orbax", "scipy.spatial", "tensorflow_datasets"} & imported

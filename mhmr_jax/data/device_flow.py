@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mhmr_jax.data.input_spec import HOST_FLOW, InputSpec
+from mhmr_jax.flow import learned
 from mhmr_jax.runtime import sharding
 from mhmr_jax.schema import Batch
 
@@ -35,9 +36,6 @@ def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batc
   unchanged = lambda batch: batch
   if "flow" not in spec.inputs or spec.flow_source in HOST_FLOW:
     return unchanged
-  # Other flow needs no network, nor the import of what reads its weights.
-  from mhmr_jax.flow import learned
-
   # Cached flow too needs them: wrong weights are then known before anything is made.
   model, variables = learned.load(config.flow.source, config.flow.get("weights", ""))
   if spec.flow_cached:

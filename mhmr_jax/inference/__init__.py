@@ -1,1 +1,1 @@
-"""A trained run along sequences and videos, and its outputs as one motion in space."""
+"""Runs a trained network along stored sequences and videos, up to motion in space."""

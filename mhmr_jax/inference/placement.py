@@ -1,7 +1,8 @@
-"""From what the network says of crops to one motion of a person in space.
+"""Converts per-crop outputs to camera-space motion.
 
-The network sees every k-th frame, in windows that move from chunk to chunk; a person
-has one shape. Here rows are made for all frames, in image pixels and in metres.
+The network is given every k-th frame of a video, in crop windows that move from chunk
+to chunk, and predicts a shape for each. The motion has a row for every frame, one
+shape, and positions in image pixels and in metres.
 """
 
 import functools
@@ -17,47 +18,53 @@ from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.schema import Motion
 
-# A person of 2 m is then a tenth of the crop; less is the network's slip, and the
-# depth would run away.
+# At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
+# the network, and the depth, which is their inverse, would grow without bound.
 _MIN_SCALE = 0.1
-_MIN_DEPTH = 0.1  # Metres, of the joint nearest to the camera.
+_MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
 
 
 def place(
   body: smpl.SmplModel,
-  raw: CropOutputs,
+  outputs: CropOutputs,
   spans: list[tuple[int, int]],
   intrinsics: Float[np.ndarray, "3 3"],
 ) -> Motion:
-  """Makes a row for every frame of the spans (the first and last of each segment).
+  """Makes a row for every frame of the spans.
 
-  Between the frames that the network saw, rotations are interpolated on the sphere
-  and image positions linearly; after a segment's last one they stay. The person's
-  shape is the median over all frames; each frame's scale is fitted anew to it, so
-  that the size in the image stays.
+  Between the frames that the network was given, rotations are interpolated on the
+  sphere and image positions linearly; after a segment's last one they stay constant.
+  The person's shape is the median over all frames. Each frame's scale is fitted anew to
+  that shape by least squares, so that the person's size in the image stays.
+
+  Args:
+    body: the neutral body, which the network predicts.
+    outputs: of all chunks of the video.
+    spans: first and last frame of each segment.
+    intrinsics: of the video; without skew.
   """
-  betas = np.median(raw.betas, axis=0)
-  scale, pelvis = _image_camera(raw.camera, raw.box)
-  said = _relative_joints(body, raw.rotations, raw.betas)[..., :2]
-  ours = _relative_joints(body, raw.rotations, betas)[..., :2]
-  scale = scale * (said * ours).sum((1, 2)) / np.square(ours).sum((1, 2))
+  betas = np.median(outputs.betas, axis=0)
+  scale, pelvis = _image_camera(outputs.camera, outputs.box)
+  scale = _refitted(scale, body, outputs, betas)
 
-  frames, left, right, weight = _between(raw, spans)
-  rotations = np.asarray(_slerp(raw.rotations[left], raw.rotations[right], weight))
+  frames, left, right, weight = _between(outputs, spans)
+  rotations = np.asarray(
+    _slerp(outputs.rotations[left], outputs.rotations[right], weight)
+  )
   scale = _linear(scale, left, right, weight)
   pelvis = _linear(pelvis, left, right, weight)
-  box = _linear(raw.box, left, right, weight)
+  box = _linear(outputs.box, left, right, weight)
 
   joints = _relative_joints(body, rotations, betas)
   keypoints = pelvis[:, None] + scale[:, None, None] * joints[..., :2]
-  moved = _in_front(
+  pelvis_camera = _in_front(
     pinhole.translation(joints, keypoints, intrinsics),
     joints,
     scale,
     pelvis,
     intrinsics,
   )
-  # Where the unposed body has its pelvis: SMPL's `transl` does not start there.
+  # SMPL's `transl` moves the body from its rest pose, whose pelvis lies here.
   root = (
     np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
   )
@@ -67,8 +74,8 @@ def place(
     betas=np.broadcast_to(betas, (len(frames), 10)),
     camera=_crop_camera(scale, pelvis, box),
     box=box,
-    transl_camera=moved - root,
-    joints_camera=joints + moved[:, None],
+    transl_camera=pelvis_camera - root,
+    joints_camera=joints + pelvis_camera[:, None],
     keypoints_image=keypoints,
   )
   floats = (np.asarray(column, np.float32) for column in columns[1:])
@@ -82,17 +89,33 @@ _axis_angle = jax.jit(rot.matrix_to_axis_angle)
 def _relative_joints(
   body: smpl.SmplModel, rotations: np.ndarray, betas: np.ndarray
 ) -> Float[np.ndarray, "frames 24 3"]:
-  """Joints relative to the pelvis, axes of the camera frame; metres."""
+  """The joints relative to the pelvis, along the camera's axes; metres."""
   betas = np.broadcast_to(betas, (len(rotations), 10)).astype(np.float32)
   transl = np.zeros((len(rotations), 3), np.float32)
   joints = np.asarray(_joints_from_matrices(body, rotations, betas, transl))
   return joints - joints[:, :1]
 
 
+def _refitted(
+  scale: Float[np.ndarray, "frames"],
+  body: smpl.SmplModel,
+  outputs: CropOutputs,
+  betas: Float[np.ndarray, "10"],
+) -> Float[np.ndarray, "frames"]:
+  """Fits each frame's scale to the shape `betas` in place of the frame's own.
+
+  The joints' x and y, as weak perspective shows them, then agree in least squares.
+  """
+  own_shape = _relative_joints(body, outputs.rotations, outputs.betas)[..., :2]
+  one_shape = _relative_joints(body, outputs.rotations, betas)[..., :2]
+  products, squares = own_shape * one_shape, np.square(one_shape)
+  return np.asarray(scale * products.sum((1, 2)) / squares.sum((1, 2)))
+
+
 def _image_camera(
   camera: np.ndarray, box: np.ndarray
 ) -> tuple[Float[np.ndarray, "frames"], Float[np.ndarray, "frames 2"]]:
-  """Weak perspective in the image: px a metre, and where the pelvis is."""
+  """Weak perspective in the image: pixels a metre, and the pelvis in pixels."""
   half = (box[:, 2] - box[:, 0]) / 2
   centre = (box[:, :2] + box[:, 2:]) / 2
   pelvis = centre + half[:, None] * camera[:, :1] * camera[:, 1:]
@@ -102,7 +125,7 @@ def _image_camera(
 def _crop_camera(
   scale: np.ndarray, pelvis: np.ndarray, box: np.ndarray
 ) -> Float[np.ndarray, "frames 3"]:
-  """The inverse: [s, tx, ty] with crop = s * (xy + t)."""
+  """The inverse of `_image_camera`: [s, tx, ty] with crop = s * (xy + t)."""
   half = (box[:, 2] - box[:, 0]) / 2
   centre = (box[:, :2] + box[:, 2:]) / 2
   shift = (pelvis - centre) / scale[:, None]
@@ -110,20 +133,25 @@ def _crop_camera(
 
 
 def _between(
-  raw: CropOutputs, spans: list[tuple[int, int]]
+  outputs: CropOutputs, spans: list[tuple[int, int]]
 ) -> tuple[
   Int[np.ndarray, "N"],
   Int[np.ndarray, "N"],
   Int[np.ndarray, "N"],
   Float[np.ndarray, "N"],
 ]:
-  """The frames of the spans, their neighbours in `raw`, and the second's weight."""
+  """The places of the spans' frames between those that the network was given.
+
+  Returns:
+    The frames, the indices in `outputs` of the neighbours before and after each, and
+    the weight of the neighbour after.
+  """
   frames = np.concatenate([np.arange(first, last + 1) for first, last in spans])
-  left = np.searchsorted(raw.frames, frames, side="right") - 1
-  right = np.minimum(left + 1, len(raw.frames) - 1)
-  right = np.where(raw.segment[right] == raw.segment[left], right, left)
-  interval = np.maximum(raw.frames[right] - raw.frames[left], 1)
-  weight = np.where(right > left, (frames - raw.frames[left]) / interval, 0)
+  left = np.searchsorted(outputs.frames, frames, side="right") - 1
+  right = np.minimum(left + 1, len(outputs.frames) - 1)
+  right = np.where(outputs.segment[right] == outputs.segment[left], right, left)
+  interval = np.maximum(outputs.frames[right] - outputs.frames[left], 1)
+  weight = np.where(right > left, (frames - outputs.frames[left]) / interval, 0)
   return frames, left, right, weight.astype(np.float32)
 
 
@@ -140,7 +168,7 @@ def _slerp(
   end: Float[Array, "N 24 3 3"],
   weight: Float[Array, "N"],
 ) -> Float[Array, "N 24 3 3"]:
-  """Turns from start to end about one axis, at constant speed."""
+  """Interpolates rotations: turns from start to end about one axis."""
   precise = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
   turn = rot.matrix_to_axis_angle(precise("...ji,...jk->...ik", start, end))
   part = rot.axis_angle_to_matrix(weight[:, None, None] * turn)
@@ -148,19 +176,20 @@ def _slerp(
 
 
 def _in_front(
-  moved: Float[np.ndarray, "N 3"],
+  pelvis_camera: Float[np.ndarray, "N 3"],
   joints: Float[np.ndarray, "N 24 3"],
   scale: Float[np.ndarray, "N"],
   pelvis: Float[np.ndarray, "N 2"],
   intrinsics: Float[np.ndarray, "3 3"],
 ) -> Float[np.ndarray, "N 3"]:
-  """Replaces a translation that puts joints behind the camera.
+  """Replaces positions of the pelvis that put joints behind the camera.
 
-  Weak perspective can show poses that no camera so near can: the depth is then that
-  at which a metre has its length in the image.
+  Weak perspective has no camera position, so that the perspective camera which fits it
+  best may lie within the body. The pelvis then gets the depth at which a metre has the
+  length in the image that weak perspective gives it.
   """
   focal = intrinsics[[0, 1], [0, 1]]
   depth = focal.mean() / scale
   far = np.append((pelvis - intrinsics[:2, 2]) / focal, np.ones((len(scale), 1)), -1)
-  nearest = moved[:, 2] + joints[..., 2].min(axis=1)
-  return np.where(nearest[:, None] > _MIN_DEPTH, moved, far * depth[:, None])
+  nearest = pelvis_camera[:, 2] + joints[..., 2].min(axis=1)
+  return np.where(nearest[:, None] > _MIN_DEPTH, pelvis_camera, far * depth[:, None])

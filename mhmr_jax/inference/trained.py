@@ -1,5 +1,7 @@
 """Opens a trained run for inference."""
 
+from typing import NamedTuple
+
 import jax
 from etils import epath
 from ml_collections import ConfigDict
@@ -8,13 +10,21 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.models.motion_hmr import Variables
 
 
-def restore(workdir: epath.Path) -> tuple[ConfigDict, Variables, int]:
-  """Returns a run's config, and the variables and step of its latest checkpoint.
+class TrainedRun(NamedTuple):
+  """A run's config, and the variables and step of its latest checkpoint."""
+
+  config: ConfigDict
+  variables: Variables
+  step: int
+
+
+def restore(workdir: epath.Path) -> TrainedRun:
+  """Reads a run from its work directory.
 
   Raises:
     InputError: the directory is not a run's, or has no whole checkpoint.
   """
-  # Orbax takes seconds to import, which `--help` need not.
+  # Orbax takes seconds to import, and `--help` does without it.
   from mhmr_jax.files import workdirs
 
   config = workdirs.load_config(workdir)
@@ -24,4 +34,4 @@ def restore(workdir: epath.Path) -> tuple[ConfigDict, Variables, int]:
     jax.random.key(0),
   )
   variables, step = workdirs.restore_variables(workdir, abstract)
-  return config, variables, step
+  return TrainedRun(config, variables, step)

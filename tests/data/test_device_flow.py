@@ -38,12 +38,12 @@ def test_host_sends_frames_and_gets_flow_back(config):
   iterator.close()
   assert "flow" not in batch
   np.testing.assert_array_equal(batch["rgb_before"], batch["rgb"][:, 0])
-  made = device_flow.make(config)(batch)
-  assert made.keys() == batch.keys() - {"rgb", "rgb_before"} | {"flow"}
+  after = device_flow.make(config)(batch)
+  assert after.keys() == batch.keys() - {"rgb", "rgb_before"} | {"flow"}
   wanted = motion_hmr.input_shapes(config)["flow"]
-  assert (made["flow"].shape, made["flow"].dtype) == (wanted.shape, wanted.dtype)
-  assert not made["flow"][:, 0].any()
-  assert np.abs(made["flow"][:, 1:]).max() > 0.1
+  assert (after["flow"].shape, after["flow"].dtype) == (wanted.shape, wanted.dtype)
+  assert not after["flow"][:, 0].any()
+  assert np.abs(after["flow"][:, 1:]).max() > 0.1
 
 
 def test_frames_stay_where_the_network_sees_them_too(config):
@@ -51,9 +51,9 @@ def test_frames_stay_where_the_network_sees_them_too(config):
   iterator = pipeline.training_iterator(make_source([10] * 4), config)
   batch = next(iterator)
   iterator.close()
-  made = device_flow.make(config)(batch)
-  assert {"rgb", "flow"} <= made.keys()
-  assert not {"rgb_before", "keypoints"} & made.keys()
+  after = device_flow.make(config)(batch)
+  assert {"rgb", "flow"} <= after.keys()
+  assert not {"rgb_before", "keypoints"} & after.keys()
 
 
 def test_other_flow_is_left_alone(tmp_path):

@@ -19,7 +19,7 @@ def config(tmp_path):
 def test_evaluation_covers_every_frame_of_every_sequence_once(config):
   lengths = [10, 4, 7]
   source = make_source(lengths)
-  seen = {index: [] for index in range(3)}
+  frames = {index: [] for index in range(3)}
   for group in lanes.evaluation_groups(source, config, lanes=2):
     for chunk in group:
       assert chunk.batch["flow"].shape == (2, 4, 32, 32, 2)
@@ -29,9 +29,9 @@ def test_evaluation_covers_every_frame_of_every_sequence_once(config):
           assert not valid.any()
           continue
         depths = chunk.batch["joints_camera"][lane, valid, 0, 2] - 4
-        seen[int(clip)].extend(depths.round().astype(int).tolist())
+        frames[int(clip)].extend(depths.round().astype(int).tolist())
         assert depths.size == 0 or round(float(depths[0])) == chunk.start
-  assert seen == {index: list(range(n)) for index, n in enumerate(lengths)}
+  assert frames == {index: list(range(n)) for index, n in enumerate(lengths)}
 
 
 def test_evaluation_does_not_depend_on_lanes_or_shards(config):

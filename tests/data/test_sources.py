@@ -34,9 +34,9 @@ def test_surreals_people_are_filmed_before_the_videos_of_kinetics(tmp_path):
   # The labels are those of a person who is there: joints lie on the mask.
   pixels = clip["joints_camera"][0] @ clip["intrinsics"].T
   pixels = (pixels[:, :2] / pixels[:, 2:]).astype(int)
-  seen = pixels[clip["visibility"][0] > 0]
-  assert len(seen) > 5
-  assert (mask[seen[:, 1], seen[:, 0]] > 0).mean() > 0.8
+  visible = pixels[clip["visibility"][0] > 0]
+  assert len(visible) > 5
+  assert (mask[visible[:, 1], visible[:, 0]] > 0).mean() > 0.8
   config.data.variant = "shifted"
   with pytest.raises(InputError, match="shifted"):
     sources.open_source(config, "train")

@@ -41,9 +41,9 @@ def test_labelled_clips_are_those_of_a_run_without_target(config):
   with_target, _ = take_with_target(config, 4)
   alone, _ = take(config, make_source([LENGTH] * 5), 2)
   for key in alone[0]:
-    ours = np.concatenate([batch[key][batch["labelled"]] for batch in with_target])
-    theirs = np.concatenate([batch[key] for batch in alone])
-    np.testing.assert_array_equal(ours, theirs, err_msg=key)
+    labelled = np.concatenate([batch[key][batch["labelled"]] for batch in with_target])
+    expected = np.concatenate([batch[key] for batch in alone])
+    np.testing.assert_array_equal(labelled, expected, err_msg=key)
 
 
 def test_target_clips_come_in_an_order_of_their_own(config):

@@ -104,15 +104,15 @@ def test_targets_project_into_the_crop():
     "intrinsics": intrinsics,
   }
   box = np.array([110.0, 45, 310, 245])
-  made = transforms.targets(clip, slice(0, 1), box)
+  result = transforms.targets(clip, slice(0, 1), box)
   # 400 * 0.5 / 4 + 160 = 210 is the middle of 110..310; 95 a quarter of 45..245.
-  np.testing.assert_allclose(made["joints_crop"][0, 0], [0.0, -0.5], atol=1e-6)
-  assert made["visibility"][0, 3] == 0
-  assert made["visibility"][0, 0] == 1
-  assert np.isfinite(made["joints_crop"]).all()
+  np.testing.assert_allclose(result["joints_crop"][0, 0], [0.0, -0.5], atol=1e-6)
+  assert result["visibility"][0, 3] == 0
+  assert result["visibility"][0, 0] == 1
+  assert np.isfinite(result["joints_crop"]).all()
   del clip["visibility"]
   again = transforms.targets(clip, slice(0, 1), box)
-  for key, value in made.items():
+  for key, value in result.items():
     np.testing.assert_array_equal(again[key], value, err_msg=key)
 
 
@@ -126,9 +126,9 @@ def test_targets_of_a_weak_perspective_camera():
     "camera_image": np.array([[100.0, 0.4, -0.2], [50, 1, 2]]),
   }
   box = np.array([10.0, 20, 90, 100])
-  made = transforms.targets(clip, slice(1, 2), box)
+  result = transforms.targets(clip, slice(1, 2), box)
   x, y = clip["joints_camera"][1, 5, :2]
   expected = [(50 * (x + 1) - 10) / 40 - 1, (50 * (y + 2) - 20) / 40 - 1]
-  np.testing.assert_allclose(made["joints_crop"][0, 5], expected, atol=1e-5)
-  assert made["visibility"].all()
-  assert not made["valid"].any()
+  np.testing.assert_allclose(result["joints_crop"][0, 5], expected, atol=1e-5)
+  assert result["visibility"].all()
+  assert not result["valid"].any()

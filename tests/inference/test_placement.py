@@ -16,7 +16,7 @@ def body():
   return smpl.load()
 
 
-def _raw(frames, seed=0, segment=None, boxes=None):
+def _outputs(frames, seed=0, segment=None, boxes=None):
   rng = np.random.default_rng(seed)
   count = len(frames)
   turns = rng.normal(0, 0.3, (count, 24, 3))
@@ -38,7 +38,7 @@ def _raw(frames, seed=0, segment=None, boxes=None):
 
 def test_rows_agree_with_each_other(body):
   intrinsics = pinhole.centred_intrinsics(640, 480)
-  motion = placement.place(body, _raw(range(5)), [(0, 4)], intrinsics)
+  motion = placement.place(body, _outputs(range(5)), [(0, 4)], intrinsics)
   assert motion.frame_index.tolist() == [0, 1, 2, 3, 4]
   for column in motion[1:]:
     assert column.dtype == np.float32
@@ -57,26 +57,28 @@ def test_rows_agree_with_each_other(body):
 
 
 def test_translation_is_within_millimetres_of_a_distant_persons(body):
-  raw = _raw([0])
+  outputs = _outputs([0])
   # From far away, perspective is weak perspective: scale = focal / depth.
   focal, depth = 20_000.0, 60.0
   intrinsics = np.array([[focal, 0, 320], [0, focal, 240], [0, 0, 1]])
   scale = focal / depth
   box = np.array([[320 - scale, 240 - scale, 320 + scale, 240 + scale]], np.float32)
-  raw = raw._replace(box=box, camera=np.array([[1.0, 0.25, -0.5]], np.float32))
-  motion = placement.place(body, raw, [(0, 0)], intrinsics)
+  outputs = outputs._replace(box=box, camera=np.array([[1.0, 0.25, -0.5]], np.float32))
+  motion = placement.place(body, outputs, [(0, 0)], intrinsics)
   pelvis = motion.joints_camera[0, 0]
   np.testing.assert_allclose(pelvis[:2], [0.25, -0.5], atol=0.005)
   np.testing.assert_allclose(pelvis[2], depth, rtol=0.01)
 
 
 def test_one_shape_for_all_rows_and_the_size_in_the_image_stays(body):
-  raw = _raw(range(9))
+  outputs = _outputs(range(9))
   intrinsics = pinhole.centred_intrinsics(640, 480)
-  motion = placement.place(body, raw, [(0, 8)], intrinsics)
-  np.testing.assert_allclose(motion.betas, np.median(raw.betas, 0)[None].repeat(9, 0))
+  motion = placement.place(body, outputs, [(0, 8)], intrinsics)
+  np.testing.assert_allclose(
+    motion.betas, np.median(outputs.betas, 0)[None].repeat(9, 0)
+  )
   for row in range(9):
-    own = CropOutputs(*(field[row : row + 1] for field in raw))
+    own = CropOutputs(*(field[row : row + 1] for field in outputs))
     alone = placement.place(body, own, [(row, row)], intrinsics)
     extent = np.ptp(alone.keypoints_image[0], axis=0).max()
     assert np.ptp(motion.keypoints_image[row], axis=0).max() == pytest.approx(
@@ -87,18 +89,20 @@ def test_one_shape_for_all_rows_and_the_size_in_the_image_stays(body):
     )
 
 
-def test_rows_between_seen_frames_are_interpolated(body):
+def test_rows_between_the_networks_frames_are_interpolated(body):
   boxes = np.array([[0, 0, 200, 200], [40, 0, 240, 200], [40, 0, 240, 200]], np.float32)
-  raw = _raw([10, 14, 18], boxes=boxes)
-  motion = placement.place(body, raw, [(10, 20)], pinhole.centred_intrinsics(640, 480))
+  outputs = _outputs([10, 14, 18], boxes=boxes)
+  motion = placement.place(
+    body, outputs, [(10, 20)], pinhole.centred_intrinsics(640, 480)
+  )
   assert motion.frame_index.tolist() == list(range(10, 21))
-  seen = Rotation.from_matrix(raw.rotations[:, 5]).as_rotvec()
-  np.testing.assert_allclose(motion.pose[[0, 4, 8], 5], seen, atol=1e-4)
+  predicted = Rotation.from_matrix(outputs.rotations[:, 5]).as_rotvec()
+  np.testing.assert_allclose(motion.pose[[0, 4, 8], 5], predicted, atol=1e-4)
   found = Rotation.from_rotvec(motion.pose[:, 5])
   speeds = (found[:-1].inv() * found[1:]).magnitude()
   np.testing.assert_allclose(speeds[:4], speeds[0], atol=1e-4)
   assert speeds[0] > 0.01
-  # After the last seen frame the pose stays.
+  # After the last frame that the network was given, the pose stays.
   np.testing.assert_allclose(motion.pose[9:], motion.pose[8:9].repeat(2, 0), atol=1e-5)
   np.testing.assert_allclose(motion.box[1], [10, 0, 210, 200])
   # The pelvis moves straight through the image, though the windows jump.
@@ -107,9 +111,9 @@ def test_rows_between_seen_frames_are_interpolated(body):
 
 
 def test_rows_are_not_interpolated_across_a_break(body):
-  raw = _raw([0, 2, 100], segment=[0, 0, 1])
+  outputs = _outputs([0, 2, 100], segment=[0, 0, 1])
   motion = placement.place(
-    body, raw, [(0, 3), (100, 101)], pinhole.centred_intrinsics(640, 480)
+    body, outputs, [(0, 3), (100, 101)], pinhole.centred_intrinsics(640, 480)
   )
   assert motion.frame_index.tolist() == [0, 1, 2, 3, 100, 101]
   np.testing.assert_allclose(motion.pose[3], motion.pose[2], atol=1e-5)
@@ -119,9 +123,11 @@ def test_rows_are_not_interpolated_across_a_break(body):
 
 @pytest.mark.parametrize("scale", [-3.0, 0.0, 1e-3, 50.0])
 def test_camera_that_cannot_be_still_puts_the_body_in_front(body, scale):
-  raw = _raw([0, 1])
-  raw.camera[:, 0] = scale
-  motion = placement.place(body, raw, [(0, 1)], pinhole.centred_intrinsics(640, 480))
+  outputs = _outputs([0, 1])
+  outputs.camera[:, 0] = scale
+  motion = placement.place(
+    body, outputs, [(0, 1)], pinhole.centred_intrinsics(640, 480)
+  )
   for column in motion[1:]:
     assert np.isfinite(column).all()
   assert motion.joints_camera[..., 2].max() > 0
@@ -130,7 +136,7 @@ def test_camera_that_cannot_be_still_puts_the_body_in_front(body, scale):
 def test_depth_is_proportional_to_the_focal_length(body):
   near, far = (
     placement.place(
-      body, _raw([0, 1]), [(0, 1)], pinhole.centred_intrinsics(640, 480, focal)
+      body, _outputs([0, 1]), [(0, 1)], pinhole.centred_intrinsics(640, 480, focal)
     )
     for focal in (1500.0, 3000.0)
   )

@@ -1,4 +1,4 @@
-"""Which frames of a video the network sees, in which windows, with what memory."""
+"""Which frames of a video the network is given, in which windows and state."""
 
 import dataclasses
 
@@ -53,22 +53,25 @@ def test_stride_brings_the_video_near_to_30_fps(fps, expected):
 )
 def test_flow_is_brought_to_training_s_rate(fps, expected):
   assert streaming.flow_scale(fps) == pytest.approx(expected)
-  # What moves 90 pixels a second, in frames that are seen:
+  # The flow of a motion of 90 pixels a second:
   assert 90 / (fps / streaming.stride(fps)) * streaming.flow_scale(fps) == (
     pytest.approx(3)
   )
 
 
-def test_the_network_sees_the_scaled_flow(monkeypatch, tmp_path):
-  seen = []
-  monkeypatch.setattr(streaming.jax, "jit", lambda step: lambda _, batch, carry: (
-    seen.append(batch), carry
-  ))  # fmt: skip
+def test_the_network_is_given_the_scaled_flow(monkeypatch, tmp_path):
+  batches = []
+
+  def record(variables, batch, carry):
+    batches.append(batch)
+    return {}, carry
+
+  monkeypatch.setattr(streaming.jax, "jit", lambda step: record)
   config = tiny.config(tmp_path)
   step, carry = streaming.make_step(config, {}, 0.8)
   flow = np.full((1, 4, 32, 32, 2), 5, np.float16)
   step({"flow": flow, "valid": np.ones((1, 4), bool)}, carry)
-  (batch,) = seen
+  (batch,) = batches
   np.testing.assert_allclose(batch["flow"], 4, rtol=1e-3)
   assert batch["flow"].dtype == np.float16
   assert (flow == 5).all()
@@ -105,8 +108,8 @@ def test_plan_skips_frames_of_fast_video_and_keeps_the_window_where_nobody_is_se
   assert [chunk.frames.tolist() for chunk in chunks] == [
     [0, 4, 8, 12], [16, 20, 24, 28], [32, 36, 40],
   ]  # fmt: skip
-  unseen = np.flatnonzero((track.frame_index < 16) | (track.frame_index > 31))
-  track = Track(track.frame_index[unseen], track.keypoints[unseen])
+  outside = np.flatnonzero((track.frame_index < 16) | (track.frame_index > 31))
+  track = Track(track.frame_index[outside], track.keypoints[outside])
   chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
   np.testing.assert_array_equal(chunks[1].box, chunks[0].box)
   assert np.any(chunks[2].box != chunks[0].box)
@@ -119,7 +122,7 @@ def test_plan_without_keypoints_sees_the_whole_image():
     np.testing.assert_array_equal(chunk.box, [0, -16, 96, 80])
 
 
-def test_flow_is_between_the_frames_that_are_seen_in_the_new_window():
+def test_flow_is_between_the_chosen_frames_in_the_new_window():
   video = _video(21)
   chunks = streaming.plan(_track(range(21)), 60.0, _SPEC, _SIZE)
   batches = list(streaming.make_batches(chunks, iter(video), _SPEC))
@@ -131,7 +134,7 @@ def test_flow_is_between_the_frames_that_are_seen_in_the_new_window():
   before, after = (windows.crop_image(video[t], box, 32) for t in (6, 8))
   expected = transforms.dis_flow([after], before, "fast")[0]
   np.testing.assert_allclose(batches[1]["flow"][0, 0], expected, atol=0.05)
-  # The picture moves left by two pixels between seen frames, in crop pixels:
+  # The image moves left by two pixels between chosen frames, in crop pixels:
   scale = 32 / (box[2] - box[0])
   np.testing.assert_allclose(
     np.median(batches[1]["flow"][0, 0], (0, 1)), [-2 * scale, 0], atol=0.15
@@ -159,28 +162,28 @@ def test_video_that_ends_early():
     list(streaming.make_batches(chunks, iter(_video(5)), _SPEC))
 
 
-def test_memory_lasts_through_a_segment_and_no_longer():
+def test_the_state_is_carried_through_a_segment_and_no_further():
   spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
   track = _track([*range(6), *range(40, 50)])
   chunks = streaming.plan(track, 30.0, spec, _SIZE)
   batches = list(streaming.make_batches(chunks, None, spec))
 
   def count(batch, carry):
-    """Says how many frames it has seen, and remembers that."""
-    seen = carry[0] + jnp.cumsum(batch["valid"], axis=1)
+    """Predicts how many frames there have been, and carries that."""
+    total = carry[0] + jnp.cumsum(batch["valid"], axis=1)
     prediction = {
-      "rotations": jnp.tile(seen[..., None, None, None], (1, 1, 24, 3, 3)),
-      "betas": jnp.tile(seen[..., None], (1, 1, 10)),
-      "camera": jnp.tile(seen[..., None], (1, 1, 3)),
+      "rotations": jnp.tile(total[..., None, None, None], (1, 1, 24, 3, 3)),
+      "betas": jnp.tile(total[..., None], (1, 1, 10)),
+      "camera": jnp.tile(total[..., None], (1, 1, 3)),
     }
-    return prediction, (seen[:, -1:], carry[1])
+    return prediction, (total[:, -1:], carry[1])
 
   nothing = jnp.zeros((1, 1))
   parts = streaming.run(chunks, batches, count, (nothing, nothing))
-  raw = streaming.join(list(parts))
-  np.testing.assert_array_equal(raw.frames, track.frame_index)
-  np.testing.assert_array_equal(raw.segment, [0] * 6 + [1] * 10)
-  np.testing.assert_array_equal(raw.camera[:, 0], [*range(1, 7), *range(1, 11)])
-  np.testing.assert_array_equal(raw.box[[0, 5]], [chunks[0].box, chunks[1].box])
-  assert raw.rotations.shape == (16, 24, 3, 3)
-  assert raw.betas.shape == (16, 10)
+  outputs = streaming.join(list(parts))
+  np.testing.assert_array_equal(outputs.frames, track.frame_index)
+  np.testing.assert_array_equal(outputs.segment, [0] * 6 + [1] * 10)
+  np.testing.assert_array_equal(outputs.camera[:, 0], [*range(1, 7), *range(1, 11)])
+  np.testing.assert_array_equal(outputs.box[[0, 5]], [chunks[0].box, chunks[1].box])
+  assert outputs.rotations.shape == (16, 24, 3, 3)
+  assert outputs.betas.shape == (16, 10)
