@@ -1,4 +1,4 @@
-"""Draws a body in random shapes and poses, to be looked at.
+"""Draws a body model in random shapes and poses, to be inspected by eye.
 
 python -m mhmr_jax.visualize.body_sheet --motion=FOLDER --out=docs/body_sheet.jpg
 """
@@ -6,20 +6,20 @@ python -m mhmr_jax.visualize.body_sheet --motion=FOLDER --out=docs/body_sheet.jp
 import argparse
 import pathlib
 
-import cv2
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from mhmr_jax.body import joints, smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic
 from mhmr_jax.motion import library
-from mhmr_jax.visualize import overlay
+from mhmr_jax.visualize import overlay, panels
 
 COLUMNS, SHAPE_ROWS, POSE_ROWS = 9, 2, 5
 CELL = (240, 176)  # Height and width, pixels.
 DISTANCE = 6.0  # Metres to the camera.
-METRES_ACROSS = 2.35  # That a cell shows from top to bottom.
+METRES_ACROSS = 2.35  # The height that a cell shows.
 BACKGROUND = 232
 SEED = 0
 
@@ -27,7 +27,7 @@ SEED = 0
 def draw(
   body: smpl.SmplModel, motions: library.MotionSource
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """Rows of random shapes that stand, then of random shapes in motion's poses."""
+  """Draws rows of random shapes: first standing, then in poses from motion data."""
   rng = np.random.default_rng(SEED)
   rows = []
   for row in range(SHAPE_ROWS + POSE_ROWS):
@@ -69,15 +69,18 @@ def main() -> None:
   parser = argparse.ArgumentParser(description="Draws a body's shapes and poses.")
   parser.add_argument("--out", type=pathlib.Path, required=True)
   parser.add_argument(
-    "--body", default=None, help="SMPL's .pkl or .npz; or the free body"
+    "--body", default=None, help="a .pkl or .npz of SMPL; by default the free body"
   )
-  parser.add_argument("--motion", default="", help="CMU or AMASS; or procedural motion")
+  parser.add_argument(
+    "--motion",
+    default="",
+    help="a folder of CMU or AMASS; by default procedural motion",
+  )
   args = parser.parse_args()
   try:
     sheet = draw(smpl.load(args.body), library.open_motions(args.motion))
-    _, jpeg = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    args.out.write_bytes(jpeg.tobytes())
-  except (InputError, OSError) as error:
+    atomic.write(args.out, panels.encode_jpeg(sheet, quality=88))
+  except InputError as error:
     raise SystemExit(str(error)) from error
 
 

@@ -1,40 +1,37 @@
-"""A clip's frames, and all that is known of them, as square pictures of one size."""
+"""Draws a stored clip, its inputs and its labels as square panels of one size."""
 
 from collections.abc import Sequence
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.flow import dis
 from mhmr_jax.geometry import pinhole, weak_perspective
-from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.schema import Clip
-from mhmr_jax.visualize import flow_colours, overlay
-
-Image = UInt8[np.ndarray, "_ _ 3"]
+from mhmr_jax.visualize import flow_colours, overlay, panels
+from mhmr_jax.visualize.panels import Image
 
 CAPTIONS = (
   *("frame", "keypoints", "heatmaps", "DIS flow", "exact flow", "mask"),
   "3D joints",
 )
-# What a clip must hold for it; the others need no more than frames.
+# The keys of a clip that a panel needs; the other panels need only the frames.
 _NEEDS = {
   "keypoints": "keypoints_image",
   "heatmaps": "keypoints_image",
   "exact flow": "flow",
   "mask": "mask",
 }
-_HEATMAP_SIGMA = 0.02  # Of the panel's side.
+_HEATMAP_SIGMA = 0.02  # As a share of the panel's side.
 
 
 def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:
-  """The 3D joints in pixels of the frames; None where no camera is known.
+  """The 3D joints in pixels of the frames; None if the clip has no camera.
 
-  Joints that are not before the camera are not finite.
+  Joints that are not in front of the camera are NaN.
   """
   if "joints_camera" not in clip:
     return None
@@ -50,13 +47,13 @@ def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:
 
 
 def frame_shape(clip: Clip) -> tuple[int, int]:
-  """Height and width of the frames."""
+  """The height and width of a clip's frames, in pixels."""
   height, width = jpeg.decode(clip["frames"][0], colour=False).shape
   return int(height), int(width)
 
 
 class ClipView:
-  """Pictures of a clip, scaled to fit squares of `size` pixels."""
+  """Draws a clip, scaled to fit squares of `size` pixels."""
 
   def __init__(self, clip: Clip, size: int):
     self._clip = clip
@@ -67,22 +64,28 @@ class ClipView:
 
   @property
   def captions(self) -> tuple[str, ...]:
-    """What there is to show of this clip."""
+    """The captions of the panels that this clip has, in the order of `CAPTIONS`."""
     lacking = {name for name, key in _NEEDS.items() if key not in self._clip}
     if self._joints is None:
       lacking.add("3D joints")
     return tuple(name for name in CAPTIONS if name not in lacking)
 
   def moments(self) -> list[int]:
-    """Frames that can be shown with flow: valid ones after a valid one."""
+    """The frames that can be shown with flow: valid ones after a valid one."""
     valid = self._valid()
     return (np.flatnonzero(valid[1:] & valid[:-1]) + 1).tolist()
 
+  def spread_moments(self, count: int) -> list[int]:
+    """So many of `moments`, evenly spread from the first to the last."""
+    moments = self.moments()
+    places = np.linspace(0, len(moments) - 1, count).round().astype(int)
+    return [moments[place] for place in places] if moments else []
+
   def panels(self, moments: Sequence[int]) -> list[dict[str, Image]]:
-    """Pictures by caption for each moment, flows of all in one scale."""
-    rows = [self._seen(time) for time in moments]
+    """Draws the panels of each moment by caption, all flow to one scale."""
+    rows = [self._still(time) for time in moments]
     flows = [self.flows(time) for time in moments]
-    # Their fastest motion, but for the fastest hundredth of the pixels.
+    # The fastest motion, without the fastest hundredth of the pixels.
     speeds = [
       float(np.quantile(np.linalg.norm(flow, axis=-1), 0.99))
       for shown in flows
@@ -94,7 +97,7 @@ class ClipView:
     return rows
 
   def flows(self, time: int) -> dict[str, Float[np.ndarray, "height width 2"]]:
-    """By caption, from the frame before, in pixels of the panel."""
+    """Flow from the frame before, by caption, in pixels of the panel."""
     flows = {"DIS flow": self._estimate(self._frame(time - 1), self._frame(time))}
     if "flow" in self._clip:
       flow = flow_images.decode_png(self._clip["flow"][time])
@@ -106,7 +109,8 @@ class ClipView:
       return self._clip["valid"]
     return np.ones(len(self._clip["frames"]), bool)
 
-  def _seen(self, time: int) -> dict[str, Image]:
+  def _still(self, time: int) -> dict[str, Image]:
+    """Draws the panels other than flow, by caption."""
     clip = self._clip
     frame = self._frame(time)
     shown = {"frame": frame}
@@ -114,7 +118,8 @@ class ClipView:
       keypoints = clip["keypoints_image"][time] * [self._scale, self._scale, 1]
       keypoints = keypoints.astype(np.float32)
       shown["keypoints"] = overlay.draw_skeleton(frame, keypoints)
-      shown["heatmaps"] = heatmap_image(keypoints, self._size)
+      sigma = _HEATMAP_SIGMA * self._size
+      shown["heatmaps"] = panels.draw_heatmaps(keypoints, self._size, sigma)
     if "mask" in clip:
       mask = jpeg.decode(clip["mask"][time], colour=True)
       shown["mask"] = self._scaled(mask)
@@ -142,7 +147,7 @@ class ClipView:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
   def _square(self, image: Image) -> Image:
-    """White where the frame does not reach."""
+    """The picture in a white square."""
     height, width = image.shape[:2]
     if height == width == self._size:
       return image
@@ -151,22 +156,14 @@ class ClipView:
     return square
 
 
-def heatmap_image(
-  keypoints: Float[np.ndarray, "points 3"], size: int
-) -> UInt8[np.ndarray, "size size 3"]:
-  """All heatmaps in one RGB picture, each keypoint in a hue of its own."""
-  planes = np.asarray(
-    heatmaps.draw(jnp.asarray(keypoints), size, _HEATMAP_SIGMA * size)
-  )
-  count = len(keypoints)
-  hsv = np.full((1, count, 3), 255, np.uint8)
-  hsv[0, :, 0] = np.arange(count) * 180 // count
-  hues = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0]
-  return np.clip(planes @ hues.astype(np.float32), 0, 255).astype(np.uint8)
+def all_captions(views: Sequence[ClipView]) -> list[str]:
+  """The captions of the panels that any of the clips has, in order."""
+  present = {caption for view in views for caption in view.captions}
+  return [caption for caption in CAPTIONS if caption in present]
 
 
 def caption_row(captions: Sequence[str], size: int, height: int = 16) -> Image:
-  """A white row with a caption over each panel."""
+  """A white strip with the captions of a row of panels."""
   row = np.full((height, len(captions) * size, 3), 255, np.uint8)
   for number, caption in enumerate(captions):
     place = (number * size + 2, height - 4)

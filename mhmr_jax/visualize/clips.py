@@ -1,64 +1,60 @@
-"""Shows what is in a dataset: pictures, a video and a datasheet of its clips.
+"""Draws a dataset's clips as pictures and a video, and writes its datasheet.
 
 python -m mhmr_jax.visualize.clips --config=configs/flow_kp.py --out=DIR
 
-Works on every dataset that training reads, and makes or opens it as training would.
-Writes `sheet.jpg`, `clips.mp4`, `datasheet.json` and `datasheet.html`; and, where
-asked to compare `--variants`, `variants.jpg`.
+It works on every dataset that training reads, and generates or opens it as training
+does. It writes `sheet.jpg`, `clips.mp4`, `datasheet.json` and `datasheet.html`, and
+`variants.jpg` if there are `--variants` to compare.
 """
 
 import json
 import pathlib
 from collections.abc import Iterator
 
-import cv2
 import numpy as np
 from absl import flags, logging
-from jaxtyping import UInt8
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.data import config_paths, sources
-from mhmr_jax.errors import InputError
-from mhmr_jax.files import video_writer
+from mhmr_jax.files import atomic, video_writer
 from mhmr_jax.runtime import program
 from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import datasheet, datasheet_page, panels, sheet
-from mhmr_jax.visualize.clip_view import CAPTIONS, ClipView, caption_row
+from mhmr_jax.visualize.clip_view import ClipView, all_captions, caption_row
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment whose data it is.", **program.REDEFINED_FLAG
+  "config", None, "The experiment whose data is drawn.", **program.REDEFINED_FLAG
 )
 _DATASET = flags.DEFINE_string(
   "dataset",
   None,
-  f"One of {', '.join(config_paths.NAMES)}; the config's own by default.",
+  f"One of {', '.join(config_paths.NAMES)}; by default the config's own.",
   **program.REDEFINED_FLAG,
 )
 _SPLIT = flags.DEFINE_string(
-  "split", "train", "Split of the dataset.", **program.REDEFINED_FLAG
+  "split", "train", "The split of the dataset.", **program.REDEFINED_FLAG
 )
-_COUNT = flags.DEFINE_integer("count", 8, "Clips to show.", lower_bound=1)
+_COUNT = flags.DEFINE_integer("count", 8, "How many clips to draw.", lower_bound=1)
 _MOST_READ = flags.DEFINE_integer(
-  "most_read", 1000, "Clips to read for the datasheet, spread evenly.", lower_bound=1
+  "most_read",
+  1000,
+  "How many clips to read at most for the datasheet, evenly spread.",
+  lower_bound=1,
 )
 _VARIANTS = flags.DEFINE_list(
-  "variants", [], "Kinds of synthetic clips of which the same clip is drawn, in rows."
+  "variants", [], "Variants of the synthetic clips, to draw the same clip of each."
 )
 
-_VIDEO_PANEL, _VIDEO_FRAMES = 192, 48
+_VIDEO_PANEL = 192  # The side of a panel, pixels.
+_VIDEO_FRAMES = 48  # The most of one clip.
 
 
 def main(argv: list[str]) -> None:
-  """Writes the files into --out."""
+  """Reads the flags, and writes the files into --out."""
   del argv
   config = program.require(_CONFIG)
   out = program.path_of(program.OUT)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(
-      f"{out} cannot be made ({error.strerror}): name another --out."
-    ) from error
+  atomic.make_folder(out)
   source = sources.open_source(config, _SPLIT.value, _DATASET.value)
   shown = spread(len(source), _COUNT.value)
   write_sheet(out / "sheet.jpg", [source[index] for index in shown])
@@ -69,8 +65,8 @@ def main(argv: list[str]) -> None:
     "clips": len(source),
     **datasheet.gather(_read(source, spread(len(source), _MOST_READ.value))),
   }
-  _write(out / "datasheet.json", (json.dumps(facts, indent=2) + "\n").encode())
-  _write(out / "datasheet.html", datasheet_page.render(facts).encode())
+  atomic.write(out / "datasheet.json", json.dumps(facts, indent=2) + "\n")
+  atomic.write(out / "datasheet.html", datasheet_page.render(facts))
   written = ["sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html"]
   if _VARIANTS.value:
     write_variants(out / "variants.jpg", config, _VARIANTS.value, _SPLIT.value)
@@ -82,38 +78,33 @@ def main(argv: list[str]) -> None:
 def write_variants(
   path: pathlib.Path, config: ConfigDict, variants: list[str], split: str
 ) -> None:
-  """Writes the middle clip of the split as each of the variants has it, in rows."""
+  """Draws the split's middle clip as each variant has it, in a row for each."""
   shown = {}
   for variant in variants:
     own = config.copy_and_resolve_references()
     own.data.variant = variant
     source = sources.open_source(own, split, "synthetic_clips")
     shown[variant] = source[len(source) // 2]
-  _write_picture(path, sheet.comparison_sheet(shown))
+  picture = sheet.comparison_sheet(shown)
+  atomic.write(path, panels.encode_jpeg(picture, quality=90))
 
 
 def spread(count: int, most: int) -> list[int]:
-  """At most so many of the first `count` whole numbers, evenly spread."""
+  """At most `most` of the first `count` whole numbers, evenly spread."""
   number = min(count, most)
   return [(2 * i + 1) * count // (2 * number) for i in range(number)]
 
 
 def write_sheet(path: pathlib.Path, clips: list[Clip]) -> None:
-  """Writes moments of the clips as one JPEG."""
-  _write_picture(path, sheet.clip_sheet(clips, columns=min(2, len(clips))))
-
-
-def _write_picture(path: pathlib.Path, picture: UInt8[np.ndarray, "_ _ 3"]) -> None:
-  options = [cv2.IMWRITE_JPEG_QUALITY, 90]
-  _, data = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-  _write(path, data.tobytes())
+  """Draws moments of the clips into one JPEG."""
+  picture = sheet.clip_sheet(clips, columns=min(2, len(clips)))
+  atomic.write(path, panels.encode_jpeg(picture, quality=90))
 
 
 def write_video(path: pathlib.Path, clips: list[Clip]) -> None:
-  """Writes the clips one after the other, at most some frames of each."""
+  """Draws the middle of each clip into one video, clip after clip."""
   views = [ClipView(clip, _VIDEO_PANEL) for clip in clips]
-  held = {caption for view in views for caption in view.captions}
-  captions = [caption for caption in CAPTIONS if caption in held]
+  captions = all_captions(views)
   heading = caption_row(captions, _VIDEO_PANEL)
   blank = np.full((_VIDEO_PANEL, _VIDEO_PANEL, 3), 255, np.uint8)
   with video_writer.writing(path, float(clips[0].get("fps", 30.0))) as writer:
@@ -131,15 +122,6 @@ def _read(source: sources.ClipSource, indices: list[int]) -> Iterator[Clip]:
     yield source[index]
     if (index + 1) % 1000 == 0:
       logging.info("Read up to clip %d of %d", index + 1, len(source))
-
-
-def _write(path: pathlib.Path, data: bytes) -> None:
-  try:
-    path.write_bytes(data)
-  except OSError as error:
-    raise InputError(
-      f"{path} cannot be written ({error.strerror}): name another --out."
-    ) from error
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What is in a dataset: counts and distributions over its clips.
+"""Counts and distributions over the clips of a dataset.
 
-A measure that needs a field which the clips lack is left out.
+A measure is left out if the clips lack a field that it needs.
 """
 
 import collections
@@ -22,23 +22,23 @@ _EDGES = {
   "pelvis_speed": np.linspace(0, 6, 25),
   "keypoint_speed": np.linspace(0, 0.2, 21),
   "facing": np.linspace(-180, 180, 25),
-  "frames_per_clip": None,  # Whole numbers of any size: no histogram.
+  "frames_per_clip": None,  # Numbers of any size, so no histogram.
   "mask_share": np.linspace(0, 1, 21),
 }
 UNITS = {
   "frames_per_clip": "frames",
-  "person_height": "joints' extent over the frame's height",
+  "person_height": "height of the joints over that of the frame",
   "joint_speed": "m/s, relative to the pelvis",
   "pelvis_speed": "m/s, relative to the camera",
-  "keypoint_speed": "of the person's height a frame",
+  "keypoint_speed": "person's heights per frame",
   "facing": "degrees; 0 faces the camera, 90 the frame's left side",
-  "mask_share": "of the frame, at each clip's middle",
+  "mask_share": "share of the frame, at each clip's middle",
 }
 _COUNTED = ("fps", "frame_size", "gender", "keypoints_detected")
 
 
 def gather(clips: Iterable[Clip]) -> dict[str, Any]:
-  """Reads the clips one after the other; returns what JSON can hold."""
+  """Reads the clips one after the other and returns the facts, ready for JSON."""
   kept: dict[str, list[np.ndarray]] = collections.defaultdict(list)
   counted: dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
   sequences: set[str] = set()
@@ -106,9 +106,9 @@ def _summaries(kept: dict[str, list[np.ndarray]]) -> dict[str, Any]:
 def distribution(
   values: Float[np.ndarray, "n"], edges: Float[np.ndarray, "m"] | None
 ) -> dict[str, Any]:
-  """Mean, spread and quantiles; a histogram where edges are given.
+  """The mean, the spread and the quantiles of finite values; a histogram if asked for.
 
-  The first and the last bin also count what lies beyond them.
+  The first and the last bin also count the values beyond them.
   """
   finite = values[np.isfinite(values)]
   p5, median, p95 = np.quantile(finite, (0.05, 0.5, 0.95))
@@ -130,10 +130,11 @@ def distribution(
   return out
 
 
-def _shares(names: Sequence[str], seen: np.ndarray) -> dict[str, float]:
-  return {
-    name: _rounded(share) for name, share in zip(names, seen.mean(0), strict=True)
-  }
+def _shares(
+  names: Sequence[str], present: Bool[np.ndarray, "rows points"]
+) -> dict[str, float]:
+  shares = present.mean(0)
+  return {name: _rounded(share) for name, share in zip(names, shares, strict=True)}
 
 
 def _rounded(value: Any) -> float:
@@ -149,7 +150,7 @@ def _valid(clip: Clip) -> Bool[np.ndarray, "time"]:
 def _measures(
   clip: Clip, valid: Bool[np.ndarray, "time"], frame_height: int
 ) -> dict[str, np.ndarray]:
-  """Values of one clip's valid frames."""
+  """The values of each measure in the valid frames of one clip."""
   out: dict[str, np.ndarray] = {}
   if not valid.any():
     return out
@@ -161,7 +162,7 @@ def _measures(
   if "pose" in clip:
     pose = clip["pose"][valid]
     angles = np.degrees(np.linalg.norm(pose, axis=-1))
-    # The pelvis's is the orientation before the camera.
+    # The rotation of the pelvis is the body's orientation, no angle of a joint.
     out["joint_angle"] = np.where(np.arange(24) == 0, np.nan, angles)
     out["facing"] = _facing(pose[:, 0])
   if "joints_camera" in clip and "fps" in clip:
@@ -169,7 +170,7 @@ def _measures(
     relative = points - points[:, :1]
     speed = np.linalg.norm(np.diff(relative, axis=0), axis=-1)[steps] * clip["fps"]
     out["joint_speed"] = np.where(np.arange(24) == 0, np.nan, speed)
-    if "intrinsics" in clip:  # Else the place before the camera is not known.
+    if "intrinsics" in clip:  # Else the origin is the pelvis.
       moved = np.linalg.norm(np.diff(points[:, 0], axis=0), axis=-1)
       out["pelvis_speed"] = moved[steps] * clip["fps"]
   out |= _in_the_frame(clip, valid, steps, frame_height)
@@ -187,7 +188,7 @@ def _in_the_frame(
   steps: Bool[np.ndarray, "pairs"],
   frame_height: int,
 ) -> dict[str, np.ndarray]:
-  """Measures in pixels: of the joints where a camera is known, else of keypoints."""
+  """The measures in pixels, by the joints if a camera is known, else by keypoints."""
   out: dict[str, np.ndarray] = {}
   height = None
   pixels = clip_view.joints_image(clip)
@@ -214,6 +215,6 @@ def _in_the_frame(
 
 
 def _facing(orientation: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
-  """Where the body's front, +z at rest, points: degrees about the vertical."""
+  """The direction of the body's front (+z at rest) about the vertical, degrees."""
   front = Rotation.from_rotvec(orientation).apply([0.0, 0.0, 1.0])
   return np.degrees(np.arctan2(-front[:, 0], -front[:, 2]))

@@ -1,4 +1,4 @@
-"""Optical flow as pictures, by a colour wheel."""
+"""Draws optical flow by a colour wheel."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -7,11 +7,11 @@ from jaxtyping import Float, UInt8
 def colour(
   flow: Float[np.ndarray, "*shape 2"], maximum: float | None = None
 ) -> UInt8[np.ndarray, "*shape 3"]:
-  """Flow as RGB: the direction is the hue, the speed the saturation, still is white.
+  """Converts flow to RGB: the hue is the direction, the saturation the speed.
 
   Args:
-    flow: pixels a frame.
-    maximum: the speed drawn in full colour; None: the largest in `flow`.
+    flow: in pixels per frame.
+    maximum: the speed drawn in full colour; by default the largest in `flow`.
   """
   speed = np.linalg.norm(flow, axis=-1)
   if maximum is None:

@@ -1,4 +1,4 @@
-"""Meshes and skeletons drawn over frames, and the video files they go to."""
+"""Draws meshes and skeletons over frames."""
 
 import cv2
 import numpy as np
@@ -11,8 +11,8 @@ Colour = tuple[int, int, int]
 
 _OPACITY = 0.85
 _AMBIENT = 0.35
-_LIGHT = np.array([-0.3, -0.5, -0.8], np.float32)  # Towards it, camera frame.
-_NEAR = 0.05  # Metres; the rasteriser does not clip, so nearer triangles go.
+_LIGHT = np.array([-0.3, -0.5, -0.8], np.float32)  # Towards the light, camera frame.
+_NEAR = 0.05  # Metres. The rasteriser does not clip: nearer triangles are dropped.
 _SUPERSAMPLING = 2  # Rendered pixels per pixel, each way: smooth outlines.
 _SIDES = {"left": (255, 150, 50), "right": (60, 160, 255)}
 _MIDDLE = (120, 230, 120)
@@ -25,14 +25,14 @@ def draw_mesh(
   intrinsics: Float[np.ndarray, "3 3"],
   colour: Colour,
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """Returns the RGB image with a shaded, slightly transparent mesh over it.
+  """Draws a shaded, slightly transparent mesh over a copy of an image.
 
   Args:
     image: RGB.
     vertices_camera: metres; x right, y down, z forward.
     faces: counter-clockwise seen from outside.
-    intrinsics: of the image, pixels; no skew.
-    colour: RGB of the mesh in full light.
+    intrinsics: of the image, in pixels, without skew.
+    colour: the RGB of the mesh in full light.
   """
   faces = faces[(vertices_camera[faces][..., 2] > _NEAR).all(axis=-1)]
   window = _window(vertices_camera[faces], intrinsics, image.shape)
@@ -52,9 +52,11 @@ def draw_mesh(
 
 
 def _window(
-  corners: np.ndarray, intrinsics: np.ndarray, shape: tuple[int, ...]
+  corners: Float[np.ndarray, "F 3 3"],
+  intrinsics: Float[np.ndarray, "3 3"],
+  shape: tuple[int, ...],
 ) -> tuple[int, int, int, int] | None:
-  """The part of the image that the triangles [F, 3, 3] can touch."""
+  """The part [x0, y0, x1, y1] of the image that the triangles can touch, if any."""
   if not len(corners):
     return None
   points = corners.reshape(-1, 3)
@@ -67,10 +69,12 @@ def _window(
   return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _shading(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-  """Lambert's law on smooth normals, [V] in [0, 1]."""
+def _shading(
+  vertices: Float[np.ndarray, "V 3"], faces: Int[np.ndarray, "F 3"]
+) -> Float[np.ndarray, "V"]:
+  """The light at each vertex in [0, 1], by Lambert's law on smooth normals."""
   corners = vertices[faces]
-  # As long as twice the triangle's area: larger triangles weigh more.
+  # The length of a normal is twice the triangle's area: larger triangles weigh more.
   normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
   indices = faces.ravel()
   weights = np.repeat(normals, 3, axis=0)
@@ -84,13 +88,13 @@ def _shading(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _render(
-  vertices: np.ndarray,
-  faces: np.ndarray,
-  colours: np.ndarray,
-  intrinsics: np.ndarray,
+  vertices: Float[np.ndarray, "V 3"],
+  faces: Int[np.ndarray, "F 3"],
+  colours: Float[np.ndarray, "V 3"],
+  intrinsics: Float[np.ndarray, "3 3"],
   size: tuple[int, int],
 ) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width 1"]]:
-  """Colours (0 to 255, black outside) and how much of each pixel is covered."""
+  """The colours (0 to 255, black outside) and the covered share of each pixel."""
   width, height = size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING
   focal_x, focal_y = intrinsics[[0, 1], [0, 1]] * _SUPERSAMPLING
   centre = intrinsics[:2, 2] * _SUPERSAMPLING
@@ -99,7 +103,7 @@ def _render(
   x, y, z = vertices.T.astype(np.float64)
   x = (focal_x * x + (centre[0] - width / 2) * z) / focal_y
   y = y + (centre[1] - height / 2) / focal_y * z
-  # It looks along -z, with y up.
+  # That camera looks along -z, with y up.
   sheared = np.stack([x, -y, -z], axis=-1).astype(np.float32)
   used = z[faces]
   near, far = 0.9 * float(used.min()), 1.1 * float(used.max())
@@ -133,31 +137,32 @@ def draw_skeleton(
   bones: tuple[tuple[int, int], ...] = COCO_BONES,
   names: tuple[str, ...] = COCO_KEYPOINTS,
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """Returns the RGB image with points and bones: left orange, right blue.
+  """Draws points and bones over a copy of an image: left orange, right blue.
 
   Args:
     image: RGB.
-    keypoints: x, y px and score; score 0 is not drawn, nor are its bones.
+    keypoints: x, y in pixels and score; points of score 0 and their bones are not
+      drawn.
     bones: pairs of points.
-    names: of the points, from which their side is read.
+    names: of the points; they begin with left_ or right_ on a side.
   """
   out = image.copy()
   thickness = max(1, round(max(image.shape[:2]) / 300))
   shift = 4
-  # OpenCV has pixel centres at whole numbers, we at + 0.5.
+  # OpenCV's pixel centres lie at whole numbers, ours half a pixel further.
   fixed = np.rint((np.nan_to_num(keypoints[:, :2]) - 0.5) * 2**shift)
   fixed = np.clip(fixed, -(2**20), 2**20).astype(int)
-  there = keypoints[:, 2] > 0
+  visible = keypoints[:, 2] > 0
 
   def colour(*points: int) -> Colour:
     sides = {names[point].split("_")[0] for point in points}
     return _SIDES.get(sides.pop(), _MIDDLE) if len(sides) == 1 else _MIDDLE
 
   for start, end in bones:
-    if there[start] and there[end]:
+    if visible[start] and visible[end]:
       ends = (tuple(fixed[start]), tuple(fixed[end]))
       cv2.line(out, *ends, colour(start, end), thickness, cv2.LINE_AA, shift)
-  for point in np.flatnonzero(there).tolist():
+  for point in np.flatnonzero(visible).tolist():
     radius = round(1.5 * thickness * 2**shift)
     centre = tuple(fixed[point])
     cv2.circle(out, centre, radius, colour(point), cv2.FILLED, cv2.LINE_AA, shift)

@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import cv2
 import numpy as np
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.evaluation.means import ClipMeans, Measure
 from mhmr_jax.evaluation.results import Results
-from mhmr_jax.visualize import breakdown, charts
+from mhmr_jax.visualize import breakdown, charts, panels
 from mhmr_jax.visualize.panels import Image
 
 if TYPE_CHECKING:
@@ -265,12 +264,7 @@ def _picture_section(title: str, pictures: Sequence[Picture], note: str = "") ->
 
 
 def _image(image: Image, alt: str) -> str:
-  encoded, data = cv2.imencode(
-    ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 82]
-  )
-  if not encoded:
-    raise ValueError(f"OpenCV cannot encode an image of shape {image.shape}")
-  text = base64.b64encode(data.tobytes()).decode("ascii")
+  text = base64.b64encode(panels.encode_jpeg(image, quality=82)).decode("ascii")
   return (
     f'<div class="scroll"><img alt="{html.escape(alt)}" width="{image.shape[1]}" '
     f'height="{image.shape[0]}" src="data:image/jpeg;base64,{text}"></div>'

@@ -48,14 +48,17 @@ def test_grid_places_images_in_rows():
   assert (grid[4:6] == 255).all()
 
 
-def test_heatmap_colours_tell_points_apart():
-  heat = np.zeros((1, 4, 4, 17), np.float32)
-  heat[0, 0, 0, 3], heat[0, 2, 2, 9] = 1.0, 0.5
-  coloured = panels.colour_heatmaps(heat)
-  assert coloured[0, 1, 1].max() == 0
-  assert coloured[0, 0, 0].max() == 255
-  assert coloured[0, 2, 2].max() == 127
-  assert np.argmax(coloured[0, 0, 0]) != np.argmax(coloured[0, 2, 2])
+def test_heatmaps_are_brightest_on_their_keypoints_and_tell_them_apart():
+  keypoints = np.zeros((1, 17, 3), np.float32)
+  keypoints[0, 3] = [20.5, 10.5, 1]
+  keypoints[0, 9] = [40.5, 50.5, 0.5]
+  (drawn,) = panels.draw_heatmaps(keypoints, 64, 1.3)
+  assert drawn.shape == (64, 64, 3)
+  assert drawn[10, 20].max() == 255
+  assert drawn[50, 40].max() == 127
+  assert drawn[30, 10].max() == 0
+  assert np.argmax(drawn[10, 20]) != np.argmax(drawn[50, 40])
+  np.testing.assert_array_equal(panels.draw_heatmaps(keypoints[0], 64, 1.3), drawn)
 
 
 def test_text_outside_ascii_is_drawn_as_something():
