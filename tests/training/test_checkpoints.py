@@ -133,7 +133,7 @@ def test_a_workdir_is_made_with_its_config_and_nothing_beside_it(workdir, tmp_pa
 @pytest.mark.parametrize(
   ("key", "value", "sentence"),
   [
-    ("train__steps", 77, "config.train.steps = 20, not 77"),
+    ("train__grad_clip", 7.0, r"config\.train\.grad_clip = 1\.0, not 7\.0"),
     ("flow__source", "exact", "config.flow.source = 'dis', not 'exact'"),
     ("model__regressor__hidden", (32, 8), r"hidden = \[32, 32\], not \[32, 8\]"),
   ],
