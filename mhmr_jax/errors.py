@@ -1,18 +1,18 @@
-"""How programs end early: input that a user can put right, and runs to go on with."""
+"""The errors with which programs end early, in one sentence and without a traceback."""
 
-# The exit status on which launchers start the same command again (EX_TEMPFAIL).
+# The exit status (EX_TEMPFAIL) that has launchers start the same command again.
 RESTART = 75
 
 
 class InputError(Exception):
-  """Bad input: one sentence that names the file or field and what to do.
+  """The input is bad; the message names the file or field and what to do about it.
 
-  The programs print it and exit with status 1, without a traceback.
+  The programs print the message and exit with status 1.
   """
 
 
 class RestartError(Exception):
-  """A run that was stopped, or lost another process, and can go on: one sentence.
+  """A run was stopped or lost another process; the same command continues it.
 
-  The programs print it and exit with status `RESTART`.
+  The programs print the message and exit with status `RESTART`.
   """

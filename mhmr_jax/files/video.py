@@ -22,9 +22,9 @@ _FALLBACK_FPS = 30.0
 
 
 class VideoInfo(NamedTuple):
-  """What is known of a video, of its frames as they are shown.
+  """The properties of a video's frames as they are shown.
 
-  A file may ask for its frames to be turned, as those of phones held upright do.
+  A file may ask for its frames to be rotated, as phones that are held upright do.
   """
 
   width: int

@@ -1,1 +1,1 @@
-"""How a program starts, runs on several processes, and ends."""
+"""How a program starts, runs as several processes, and ends."""

@@ -1,4 +1,4 @@
-"""Rows in batches of one size, so that one compilation serves any number of rows."""
+"""Batches of one size, so that one compilation serves any number of rows."""
 
 from collections.abc import Iterator
 
@@ -9,13 +9,13 @@ from jaxtyping import Int
 def padded_batches(
   count: int, size: int
 ) -> Iterator[tuple[Int[np.ndarray, "size"], int]]:
-  """Yields the indices of each batch, and how many of them are not padding.
+  """Yields the row indices of each batch, and how many of them are not padding.
 
-  The last batch is filled up with the last row.
+  The last batch is padded by repeating the last row.
 
   Args:
-    count: how many rows there are.
-    size: of every batch.
+    count: the number of rows.
+    size: the number of rows in each batch.
   """
   for start in range(0, count, size):
     yield (

@@ -1,8 +1,8 @@
 """Several processes as one run: how they join, and what happens when one of them stops.
 
-SIGTERM to any of them has all of them save the same step and end with status 75. So do
-those that lose another one, without saving: started again, in whatever number, they go
-on from the latest checkpoint.
+SIGTERM to any of them has all of them save the same step and end with status 75. Those
+that lose another process end with status 75 too, without saving. Started again, in any
+number, they continue from the latest checkpoint.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -19,26 +19,29 @@ from jax.experimental import multihost_utils
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
 
-# A process that is silent for so long is taken for dead; and the longest wait for the
-# others at the end.
-_HEARTBEAT_S = 30
-_SHUTDOWN_S = 30
+_HEARTBEAT_S = 30  # A process that is silent for this long counts as lost.
+_SHUTDOWN_S = 30  # At the end, processes wait this long for each other.
 _LAST_S = 3
 _LOST = (
   "Another process of this run, or the connection to it, was lost: run the same "
   "command again to go on from the latest checkpoint."
 )
-# What errors of collectives say that failed for want of the other side.
+# Words in the errors of collectives whose other side is gone.
 _SIGNS_OF_LOSS = ("gloo", "unavailable", "connection", "heartbeat", "deadline_exceeded")
 
 
 def connect(
   coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> None:
-  """Joins the other processes, as the environment tells of them where not told here.
+  """Joins the other processes; missing arguments come from the environment.
+
+  Args:
+    coordinator: HOST:PORT of process 0.
+    num_processes: of this run.
+    process_id: of this process, from 0.
 
   Raises:
-    InputError: the others cannot be reached.
+    InputError: the other processes cannot be reached.
   """
   try:
     jax.distributed.initialize(
@@ -49,26 +52,27 @@ def connect(
       shutdown_timeout_seconds=_SHUTDOWN_S,
     )
   except (ValueError, RuntimeError) as error:
-    reason = str(error).strip().splitlines()[0][:200]
     raise InputError(
-      f"The other processes cannot be joined ({reason}): check --coordinator, "
-      "--num_processes and --process_id, and that all of them were started."
+      f"The other processes cannot be joined ({_first_line(error)}): check "
+      "--coordinator, --num_processes and --process_id, and that all of them were "
+      "started."
     ) from error
-  _end_aborts_in_a_sentence()
+  _explain_aborts()
 
 
-def _end_aborts_in_a_sentence() -> None:
-  """Has this process say why it ends where XLA would only abort.
+def _explain_aborts() -> None:
+  """Prints a reason when XLA aborts, and ends with the status to restart on.
 
-  XLA aborts, from a thread of its own, once it knows that another process died.
+  XLA calls abort() from a thread of its own once it knows that another process died.
   """
 
-  def say(_: int) -> None:
+  def explain(_: int) -> None:
     os.write(2, f"error: {_LOST}\n".encode())
     os._exit(RESTART)
 
-  global _ABORT_HANDLER  # The C library keeps a pointer to it alone.
-  _ABORT_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)(say)
+  # The C library keeps only a pointer: the handler must outlive this function.
+  global _ABORT_HANDLER
+  _ABORT_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)(explain)
   ctypes.CDLL(None).signal(int(signal.SIGABRT), _ABORT_HANDLER)
 
 
@@ -76,72 +80,79 @@ _ABORT_HANDLER: Any = None
 
 
 def is_first() -> bool:
-  """Whether this process writes what is written once."""
+  """Whether this process is the one that prints and writes for all."""
   return jax.process_index() == 0
 
 
 def wait_for_all(name: str) -> None:
-  """Returns when all processes have come here."""
+  """Returns when all processes have called this with the same name."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
 
 
 def is_loss(error: Exception) -> bool:
-  """Whether a collective failed for want of the other side."""
+  """Whether an error was raised because another process is gone."""
   text = str(error).lower()
   return jax.process_count() > 1 and any(sign in text for sign in _SIGNS_OF_LOSS)
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-  """Turns what fails for the loss of another process into `RestartError`."""
+  """Turns the errors that the loss of another process causes into `RestartError`."""
   try:
     yield
   except (ValueError, RuntimeError) as error:
     if not is_loss(error):
       raise
-    detail = str(error).strip().splitlines()[0][:200]
-    raise RestartError(f"{_LOST} ({detail})") from error
+    raise RestartError(f"{_LOST} ({_first_line(error)})") from error
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 class StopRequest:
-  """SIGTERM, to this or any other process, from entering to leaving."""
+  """Notices SIGTERM, to this or any other process, while it is entered."""
 
   def __enter__(self) -> "StopRequest":
-    self._asked = False
-    self._before: Any = None
-    # JAX's own handler tells the others, where there are any.
+    self._is_asked = False
+    self._previous: Callable[..., Any] | int | None = None
+    # Where there are several processes, JAX has a handler that tells the others.
     if not jax.distributed.is_initialized():
-      self._before = signal.signal(signal.SIGTERM, self._ask)
+      self._previous = signal.signal(signal.SIGTERM, self._ask)
     return self
 
   def __exit__(self, *_: object) -> None:
-    if self._before is not None:
-      signal.signal(signal.SIGTERM, self._before)
+    if self._previous is not None:
+      signal.signal(signal.SIGTERM, self._previous)
 
   def _ask(self, *_: object) -> None:
-    self._asked = True
+    self._is_asked = True
 
   def is_due(self, step: int) -> bool:
-    """Whether to stop after this step: in all processes after the same one."""
+    """Whether to stop after this step, which is the same one in all processes."""
     if jax.distributed.is_initialized():
       return multihost_utils.reached_preemption_sync_point(step)
-    return self._asked
+    return self._is_asked
 
 
 def disconnect() -> None:
-  """Parts from the others, once all of them come here."""
+  """Leaves the run once all processes have called this."""
   if jax.distributed.is_initialized():
     jax.distributed.shutdown()
 
 
 def leave(status: int) -> int:
-  """Ends this process at once if others may wait for it in vain; else the status."""
+  """Returns the status, or ends a process whose exit might wait for others in vain.
+
+  Only a process of several that ends with an error is ended here and now.
+  """
   if status and jax.distributed.is_initialized():
     sys.stdout.flush()
     sys.stderr.flush()
     if is_first():
-      # The others lose the first one at once; where all fail alike, let them say why.
+      # The end of the first process aborts the others. If all fail alike, they should
+      # have the time to say why.
       time.sleep(_LAST_S)
     os._exit(status)
   return status

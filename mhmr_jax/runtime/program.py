@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import app, flags, logging
 from etils import epath
+from ml_collections import ConfigDict
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
 
@@ -17,18 +18,24 @@ WORKDIR = flags.DEFINE_string(
 OUT = flags.DEFINE_string(
   "out", None, "The folder that results go to (keypoints.detect: the .npz file)."
 )
-# For flags whose name several programs use, each for something else: one process, such
-# as that of the tests, may import more than one of them.
+# Programs pass this to flags.DEFINE_* for a flag that another program defines too, with
+# another meaning or help (--config, --dataset). absl keeps one table of flags in each
+# process and refuses a second definition; the tests import several programs in one.
 REDEFINED_FLAG: dict[str, Any] = {"allow_override": True}
 
 
 def run(
   main: Callable[[list[str]], Any], leave: Callable[[int], int] = lambda status: status
 ) -> None:
-  """Runs `main` with parsed flags.
+  """Parses the flags, runs `main` and exits with its status.
 
-  An InputError becomes one sentence and status 1, a RestartError one and `RESTART`;
-  `leave` is told, and what it returns is the status.
+  An InputError is printed as one sentence and ends with status 1, a RestartError with
+  `RESTART`.
+
+  Args:
+    main: gets the arguments that are left, which are the program's name alone.
+    leave: is called with the status of such an error, and returns the one to exit with;
+      `processes.leave` in programs that run as several processes.
   """
 
   def guarded(argv: list[str]) -> int:
@@ -44,32 +51,33 @@ def run(
       return leave(_fail(str(error), RESTART))
     return 0
 
-  def parse(argv: list[str]) -> list[str]:
-    try:
-      return flags.FLAGS(argv)
-    except flags.Error as error:
-      sys.exit(_fail(_message(error)))
-    # ml_collections raises these for overrides of keys that a config lacks, or
-    # with values of another type.
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-      sys.exit(_fail(f"The config cannot be used: {_message(error)}"))
+  app.run(guarded, flags_parser=_parse)
 
-  app.run(guarded, flags_parser=parse)
+
+def _parse(argv: list[str]) -> list[str]:
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    sys.exit(_fail(_message(error)))
+  # ml_collections raises these for overrides of keys that a config lacks, or with
+  # values of another type.
+  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    sys.exit(_fail(f"The config cannot be used: {_message(error)}"))
 
 
 def require(flag: flags.FlagHolder) -> Any:
-  """The value of a flag; InputError unless it was given."""
+  """Returns the value of a flag; raises InputError if it was not given."""
   if flag.value is None:
     raise InputError(f"--{flag.name} is missing: {flags.FLAGS[flag.name].help}")
   return flag.value
 
 
-def config_of(flag: flags.FlagHolder) -> Any:
-  """The config that a flag names, locked; InputError unless it can be loaded."""
-  config = require(flag)
+def config_of(flag: flags.FlagHolder) -> ConfigDict:
+  """Returns the config that a flag names, locked; InputError if it cannot be loaded."""
+  config: ConfigDict = require(flag)
   try:
     config.lock()
-  # A config file that failed to load says so at the first look at its config.
+  # A config file that failed to load raises this when its config is first used.
   except OSError as error:
     reason = str(error).strip().splitlines()[-1].strip()
     raise InputError(f"--config cannot be loaded: {reason}") from error
@@ -77,26 +85,26 @@ def config_of(flag: flags.FlagHolder) -> Any:
 
 
 def path_of(flag: flags.FlagHolder) -> pathlib.Path:
-  """The path that a flag names; InputError unless it was given."""
+  """Returns the absolute path that a flag names; raises as `require` does."""
   return pathlib.Path(str(require(flag))).expanduser().absolute()
 
 
 def workdir() -> epath.Path:
-  """The work directory that the flag names; InputError unless it was given."""
+  """Returns the work directory that its flag names; raises as `require` does."""
   return any_path(str(require(WORKDIR)))
 
 
 def any_path(text: str) -> epath.Path:
-  """A local path, or one in a bucket, such as gs://BUCKET/RUN."""
+  """Returns an absolute local path, or one in a bucket, such as gs://BUCKET/RUN."""
   path = epath.Path(text)
   return path if "://" in text else path.expanduser().absolute()
 
 
 def _ours_or_errors(record: python_logging.LogRecord) -> bool:
-  """Keeps libraries' running commentary out of what the user reads."""
+  """Whether to log a record: what libraries log below an error is left out."""
   if any(name in record.pathname for name in ("mhmr_jax", "data_builders")):
     return True
-  # What Orbax logs as an error, with a traceback, it also raises.
+  # Orbax also raises what it logs as an error with a traceback.
   return record.levelno >= python_logging.ERROR and "orbax" not in record.pathname
 
 

@@ -1,11 +1,11 @@
-"""The device mesh, how arrays lie on it, and batches assembled from hosts."""
+"""The device mesh, how arrays are placed on it, and batches assembled from hosts."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AbstractMesh, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
 from mhmr_jax.errors import InputError
@@ -15,19 +15,19 @@ _AXES = ("data", "fsdp")
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mesh:
-  """Devices (default: all of all hosts) along two axes, `data` and `fsdp`.
+  """Arranges devices (default: all of all hosts) along two axes, `data` and `fsdp`.
 
-  Batches are divided over both; parameters and optimiser state over `fsdp` alone.
+  Batches are divided over both axes, parameters and optimiser state over `fsdp` alone.
 
   Raises:
-    InputError: the devices cannot be divided so.
+    InputError: the number of devices is not a multiple of `fsdp`.
   """
   devices = jax.devices() if devices is None else devices
   if fsdp < 1 or len(devices) % fsdp:
     raise InputError(
       f"config.mesh.fsdp is {fsdp}: it must divide the {len(devices)} devices."
     )
-  # Flax Linen's modules know nothing of explicit axes: XLA propagates them.
+  # Flax Linen's modules do not support explicit axes; XLA propagates automatic ones.
   return jax.make_mesh(
     (len(devices) // fsdp, fsdp),
     _AXES,
@@ -36,21 +36,21 @@ def make_mesh(devices: Sequence[jax.Device] | None = None, fsdp: int = 1) -> Mes
   )
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
-  """The same on every device."""
+def replicated(mesh: Mesh | AbstractMesh) -> NamedSharding:
+  """The sharding that puts the same array on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
-def batched(mesh: Mesh) -> NamedSharding:
-  """The leading axis divided over the mesh: batches."""
+def batched(mesh: Mesh | AbstractMesh) -> NamedSharding:
+  """The sharding of batches, which divides the leading axis over the whole mesh."""
   return NamedSharding(mesh, PartitionSpec(_AXES))
 
 
-def of_state(abstract_state: Any, mesh: Mesh, min_size: int) -> Any:
-  """How parameters and optimiser state lie: large arrays divided over `fsdp`.
+def of_state(abstract_state: Any, mesh: Mesh | AbstractMesh, min_size: int) -> Any:
+  """The shardings of parameters and optimiser state, large arrays divided over `fsdp`.
 
-  Of an array of `min_size` numbers or more, the longest axis that divides evenly is
-  divided; the rest is replicated (as big_vision's `fsdp` strategy has it).
+  An array of `min_size` numbers or more is divided along its longest axis that divides
+  evenly; all others are replicated (big_vision's `fsdp` strategy).
 
   Returns:
     A sharding for each leaf.
@@ -67,8 +67,10 @@ def of_state(abstract_state: Any, mesh: Mesh, min_size: int) -> Any:
   return jax.tree.map(place, abstract_state)
 
 
-def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
-  """Raises InputError unless the devices can share the batch's parts equally."""
+def check_batch_size(
+  batch_size: int, mesh: Mesh | AbstractMesh, accumulate: int = 1
+) -> None:
+  """Raises InputError unless each of `accumulate` parts divides over the devices."""
   parts = mesh.size * accumulate
   if batch_size < 1 or accumulate < 1 or batch_size % parts:
     of = f" times config.train.accumulate = {accumulate}" if accumulate != 1 else ""
@@ -79,7 +81,7 @@ def check_batch_size(batch_size: int, mesh: Mesh, accumulate: int = 1) -> None:
 
 
 class HostRows(NamedTuple):
-  """One host of several, and the rows of a global batch that its devices hold."""
+  """A host's number, how many hosts there are, and its rows of each global batch."""
 
   host: int
   hosts: int
@@ -87,7 +89,7 @@ class HostRows(NamedTuple):
 
 
 def host_rows(mesh: Mesh, batch_size: int) -> HostRows:
-  """This host's rows of global batches."""
+  """Returns which rows of global batches this host's devices hold."""
   places = batched(mesh).addressable_devices_indices_map((batch_size,))
   spans = {index[0].indices(batch_size) for index in places.values() if index}
   rows = np.concatenate([np.arange(*span) for span in sorted(spans)])
@@ -95,7 +97,7 @@ def host_rows(mesh: Mesh, batch_size: int) -> HostRows:
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-  """The same arrays, which all hosts have, on every device."""
+  """Copies arrays, which must be the same on all hosts, to every device."""
   whole = replicated(mesh)
   return jax.tree.map(
     lambda leaf: jax.make_array_from_process_local_data(whole, np.asarray(leaf)), tree
@@ -103,7 +105,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def global_batch(local: HostBatch, mesh: Mesh) -> Batch:
-  """This host's rows to its part of a global, sharded batch."""
+  """Makes the global, sharded batch of which `local` is this host's rows."""
   sharding = batched(mesh)
   return cast(
     Batch,

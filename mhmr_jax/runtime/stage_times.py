@@ -1,4 +1,4 @@
-"""How long a program spends in each of its stages, which may lie in each other."""
+"""Measures how long a program spends in each of its stages, which may be nested."""
 
 import collections
 import contextlib
@@ -10,7 +10,10 @@ Item = TypeVar("Item")
 
 
 class StageTimes:
-  """Wall seconds by stage; time of a stage within another counts for its own alone."""
+  """Wall-clock seconds by stage.
+
+  While a nested stage runs, the time counts for that stage and not for the outer one.
+  """
 
   def __init__(self) -> None:
     self.seconds: dict[str, float] = collections.defaultdict(float)
@@ -18,7 +21,7 @@ class StageTimes:
 
   @contextlib.contextmanager
   def running(self, stage: str) -> Iterator[None]:
-    """Counts what is done within."""
+    """Counts the time of the block for the stage."""
     self._inner.append(0.0)
     start = time.monotonic()
     try:
@@ -30,7 +33,7 @@ class StageTimes:
         self._inner[-1] += elapsed
 
   def over(self, stage: str, items: Iterable[Item]) -> Iterator[Item]:
-    """Counts what it takes to make the items, not what is done with them."""
+    """Yields the items; counts the time that making them takes, not their use."""
     iterator = iter(items)
     while True:
       with self.running(stage):
@@ -41,7 +44,7 @@ class StageTimes:
       yield item
 
   def summary(self, frames: int) -> str:
-    """One line: seconds by stage in their order, and frames a second of all."""
+    """One line of text: the seconds of each stage, in order, and frames per second."""
     total = sum(self.seconds.values())
     parts = ", ".join(f"{spent:.1f} {stage}" for stage, spent in self.seconds.items())
     return f"seconds: {parts}; {total:.1f} in all, {frames / total:.1f} frames/s"
