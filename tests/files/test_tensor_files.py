@@ -159,6 +159,10 @@ def test_reads_safetensors_and_refuses_what_does_not_add_up(tmp_path):
   for change in wrong:
     write({"a": {**entry, **change}})
     check_refused(path)
+  write({"a": entry, "b": entry})
+  check_refused(path)
+  write([entry])
+  check_refused(path)
   write({"a": entry}, length=1 << 62)
   check_refused(path)
   for length in (0, 7, 8, 40):

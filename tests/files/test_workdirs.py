@@ -1,6 +1,7 @@
 """Configs and checkpoints are read; what is missing or damaged is named."""
 
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,9 @@ from orbax.checkpoint import v1 as ocp
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import workdirs
 
-VARIABLES = {
-  "params": {"dense": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}},
-  "batch_stats": {"mean": np.ones(3, np.float32)},
-}
+# One array: of several, Orbax drops the reads that have not begun when one fails, and
+# Python warns of them later.
+VARIABLES = {"params": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
 
 
 @pytest.fixture
@@ -86,11 +86,11 @@ def test_the_checkpoint_of_another_model_is_refused(workdir, change):
   save(workdir, 1)
   wanted = shapes(VARIABLES)
   if change == "another shape":
-    wanted["params"]["dense"]["kernel"] = jax.ShapeDtypeStruct((4, 3), np.float32)
+    wanted["params"]["kernel"] = jax.ShapeDtypeStruct((4, 3), np.float32)
   elif change == "more":
-    wanted["params"]["dense"]["bias"] = jax.ShapeDtypeStruct((3,), np.float32)
+    wanted["params"]["bias"] = jax.ShapeDtypeStruct((3,), np.float32)
   else:
-    del wanted["params"]
+    del wanted["params"]["kernel"]
   with pytest.raises(InputError, match="checkpoints/1 cannot be read") as refused:
     workdirs.restore_variables(workdir, wanted)
   assert "\n" not in str(refused.value)
@@ -98,7 +98,7 @@ def test_the_checkpoint_of_another_model_is_refused(workdir, change):
 
 def test_a_damaged_checkpoint_is_named(workdir):
   save(workdir, 1)
-  for path in (workdir / "checkpoints" / "1" / "model").rglob("*"):
+  for path in pathlib.Path(workdir / "checkpoints" / "1" / "model").rglob("*"):
     if path.is_file():
       path.write_bytes(path.read_bytes()[:10])
   with pytest.raises(InputError, match="checkpoints/1 cannot be read"):

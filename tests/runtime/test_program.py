@@ -1,0 +1,175 @@
+"""How programs start and end, in this process."""
+
+import logging as python_logging
+import pathlib
+import sys
+
+import pytest
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from mhmr_jax.errors import RESTART, InputError, RestartError
+from mhmr_jax.runtime import program
+
+# ml_collections loads config files by it.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+CONFIG = """
+from ml_collections import ConfigDict
+def get_config():
+  return ConfigDict({"train": {"steps": 10}})
+"""
+
+
+@pytest.fixture
+def flag_values(monkeypatch):
+  """The flags of a program that has no others."""
+  values = flags.FlagValues()
+  monkeypatch.setattr(flags, "FLAGS", values)
+  return values
+
+
+@pytest.fixture
+def config_flag(flag_values):
+  return config_flags.DEFINE_config_file("config", None, flag_values=flag_values)
+
+
+@pytest.fixture
+def config_file(tmp_path):
+  path = tmp_path / "experiment.py"
+  path.write_text(CONFIG)
+  return path
+
+
+@pytest.fixture
+def start(monkeypatch, flag_values):
+  """Runs a program as absl does, to its exit status."""
+  verbosity, handler = logging.get_verbosity(), logging.get_absl_handler()
+  filters = list(handler.filters)
+
+  def run(main, *arguments, **options):
+    argv = ["program", *arguments]
+    monkeypatch.setattr(sys, "argv", argv)
+    monkeypatch.setattr(
+      app, "run", lambda guarded, flags_parser: sys.exit(guarded(flags_parser(argv)))
+    )
+    with pytest.raises(SystemExit) as ended:
+      program.run(main, **options)
+    return ended.value.code
+
+  yield run
+  handler.filters[:] = filters
+  logging.set_verbosity(verbosity)
+
+
+def _raise(error):
+  raise error
+
+
+def test_a_program_that_returns_ends_with_status_0(start, capsys):
+  called = []
+  assert start(called.append) == 0
+  assert called == [["program"]]
+  assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+  ("error", "status"), [(InputError, 1), (RestartError, RESTART)]
+)
+def test_errors_of_the_user_end_in_their_sentence(start, capsys, error, status):
+  assert start(lambda argv: _raise(error("x.json is damaged."))) == status
+  assert capsys.readouterr().err == "error: x.json is damaged.\n"
+
+
+def test_leave_is_told_of_errors_and_chooses_the_status(start):
+  told = []
+  leave = lambda status: told.append(status) or 42
+  assert start(lambda argv: None, leave=leave) == 0
+  assert told == []
+  assert start(lambda argv: _raise(InputError("x")), leave=leave) == 42
+  assert start(lambda argv: _raise(RestartError("x")), leave=leave) == 42
+  assert told == [1, RESTART]
+
+
+def test_other_errors_keep_their_traceback(start, monkeypatch):
+  with pytest.raises(ZeroDivisionError):
+    start(lambda argv: 1 / 0)
+
+
+def test_arguments_without_dashes_and_unknown_flags_are_named(start, capsys):
+  called = []
+  assert start(called.append, "video.mp4") == 1
+  assert start(called.append, "--no_such_flag") == 1
+  first, second = capsys.readouterr().err.splitlines()
+  assert first == "error: Unexpected argument 'video.mp4': every option starts with --."
+  assert second.startswith("error: Unknown command line flag 'no_such_flag'")
+  assert not called
+
+
+@pytest.mark.parametrize(
+  "override", ["--config.train.stepz=3", "--config.train.steps=many"]
+)
+def test_overrides_that_do_not_fit_are_named(
+  start, config_flag, config_file, override, capsys
+):
+  called = []
+  assert start(called.append, f"--config={config_file}", override) == 1
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith("error: ")
+  assert "steps" in line or "stepz" in line
+  assert not called
+
+
+def test_configs_are_loaded_overridden_and_locked(start, config_flag, config_file):
+  def main(argv):
+    config = program.config_of(config_flag)
+    assert config.train.steps == 3
+    with pytest.raises(AttributeError):
+      config.train.stepz = 3
+
+  assert start(main, f"--config={config_file}", "--config.train.steps=3") == 0
+
+
+def test_a_config_that_cannot_be_loaded_is_one_sentence(
+  start, config_flag, tmp_path, capsys
+):
+  main = lambda argv: program.config_of(config_flag)
+  assert start(main, f"--config={tmp_path}/absent.py") == 1
+  assert start(main) == 1
+  first, second = capsys.readouterr().err.splitlines()
+  assert first.startswith("error: --config cannot be loaded: ")
+  assert "absent.py" in first
+  assert second.startswith("error: --config is missing: ")
+
+
+def test_only_our_records_and_errors_are_logged(start):
+  def is_logged(path, level):
+    record = python_logging.LogRecord("x", level, path, 1, "text", (), None)
+    return bool(logging.get_absl_handler().filter(record))
+
+  def main(argv):
+    assert is_logged("/x/mhmr_jax/train.py", python_logging.INFO)
+    assert is_logged("/x/data_builders/sharded.py", python_logging.INFO)
+    assert not is_logged("/x/jax/lib.py", python_logging.WARNING)
+    assert is_logged("/x/jax/lib.py", python_logging.ERROR)
+    assert not is_logged("/x/orbax/checkpoint.py", python_logging.ERROR)
+
+  assert start(main) == 0
+
+
+def test_flags_of_paths_are_required_and_made_absolute(flag_values, monkeypatch):
+  flag = flags.DEFINE_string("results", None, "Where.", flag_values=flag_values)
+  flag_values.mark_as_parsed()
+  with pytest.raises(InputError, match=r"^--results is missing: Where\.$"):
+    program.path_of(flag)
+  flag_values.results = "~/a"
+  assert program.path_of(flag) == pathlib.Path.home() / "a"
+  flag_values.results = "a/b"
+  assert program.path_of(flag) == pathlib.Path.cwd() / "a" / "b"
+  assert program.require(flag) == "a/b"
+
+
+def test_work_directories_may_be_in_a_bucket():
+  assert str(program.any_path("gs://bucket/run")) == "gs://bucket/run"
+  assert str(program.any_path("runs/a")) == str(pathlib.Path.cwd() / "runs" / "a")
+  assert str(program.any_path("~/a")) == str(pathlib.Path.home() / "a")
