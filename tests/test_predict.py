@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pytest
 from absl.testing import flagsaver
+from etils import epath
 
 from mhmr_jax import predict
 from mhmr_jax.body import smpl
@@ -19,11 +20,9 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.files import video, video_writer
 from mhmr_jax.keypoints import detectors
 from mhmr_jax.keypoints.formats import detections_npz
-from mhmr_jax.models import motion_hmr
 from mhmr_jax.predict import KeypointSource
 from mhmr_jax.schema import Motion
-from mhmr_jax.training import checkpoints, train_step
-from tests import tiny
+from tests import tiny, workdirs
 
 _FRAMES = 20
 _SIZE = (96, 128)  # Height, width.
@@ -31,21 +30,9 @@ _SIZE = (96, 128)  # Height, width.
 
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
-  """A run of no steps."""
-  folder = tmp_path_factory.mktemp("run")
-  config = tiny.config(folder / "data")
-  model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config.train)
-  init = jax.jit(train_step.init_state, static_argnums=(2, 3))
-  inputs = jax.tree.map(
-    lambda leaf: np.zeros(leaf.shape, leaf.dtype), motion_hmr.input_shapes(config)
-  )
-  state = init(jax.random.key(0), inputs, model, optimizer)
-  checkpoints.prepare_workdir(folder, config)
-  saved = checkpoints.Checkpoints(folder)
-  saved.save(state, {"global_next_index": 0})
-  saved.close()
-  return folder
+  folder = tmp_path_factory.mktemp("run") / "untrained"
+  workdirs.make_untrained(folder)
+  return epath.Path(folder)
 
 
 def _person(frame):

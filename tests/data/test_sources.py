@@ -7,6 +7,7 @@ import pytest
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
 from tests import tiny
+from tests.data.clips import make_source
 from tests.synth import surreal_files
 
 
@@ -68,11 +69,12 @@ def test_an_unknown_split_is_refused_before_clips_are_made(tmp_path):
 def test_target_clips_are_the_training_split_of_another_variant(tmp_path, monkeypatch):
   config = tiny.config(tmp_path, "dann")
   opened = []
-  monkeypatch.setattr(
-    sources,
-    "open_source",
-    lambda c, split, name: opened.append((c.data.variant, split)),
-  )
+
+  def open_source(config, split, name):
+    opened.append((config.data.variant, split))
+    return make_source([3])
+
+  monkeypatch.setattr(sources, "open_source", open_source)
   sources.open_target(config)
   sources.open_training(config)
   assert opened == [("shifted", "train"), ("alone", "train")]

@@ -5,6 +5,7 @@ import pathlib
 
 import jax
 import numpy as np
+from etils import epath
 
 from configs import flow_flownets
 from mhmr_jax.flow import learned
@@ -26,8 +27,8 @@ def flownets(workdir: pathlib.Path, seed: int = 0) -> pathlib.Path:
   params = jax.tree.map(
     lambda leaf: rng.normal(0, 0.05, leaf.shape).astype(np.float32), state.params
   )
-  checkpoints.prepare_workdir(workdir, config)
-  saved = checkpoints.Checkpoints(workdir)
+  checkpoints.prepare_workdir(epath.Path(workdir), config)
+  saved = checkpoints.Checkpoints(epath.Path(workdir))
   saved.save(state.replace(params=params), {"global_next_index": 0})
   saved.close()
   return workdir

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
 from mhmr_jax.data import pipeline
 from mhmr_jax.data.input_spec import InputSpec
@@ -30,11 +31,12 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   state = jax.jit(lambda key: train_step.init_state(key, inputs, model, optimizer))(
     jax.random.key(0)
   )
-  checkpoints.prepare_workdir(tmp_path, config)
-  saved = checkpoints.Checkpoints(tmp_path)
+  workdir = epath.Path(tmp_path / "run")
+  checkpoints.prepare_workdir(workdir, config)
+  saved = checkpoints.Checkpoints(workdir)
   saved.save(state, {pipeline.POSITION: 0})
   saved.close()
-  config, variables, _ = trained.restore(tmp_path)
+  config, variables, _ = trained.restore(workdir)
 
   source = make_source([LENGTH])
   (stored,) = sequences.predict(
