@@ -117,7 +117,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         features=256,  # The numbers per frame; 0 is the channels of the last stage.
         pool_grid=4,  # The last map is averaged over a grid of 4 x 4 cells.
         centroids=True,  # Whether each input channel's centroid is a feature too.
-        norm="batch",  # Or "ghost" or "group"; docs/scaling.md compares them.
+        norm="batch",  # Or "ghost" or "group"; docs/scale.md compares them.
         norm_momentum=0.97,  # The part of the running statistics that an update keeps.
         norm_frames=64,  # Frames that "ghost" normalises together.
         norm_groups=8,  # Groups of channels that "group" normalises together.

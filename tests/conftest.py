@@ -1,14 +1,46 @@
-"""Fixtures shared by all tests."""
+"""What all tests share: one folder a run, compiled programs in it, and fixtures."""
 
+import functools
+import os
 import pathlib
+import shutil
+import tempfile
 
 import pytest
 from absl import flags
+
+# The first process of a run makes the folder; its workers and the programs that tests
+# start inherit the environment.
+_FIRST = "MHMR_JAX_TEST_RUN" not in os.environ
+if _FIRST:
+  os.environ["MHMR_JAX_TEST_RUN"] = tempfile.mkdtemp(prefix="mhmr_jax_tests_")
+_RUN = os.environ["MHMR_JAX_TEST_RUN"]
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Most time would go into compiling what runs for a moment: LLVM does not optimise it,
+# and what one process compiled, the others read.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_RUN}/compiled")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # Grain's worker processes read absl flags, which pytest never parses.
 flags.FLAGS.mark_as_parsed()
 
 _SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+  if _FIRST:
+    config.add_cleanup(functools.partial(shutil.rmtree, _RUN, ignore_errors=True))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Keeps a file's tests together, for their fixtures, and begins with slow files."""
+  slow = {item.path for item in items if item.get_closest_marker("slow")}
+  items.sort(key=lambda item: item.path not in slow)
+  for item in items:
+    if not item.get_closest_marker("xdist_group"):
+      item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -9,20 +9,13 @@ import time
 
 import pytest
 
-from tests import tiny
+from tests import tiny, workdirs
+from tests.workdirs import losses, saved_steps
 
 pytestmark = pytest.mark.slow
-STEPS = 20
-
-
-def losses(workdir: pathlib.Path) -> dict[int, float]:
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  return {record["step"]: record["loss"] for record in map(json.loads, lines)}
-
-
-def saved_steps(workdir: pathlib.Path) -> list[int]:
-  folders = (workdir / "checkpoints").iterdir()
-  return sorted(int(folder.name) for folder in folders if folder.name.isdigit())
+STEPS = tiny.OVERRIDES["train.steps"]
+# What they do together equals what one process with as many devices does.
+DEVICES = 4
 
 
 def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
@@ -34,54 +27,48 @@ def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
   return ended
 
 
-def wait_for(path: pathlib.Path, processes: list["subprocess.Popen[str]"]) -> None:
+def wait_until(condition, processes: list["subprocess.Popen[str]"]) -> None:
   deadline = time.monotonic() + 200
-  while not path.exists():
+  while not condition():
     for process in processes:
       assert process.poll() is None, process.communicate()[1]
     assert time.monotonic() < deadline
     time.sleep(0.01)
 
 
-@pytest.fixture(scope="module")
-def arguments(tmp_path_factory):
-  data_dir = tmp_path_factory.mktemp("data")
-  return (*tiny.flags(data_dir), f"--config.train.steps={STEPS}")
+def start_two(workdir: pathlib.Path, *more: str) -> list["subprocess.Popen[str]"]:
+  """Starts a training run of two processes, with two devices each."""
+  arguments = (*tiny.flags(), f"--workdir={workdir}", *more)
+  return tiny.start_together("train", *arguments, processes=2, devices=DEVICES // 2)
 
 
-@pytest.fixture(scope="module")
-def alone(arguments, tmp_path_factory):
-  """One process with four devices."""
-  workdir = tmp_path_factory.mktemp("runs") / "alone"
-  status, _, errors = tiny.run("train", *arguments, f"--workdir={workdir}", devices=4)
-  assert status == 0, errors
-  return workdir
-
-
-@pytest.mark.parametrize("processes", [2, 4])
-def test_processes_give_the_losses_of_one(processes, alone, arguments, tmp_path):
-  started = tiny.start_together(
-    "train",
-    *arguments,
-    f"--workdir={tmp_path}",
-    processes=processes,
-    devices=4 // processes,
+def assert_resumes_alone(workdir: pathlib.Path, step: int, *more: str) -> None:
+  """One process goes on after that step, with the examples that remain, in order."""
+  status, _, errors = tiny.run(
+    "train", *tiny.flags(), f"--workdir={workdir}", *more, devices=DEVICES
   )
-  for status, errors in finish(started):
-    assert status == 0, errors
-  many, one = losses(tmp_path), losses(alone)
+  assert status == 0, errors
+  assert f"at step {step}" in errors
+  assert_same_losses(workdir, workdirs.trained(DEVICES))
+
+
+def assert_same_losses(ours: pathlib.Path, theirs: pathlib.Path) -> None:
+  many, one = losses(ours), losses(theirs)
   assert list(many) == list(range(1, STEPS + 1))
   for step in many:
     assert many[step] == pytest.approx(one[step], rel=1e-5), step
 
 
+def test_two_processes_give_the_losses_of_one(tmp_path):
+  for status, errors in finish(start_two(tmp_path)):
+    assert status == 0, errors
+  assert_same_losses(tmp_path, workdirs.trained(DEVICES))
+
+
 @pytest.mark.parametrize("victim", [0, 1])
-def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(
-  victim, alone, arguments, tmp_path
-):
-  shared = (*arguments, f"--workdir={tmp_path}")
-  started = tiny.start_together("train", *shared, processes=2, devices=2)
-  wait_for(tmp_path / "checkpoints" / "5", started)
+def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(victim, tmp_path):
+  started = start_two(tmp_path)
+  wait_until((tmp_path / "checkpoints" / "5").exists, started)
   killed, other = started[victim], started[1 - victim]
   killed.kill()
   _, errors = other.communicate(timeout=60)
@@ -92,30 +79,14 @@ def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(
 
   latest = saved_steps(tmp_path)[-1]
   assert 5 <= latest < STEPS
-  status, _, errors = tiny.run("train", *shared, devices=4)
-  assert status == 0, errors
-  assert f"at step {latest}" in errors
-  # The examples that remain, in the order that they would have had.
-  resumed, one = losses(tmp_path), losses(alone)
-  assert list(resumed) == list(range(1, STEPS + 1))
-  for step in resumed:
-    assert resumed[step] == pytest.approx(one[step], rel=1e-5), step
+  assert_resumes_alone(tmp_path, latest)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_sigterm_to_one_has_all_save_the_same_step(
-  processes, alone, arguments, tmp_path
-):
-  shared = (*arguments, "--config.train.checkpoint_every=1000", f"--workdir={tmp_path}")
-  if processes == 1:
-    started = [tiny.start("train", *shared, devices=4)]
-  else:
-    started = tiny.start_together("train", *shared, processes=2, devices=2)
-  deadline = time.monotonic() + 200
+def test_sigterm_to_one_has_both_save_the_same_step(tmp_path):
+  rarely = "--config.train.checkpoint_every=1000"
+  started = start_two(tmp_path, rarely)
   metrics = tmp_path / "metrics.jsonl"
-  while not (metrics.exists() and metrics.read_text().count("\n") >= 2):
-    assert time.monotonic() < deadline
-    time.sleep(0.01)
+  wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, started)
   started[-1].send_signal(signal.SIGTERM)
   ended = finish(started)
   (step,) = saved_steps(tmp_path)
@@ -123,27 +94,20 @@ def test_sigterm_to_one_has_all_save_the_same_step(
   for status, errors in ended:
     assert status == 75, errors
     assert f"error: Stopped as asked after step {step}, which is saved" in errors
-
-  status, _, errors = tiny.run("train", *shared, devices=4)
-  assert status == 0, errors
-  resumed, one = losses(tmp_path), losses(alone)
-  for number in resumed:
-    assert resumed[number] == pytest.approx(one[number], rel=1e-5), number
+  assert_resumes_alone(tmp_path, step, rarely)
 
 
-def test_a_divided_state_gives_the_same_losses(alone, arguments, tmp_path):
+def test_a_divided_state_gives_the_same_losses(tmp_path):
   status, _, errors = tiny.run(
     "train",
-    *arguments,
+    *tiny.flags(),
     # Parameters and optimiser state, also those of a tiny network.
     *("--config.mesh.fsdp=2", "--config.mesh.fsdp_min_size=64"),
     f"--workdir={tmp_path}",
-    devices=4,
+    devices=DEVICES,
   )
   assert status == 0, errors
-  whole, parts = losses(alone), losses(tmp_path)
-  for step in whole:
-    assert parts[step] == pytest.approx(whole[step], rel=1e-5), step
+  assert_same_losses(tmp_path, workdirs.trained(DEVICES))
 
 
 def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
@@ -153,9 +117,11 @@ def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
   assert process.returncode == 0, errors
 
 
-def test_hosts_evaluate_together_what_one_does(alone, tmp_path):
-  # Of two sequences, one host has none.
-  shared = (f"--workdir={alone}", "--dataset=synthetic_clips")
+def test_hosts_evaluate_together_what_one_does(tmp_path):
+  workdir = tmp_path / "run"
+  workdirs.make_untrained(workdir)
+  # Of two sequences, one of three hosts has none.
+  shared = (f"--workdir={workdir}", "--dataset=synthetic_clips")
   status, _, errors = tiny.run("evaluate", *shared, f"--out={tmp_path}/one")
   assert status == 0, errors
   started = tiny.start_together(
@@ -175,12 +141,3 @@ def test_hosts_evaluate_together_what_one_does(alone, tmp_path):
     assert ours["sequence"] == theirs["sequence"]
     assert ours["pa_mpjpe_mm"] == pytest.approx(theirs["pa_mpjpe_mm"], rel=1e-5)
   assert (tmp_path / "three" / "report.html").exists()
-
-
-def test_incomplete_flags_end_in_one_sentence(arguments, tmp_path):
-  status, _, errors = tiny.run(
-    "train", *arguments, f"--workdir={tmp_path}/run", "--num_processes=2"
-  )
-  assert status == 1
-  assert errors.strip().splitlines()[-1].startswith("error: --coordinator, ")
-  assert not (tmp_path / "run").exists()

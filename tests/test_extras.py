@@ -33,5 +33,5 @@ def test_commands_name_extras_that_exist(extras):
     for names in re.findall(r"\.\[([\w,-]+)\]'", path.read_text())
     for name in names.split(",")
   ]
-  assert {"README.md", "scaling.md"} <= {path for path, _ in found}
+  assert {"data.md", "scale.md"} <= {path for path, _ in found}
   assert [pair for pair in found if pair[1] not in extras] == []

@@ -1,6 +1,5 @@
-"""The training program, run as its users run it."""
+"""The training program: run as its users run it, or called in this process."""
 
-import json
 import pathlib
 import shutil
 import time
@@ -8,49 +7,43 @@ import time
 import jax
 import numpy as np
 import pytest
+from etils import epath
 from orbax.checkpoint import v1 as ocp
 
-from tests import tiny
+from mhmr_jax import train
+from mhmr_jax.errors import InputError
+from tests import tiny, workdirs
 
 # The tests read checkpoints without saying where on the devices they go.
 pytestmark = pytest.mark.filterwarnings("ignore:Sharding info not provided")
-
-
-def losses(workdir: pathlib.Path) -> dict[int, float]:
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  return {record["step"]: record["loss"] for record in map(json.loads, lines)}
+STEPS = tiny.OVERRIDES["train.steps"]
 
 
 def final_arrays(workdir: pathlib.Path) -> list[np.ndarray]:
-  folder = workdir / "checkpoints" / str(tiny.OVERRIDES["train.steps"])
-  restored = ocp.load_checkpointables(folder)
-  assert restored["data"] == {"global_next_index": 48}
+  restored = ocp.load_checkpointables(workdir / "checkpoints" / str(STEPS))
+  assert restored["data"] == {"global_next_index": 4 * STEPS}
   return jax.tree.leaves((restored["model"], restored["optimizer"]))
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-  return tmp_path_factory.mktemp("data")
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(data_dir, tmp_path_factory):
-  workdir = tmp_path_factory.mktemp("runs") / "uninterrupted"
-  status, _, errors = tiny.run("train", *tiny.flags(data_dir), f"--workdir={workdir}")
-  assert status == 0, errors
-  return workdir
+def assert_same_run(left: pathlib.Path, right: pathlib.Path) -> None:
+  """Both have the same losses, and the same bits in their last checkpoint."""
+  assert workdirs.losses(left) == workdirs.losses(right)
+  ours, theirs = final_arrays(left), final_arrays(right)
+  assert len(ours) > 50
+  for one, other in zip(ours, theirs, strict=True):
+    np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.slow
-def test_every_step_is_written_and_the_loss_falls(uninterrupted):
-  curve = losses(uninterrupted)
-  assert list(curve) == list(range(1, 13))
-  assert np.mean([curve[10], curve[11], curve[12]]) < curve[1]
+def test_every_step_is_written_and_the_loss_falls():
+  curve = workdirs.losses(workdirs.trained())
+  assert list(curve) == list(range(1, STEPS + 1))
+  assert np.mean([curve[step] for step in range(STEPS - 3, STEPS)]) < curve[1]
 
 
 @pytest.mark.slow
-def test_killed_run_resumes_to_the_same_bits(uninterrupted, data_dir, tmp_path):
-  arguments = (*tiny.flags(data_dir), f"--workdir={tmp_path}")
+def test_killed_run_resumes_to_the_same_bits(tmp_path):
+  arguments = (*tiny.flags(), f"--workdir={tmp_path}")
   process = tiny.start("train", *arguments)
   deadline = time.monotonic() + 200
   # Past the first checkpoint, and before the end.
@@ -60,108 +53,55 @@ def test_killed_run_resumes_to_the_same_bits(uninterrupted, data_dir, tmp_path):
     time.sleep(0.01)
   process.kill()
   process.communicate()
-  assert not (tmp_path / "checkpoints" / "12").exists()
+  assert not (tmp_path / "checkpoints" / str(STEPS)).exists()
 
   status, _, errors = tiny.run("train", *arguments, "--config.data.workers=1")
   assert status == 0, errors
   assert "Resuming" in errors
-  assert losses(tmp_path) == losses(uninterrupted)
-  ours, theirs = final_arrays(tmp_path), final_arrays(uninterrupted)
-  assert len(ours) == len(theirs) > 50
-  for left, right in zip(ours, theirs, strict=True):
-    np.testing.assert_array_equal(left, right)
+  assert_same_run(tmp_path, workdirs.trained())
 
 
 @pytest.mark.slow
-def test_training_against_a_domain_classifier_resumes_to_the_same_bits(
-  data_dir, tmp_path
-):
-  whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-  arguments = tiny.flags(data_dir, "dann")
-  status, _, errors = tiny.run("train", *arguments, f"--workdir={whole}")
-  assert status == 0, errors
+def test_training_against_a_domain_classifier_resumes_to_the_same_bits(tmp_path):
+  whole, resumed = epath.Path(tmp_path / "whole"), epath.Path(tmp_path / "resumed")
+  config = tiny.config(name="dann")
+  train.train(config, whole)
   shutil.copytree(whole, resumed)
-  shutil.rmtree(resumed / "checkpoints" / "12")
-  status, _, errors = tiny.run("train", *arguments, f"--workdir={resumed}")
-  assert status == 0, errors
-  assert "at step 10" in errors
-  assert (resumed / "metrics.jsonl").read_text().count("domain_accuracy") == 12
-  assert losses(resumed) == losses(whole)
-  for left, right in zip(final_arrays(resumed), final_arrays(whole), strict=True):
-    np.testing.assert_array_equal(left, right)
+  shutil.rmtree(resumed / "checkpoints" / str(STEPS))
+  train.train(config, resumed)
+  text = (resumed / "metrics.jsonl").read_text()
+  assert text.count("domain_accuracy") == STEPS
+  assert_same_run(resumed, whole)
 
 
 @pytest.mark.slow
-def test_four_devices_give_one_devices_losses(uninterrupted, data_dir, tmp_path):
-  arguments = (*tiny.flags(data_dir), f"--workdir={tmp_path}")
-  status, _, errors = tiny.run("train", *arguments, devices=4)
-  assert status == 0, errors
-  four, one = losses(tmp_path), losses(uninterrupted)
+def test_four_devices_give_one_devices_losses():
+  four, one = (workdirs.losses(workdirs.trained(devices)) for devices in (4, 1))
   for step in range(1, 11):
     assert four[step] == pytest.approx(one[step], rel=1e-5), step
 
 
 @pytest.mark.slow
-def test_another_configs_workdir_is_refused(uninterrupted, data_dir):
-  before = (uninterrupted / "metrics.jsonl").read_bytes()
-  status, _, errors = tiny.run(
-    "train",
-    *tiny.flags(data_dir),
-    f"--workdir={uninterrupted}",
-    "--config.train.learning_rate=0.5",
-  )
-  assert status == 1
-  assert "config.train.learning_rate = 0.001, not 0.5" in errors
-  assert (uninterrupted / "metrics.jsonl").read_bytes() == before
-
-
-@pytest.mark.slow
-def test_full_disk_ends_in_one_sentence_and_earlier_checkpoints_stay(
-  uninterrupted, data_dir, tmp_path
-):
+def test_a_full_disk_ends_in_one_sentence_and_earlier_checkpoints_stay(tmp_path):
   workdir = tmp_path / "full"
-  shutil.copytree(uninterrupted, workdir)
-  shutil.rmtree(workdir / "checkpoints" / "12")
+  shutil.copytree(workdirs.trained(), workdir)
+  shutil.rmtree(workdir / "checkpoints" / str(STEPS))
   # Writing a checkpoint fails as on a full disk.
   status, _, errors = tiny.run(
-    "train", *tiny.flags(data_dir), f"--workdir={workdir}", largest_file=16
+    "train", *tiny.flags(), f"--workdir={workdir}", largest_file=16
   )
   assert status == 1
   last = errors.strip().splitlines()[-1]
   assert last.startswith("error: A checkpoint cannot be written")
   assert "Traceback" not in errors
-
-  status, _, errors = tiny.run("train", *tiny.flags(data_dir), f"--workdir={workdir}")
-  assert status == 0, errors
-  assert "at step 10" in errors
-  for left, right in zip(
-    final_arrays(workdir), final_arrays(uninterrupted), strict=True
-  ):
-    np.testing.assert_array_equal(left, right)
+  assert workdirs.saved_steps(workdir) == [STEPS - 5]
 
 
 @pytest.mark.slow
-def test_training_that_diverges_stops_and_keeps_the_state_before(data_dir, tmp_path):
-  status, _, errors = tiny.run(
-    "train",
-    *tiny.flags(data_dir),
-    f"--workdir={tmp_path}",
-    "--config.train.learning_rate=1e38",
-  )
-  assert status == 1
-  last = errors.strip().splitlines()[-1]
-  assert "not finite at step" in last
-  kept = ocp.load_checkpointables(tmp_path / "not_finite")
-  step = int(kept["optimizer"]["step"])
-  assert f"at step {step + 1}:" in last
-  assert kept["data"] == {"global_next_index": 4 * step}
-  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept["model"]))
-
-
-@pytest.mark.slow
-def test_damaged_clips_are_named(data_dir, uninterrupted, tmp_path):
+def test_damaged_clips_are_named(tmp_path):
+  workdirs.trained()  # The clips are there.
   copy = tmp_path / "data"
-  shutil.copytree(data_dir, copy)
+  shutil.copytree(tiny.DATA, copy)
   records = list(copy.rglob("*train.array_record*"))
   assert records
   for record in records:
@@ -169,25 +109,8 @@ def test_damaged_clips_are_named(data_dir, uninterrupted, tmp_path):
     middle = len(content) // 2
     content[middle : middle + 4096] = bytes(4096)
     record.write_bytes(content)
-  status, _, errors = tiny.run("train", *tiny.flags(copy), f"--workdir={tmp_path}/run")
-  assert status == 1
-  last = errors.strip().splitlines()[-1]
-  assert last.startswith("error: ")
-  assert str(copy) in last
-
-
-@pytest.mark.slow
-def test_paper_without_data_names_the_paths_and_makes_nothing(tmp_path):
-  workdir = tmp_path / "paper"
-  status, output, errors = tiny.run(
-    "train", "--config=configs/flow_kp.py:paper", f"--workdir={workdir}"
-  )
-  assert status == 1
-  last = errors.strip().splitlines()[-1]
-  for key in ("config.body.path", "config.surreal.dir", "config.kinetics.dir"):
-    assert key in last
-  assert "Traceback" not in output + errors
-  assert not workdir.exists()
+  with pytest.raises(InputError, match=str(copy)):
+    train.train(tiny.config(copy), epath.Path(tmp_path / "run"))
 
 
 @pytest.mark.slow
@@ -197,11 +120,8 @@ def test_paper_without_data_names_the_paths_and_makes_nothing(tmp_path):
     ("--config.train.speed=3", "speed"),
     ("--config=configs/flow_kp.py:papper", "papper"),
     ("--config=configs/absent.py", "absent.py"),
-    ("--config.train.batch_size=0", "batch_size"),
-    ("--config.flow.source=magic", "magic"),
-    ("--config.model.inputs=('depth',)", "depth"),
     ("--wrkdir=x", "wrkdir"),
-    ("--config.data.people=statues", "statues"),
+    ("--num_processes=2", "--coordinator, "),
   ],
 )
 def test_bad_flags_end_in_one_sentence(flag, words, tmp_path):
@@ -213,3 +133,37 @@ def test_bad_flags_end_in_one_sentence(flag, words, tmp_path):
   assert words in errors.strip().splitlines()[-1]
   assert "Traceback" not in output + errors
   assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  ("key", "value", "words"),
+  [
+    ("train__batch_size", 0, "batch_size"),
+    ("flow__source", "magic", "magic"),
+    ("model__inputs", ("depth",), "depth"),
+    ("data__people", "statues", "statues"),
+  ],
+)
+def test_bad_values_are_named_and_nothing_is_made(key, value, words, tmp_path):
+  config = tiny.config(tmp_path / "data", **{key: value})
+  with pytest.raises(InputError, match=words):
+    train.train(config, epath.Path(tmp_path / "run"))
+  assert not list(tmp_path.iterdir())
+
+
+def test_paper_without_data_names_the_paths_and_makes_nothing(tmp_path):
+  config = tiny.experiment("flow_kp", "paper")
+  with pytest.raises(InputError) as caught:
+    train.train(config, epath.Path(tmp_path / "paper"))
+  for key in ("config.body.path", "config.surreal.dir", "config.kinetics.dir"):
+    assert key in str(caught.value)
+  assert not list(tmp_path.iterdir())
+
+
+def test_another_configs_workdir_is_refused(tmp_path):
+  workdir = tmp_path / "run"
+  workdirs.make_untrained(workdir)
+  before = (workdir / "metrics.jsonl").read_bytes()
+  with pytest.raises(InputError, match=r"config.train.learning_rate = 0.001, not 0.5"):
+    train.train(tiny.config(train__learning_rate=0.5), epath.Path(workdir))
+  assert (workdir / "metrics.jsonl").read_bytes() == before

@@ -1,26 +1,23 @@
 """The default experiments shrunk to seconds: what the tests of the programs train."""
 
-import atexit
 import importlib
 import os
 import pathlib
-import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from typing import Any
 
 from ml_collections import ConfigDict
 
 ROOT = pathlib.Path(__file__).parents[1]
 
-# What a program compiled, for the next that runs the same step; only for these tests.
-_COMPILED = tempfile.mkdtemp(prefix="mhmr_jax_compiled_")
-atexit.register(shutil.rmtree, _COMPILED, ignore_errors=True)
+# The folder of this test run, which tests/conftest.py makes.
+RUN = pathlib.Path(os.environ["MHMR_JAX_TEST_RUN"])
+DATA = RUN / "data"  # The clips of the config below; the first program generates them.
 
 OVERRIDES = {
-  "train.steps": 12,
+  "train.steps": 20,
   "train.batch_size": 4,
   "train.warmup_steps": 4,
   "train.checkpoint_every": 5,
@@ -44,23 +41,24 @@ OVERRIDES = {
 }
 
 
-def _experiment(name: str) -> ConfigDict:
-  config: ConfigDict = importlib.import_module(f"configs.{name}").get_config()
+def experiment(name: str, variant: str = "") -> ConfigDict:
+  """The config of that name and variant as its users have it, not tiny."""
+  config: ConfigDict = importlib.import_module(f"configs.{name}").get_config(variant)
   return config
 
 
 def _overrides(name: str, data_dir: pathlib.Path) -> dict[str, Any]:
   values = {**OVERRIDES, "data.dir": str(data_dir)}
-  if not _experiment(name).model.lstm_features:
+  if not experiment(name).model.lstm_features:
     del values["model.lstm_features"]
   return values
 
 
 def config(
-  data_dir: pathlib.Path, name: str = "flow_kp", **overrides: object
+  data_dir: pathlib.Path = DATA, name: str = "flow_kp", **overrides: object
 ) -> ConfigDict:
   """The config of that name, tiny; its clips are generated under `data_dir`."""
-  tiny = _experiment(name)
+  tiny = experiment(name)
   tiny.update_from_flattened_dict(_overrides(name, data_dir))
   tiny.update_from_flattened_dict(
     {key.replace("__", "."): value for key, value in overrides.items()}
@@ -68,7 +66,7 @@ def config(
   return tiny
 
 
-def flags(data_dir: pathlib.Path, name: str = "flow_kp") -> list[str]:
+def flags(data_dir: pathlib.Path = DATA, name: str = "flow_kp") -> list[str]:
   """The same as command-line flags."""
   values = _overrides(name, data_dir)
   return [f"--config=configs/{name}.py"] + [
@@ -82,31 +80,19 @@ def start(program: str, *arguments: str, **options: Any) -> "subprocess.Popen[st
 
 
 def start_module(
-  module: str,
-  *arguments: str,
-  devices: int = 1,
-  largest_file: int | None = None,
-  alone: bool = True,
+  module: str, *arguments: str, devices: int = 1, largest_file: int | None = None
 ) -> "subprocess.Popen[str]":
   """Starts `python -m MODULE` on so many virtual devices.
 
-  No file that it writes can grow beyond `largest_file` KiB. `alone`: no other process
-  runs beside it, which might read what this one is still writing of a compiled step.
+  No file that it writes can grow beyond `largest_file` KiB.
   """
   environment = os.environ | {
-    "JAX_PLATFORMS": "cpu",
-    # Programs that run for seconds: half of the time that compiling takes is saved.
-    "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
-    "--xla_backend_optimization_level=0",
+    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} "
+    f"--xla_force_host_platform_device_count={devices}",
   }
-  if alone and largest_file is None:
-    environment |= {
-      "JAX_COMPILATION_CACHE_DIR": _COMPILED,
-      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-      "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
   command = [sys.executable, "-m", module, *arguments]
   if largest_file is not None:
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
     command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
   return subprocess.Popen(
     command,
@@ -133,7 +119,6 @@ def start_together(
       f"--num_processes={processes}",
       f"--process_id={index}",
       devices=devices,
-      alone=False,
     )
     for index in range(processes)
   ]

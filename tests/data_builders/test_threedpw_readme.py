@@ -1,4 +1,4 @@
-"""What 3DPW's README tells its users to do, word for word, on the miniature set."""
+"""Runs the commands of 3DPW's README word for word, on the miniature set."""
 
 import json
 import os
@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 
 from mhmr_jax.body import joints, smpl
-from tests import tiny
+from tests import tiny, workdirs
 from tests.body.made_up_regressors import made_up
 from tests.data_builders import miniature
 from tests.files import python2
-from tests.test_evaluate import _make_workdir
 
 README = tiny.ROOT / "data_builders" / "threedpw" / "README.md"
 
@@ -34,8 +33,8 @@ LAYOUT, *COMMANDS = _blocks(README.read_text())
 (SNIPPET,) = _blocks(README.read_text(), "python")
 
 
-def test_the_main_readme_says_the_same_command():
-  assert COMMANDS[0] in _blocks((tiny.ROOT / "README.md").read_text())
+def test_the_page_on_evaluation_says_the_same_command():
+  assert COMMANDS[0] in (tiny.ROOT / "docs" / "evaluate.md").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +52,9 @@ def folder(tmp_path_factory):
   miniature.write_sequence(
     folder / "3DPW", "test", "downtown_arguing_00", bodies, "mf", 9
   )
-  _make_workdir(folder / "runs" / "flow_kp", folder / "home" / ".cache" / "mhmr_jax")
+  workdirs.make_untrained(
+    folder / "runs" / "flow_kp", folder / "home" / ".cache" / "mhmr_jax"
+  )
   return folder
 
 

@@ -6,6 +6,7 @@ from mhmr_jax.body.joints import SMPL_JOINTS, SMPL_PARENTS
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion import cmu
 from mhmr_jax.motion.skeleton import rest_joints
+from tests.motion.acclaim import BONES, write_pair
 
 _INCHES = 0.0254 / 0.45
 
@@ -187,46 +188,9 @@ def test_other_rates_agree_with_the_recorded_one(shared_data):
   )
 
 
-_BONES = {
-  "lowerback": ("root", "0 1 0", "rx ry rz"), "upperback": ("lowerback", "0 1 0", ""),
-  "thorax": ("upperback", "0 1 0", ""), "lowerneck": ("thorax", "0 1 0", ""),
-  "upperneck": ("lowerneck", "0 1 0", ""), "head": ("upperneck", "0 1 0", ""),
-}  # fmt: skip
-for _s, _x in (("l", "1"), ("r", "-1")):
-  _BONES |= {
-    f"{_s}hipjoint": ("root", f"{_x} -1 0", ""),
-    f"{_s}femur": (f"{_s}hipjoint", "0 -1 0", "rx ry rz"),
-    f"{_s}tibia": (f"{_s}femur", "0 -1 0", "rx"),
-    f"{_s}foot": (f"{_s}tibia", "0 0 1", "rx rz"),
-    f"{_s}toes": (f"{_s}foot", "0 0 1", ""),
-    f"{_s}clavicle": ("thorax", f"{_x} 0 0", ""),
-    f"{_s}humerus": (f"{_s}clavicle", f"{_x} 0 0", "rx ry rz"),
-    f"{_s}radius": (f"{_s}humerus", f"{_x} 0 0", ""),
-    f"{_s}wrist": (f"{_s}radius", f"{_x} 0 0", ""),
-    f"{_s}hand": (f"{_s}wrist", f"{_x} 0 0", ""),
-  }
-
-
-def _write_pair(folder, frames, bones=_BONES):
-  lines = [":version 1.10", ":units", "  mass 1.0", "  length 0.45", "  angle deg"]
-  lines += [":root", "  order TX TY TZ RX RY RZ", "  axis XYZ", "  position 0 0 0"]
-  lines += ["  orientation 0 0 0", ":bonedata"]
-  for name, (_, direction, dof) in bones.items():
-    lines += ["  begin", f"  name {name}", f"  direction {direction}", "  length 2"]
-    lines += ["  axis 0 0 0  XYZ"] + ([f"  dof {dof}"] if dof else []) + ["  end"]
-  lines += [":hierarchy", "  begin"]
-  lines += [f"    {parent} {name}" for name, (parent, _, _) in bones.items()]
-  (folder / "09.asf").write_text("\n".join([*lines, "  end", ""]))
-  lines = ["#!OML:ASF", ":FULLY-SPECIFIED", ":DEGREES"]
-  for number, frame in enumerate(frames, 1):
-    lines += [str(number), *(f"{name} {values}" for name, values in frame.items())]
-  (folder / "09_01.amc").write_text("\r\n".join([*lines, ""]))
-  return folder / "09.asf", folder / "09_01.amc"
-
-
 def test_a_small_file_turns_the_joints_it_names(tmp_path):
   frame = {"root": "0.45 4.5 0 0 90 0", "lfemur": "-90 0 0", "rhumerus": "0 0 90"}
-  asf, amc = _write_pair(tmp_path, [frame] * 5)
+  asf, amc = write_pair(tmp_path, [frame] * 5)
   motion = cmu.read(asf, amc)
   assert motion.pose.shape == (2, 24, 3)
   np.testing.assert_allclose(motion.transl[0], [0.0254, 0.254, 0], atol=1e-6)
@@ -241,7 +205,7 @@ def test_a_small_file_turns_the_joints_it_names(tmp_path):
 
 def test_tabs_blank_lines_and_other_units_of_angle_change_nothing(tmp_path):
   frame = {"root": "0.45 4.5 0 0 90 0", "lfemur": "-90 0 0", "rhumerus": "0 0 90"}
-  asf, amc = _write_pair(tmp_path, [frame] * 5)
+  asf, amc = write_pair(tmp_path, [frame] * 5)
   expected = cmu.read(asf, amc)
   text = amc.read_text()
   tabbed = text.replace(" ", "\t").replace("root", "\n  root")
@@ -260,9 +224,9 @@ def test_tabs_blank_lines_and_other_units_of_angle_change_nothing(tmp_path):
 
 
 def test_a_forearm_twisted_all_the_way_round_never_jumps(tmp_path):
-  bones = {**_BONES, "lwrist": ("lradius", "1 0 0", "rx")}
+  bones = {**BONES, "lwrist": ("lradius", "1 0 0", "rx")}
   frames = [{"root": "0 0 0 0 0 0", "lwrist": str(3 * i)} for i in range(121)]
-  motion = cmu.read(*_write_pair(tmp_path, frames, bones), fps=120.0)
+  motion = cmu.read(*write_pair(tmp_path, frames, bones), fps=120.0)
   elbow, wrist = (Rotation.from_rotvec(motion.pose[:, joint]) for joint in (18, 20))
   for joint in (elbow, elbow * wrist):
     assert np.degrees((joint[:-1].inv() * joint[1:]).magnitude()).max() < 3.1
@@ -289,13 +253,13 @@ _GOOD = {"root": "0 0 0 0 0 0", "ltibia": "10"}
   ],
 )
 def test_a_malformed_motion_is_named_with_its_line(tmp_path, frames, message):
-  asf, amc = _write_pair(tmp_path, frames)
+  asf, amc = write_pair(tmp_path, frames)
   with pytest.raises(InputError, match=message):
     cmu.read(asf, amc)
 
 
 def test_a_malformed_skeleton_is_named(tmp_path):
-  asf, amc = _write_pair(tmp_path, [_GOOD])
+  asf, amc = write_pair(tmp_path, [_GOOD])
   text = asf.read_text()
   for old, new, message in (
     ("length 0.45", "length inch", "'length' wants 1 finite"),
@@ -309,14 +273,14 @@ def test_a_malformed_skeleton_is_named(tmp_path):
     asf.write_text(text.replace(old, new))
     with pytest.raises(InputError, match=message):
       cmu.read(asf, amc)
-  few = {name: bone for name, bone in _BONES.items() if name != "rhand"}
-  asf, amc = _write_pair(tmp_path, [_GOOD], few)
+  few = {name: bone for name, bone in BONES.items() if name != "rhand"}
+  asf, amc = write_pair(tmp_path, [_GOOD], few)
   with pytest.raises(InputError, match="no bone 'rhand'"):
     cmu.read(asf, amc)
 
 
 def test_missing_files_are_named(tmp_path):
-  asf, amc = _write_pair(tmp_path, [_GOOD])
+  asf, amc = write_pair(tmp_path, [_GOOD])
   with pytest.raises(InputError, match=r"08\.asf: cannot read"):
     cmu.read(tmp_path / "08.asf", amc)
   with pytest.raises(InputError, match=r"08_01\.amc: cannot read"):

@@ -6,7 +6,7 @@ import pytest
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion import library
-from tests.motion.test_cmu import _write_pair
+from tests.motion.acclaim import write_pair
 
 
 def _write_amass(path, frames=200, seed=0):
@@ -120,7 +120,7 @@ def test_a_folder_without_motion_is_refused(tmp_path):
 def test_cmu_s_own_layout_is_found(tmp_path):
   folder = tmp_path / "subjects" / "09"
   folder.mkdir(parents=True)
-  _write_pair(folder, [{"root": f"0 {i} 0 0 0 0"} for i in range(400)])
+  write_pair(folder, [{"root": f"0 {i} 0 0 0 0"} for i in range(400)])
   source = library.open_motions(str(tmp_path))
   assert source.split("train") == ["subjects/09/09_01.amc[0%-80%]"]
   motion = source.sample(np.random.default_rng(0), "test", 20)
