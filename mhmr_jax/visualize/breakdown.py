@@ -69,7 +69,7 @@ def timeline_chart(timeline: Timeline) -> "matplotlib.figure.Figure":
     "PA-MPJPE": (frames, errors["pa_mpjpe_mm"]),
     "MPJPE": (frames, errors["mpjpe_mm"]),
   }
-  return charts.line_chart(series, "frame", "error, mm", longest_step=1)
+  return charts.line_chart(series, "frame", "error, mm", longest_step=1.0)
 
 
 def sequence_chart(

@@ -126,7 +126,7 @@ def sorted_bars(
       axes.axhline(level, label=name, **_level_style(index))
     axes.set_xlim(0, len(heights))
     highest = max([float(heights[-1]), *levels.values()])
-    axes.set_ylim(*_whole_ticks(axes.yaxis, 0, highest))
+    axes.set_ylim(*_whole_ticks(axes.yaxis, 0.0, highest))
     return _with_legend(axes, levels)
 
 
@@ -153,7 +153,7 @@ def named_bars(
     axes.set_yticks(places, [_shortened(name) for name in names])
     axes.set_ylim(row * len(names), 0)
     highest = max([*map(max, series.values()), *levels.values()])
-    axes.set_xlim(*_whole_ticks(axes.xaxis, 0, highest))
+    axes.set_xlim(*_whole_ticks(axes.xaxis, 0.0, highest))
     return _with_legend(axes, [*series, *levels])
 
 
@@ -168,7 +168,7 @@ def histogram(
     width = 0.92 * (high - low)
     axes.bar((low + high) / 2, counts, width, color=COLOURS[0], clip_on=False)
     axes.set_xlim(low[0], high[-1])
-    axes.set_ylim(*_whole_ticks(axes.yaxis, 0, max(counts)))
+    axes.set_ylim(*_whole_ticks(axes.yaxis, 0.0, float(max(counts))))
     return _with_legend(axes, ())
 
 
