@@ -71,12 +71,14 @@ def _polar(
   rows = rows / jnp.where(largest > 0, largest, 1.0)
   identity = jnp.broadcast_to(jnp.eye(3, dtype=rows.dtype)[..., None], rows.shape)
   start = jnp.concatenate([rows, identity])
-  x, y, z = jax.lax.fori_loop(
-    0, _SWEEPS, _sweep, (start[:, 0], start[:, 1], start[:, 2])
+  columns = (start[:, 0], start[:, 1], start[:, 2])
+  x, y, z, squares = jax.lax.fori_loop(
+    0, _SWEEPS, _sweep, (*columns, jnp.zeros_like(rows[0]))
   )
-  x, y = _longer_first(x, y)
-  x, z = _longer_first(x, z)
-  y, z = _longer_first(y, z)
+  x2, y2, z2 = squares
+  x, x2, y, y2 = _longer_first(x, x2, y, y2)
+  x, x2, z, z2 = _longer_first(x, x2, z, z2)
+  y, y2, z, z2 = _longer_first(y, y2, z, z2)
   v1 = _unit(x[3:])
   v2 = _unit(_rejection(y[3:], v1))
   v3 = _cross(v1, v2)
@@ -99,13 +101,14 @@ def _batch_first(
 
 
 def _sweep(
-  _: Array, columns: tuple[_Column, _Column, _Column]
-) -> tuple[_Column, _Column, _Column]:
-  x, y, z = columns
+  _: Array, carry: tuple[_Column, _Column, _Column, _Vectors]
+) -> tuple[_Column, _Column, _Column, _Vectors]:
+  """One sweep over the pairs of columns; the carry ends with M's squared lengths."""
+  x, y, z, _ = carry
   x, y = _orthogonalise(x, y)
   x, z = _orthogonalise(x, z)
   y, z = _orthogonalise(y, z)
-  return x, y, z
+  return x, y, z, jnp.stack([_dot(column[:3], column[:3]) for column in (x, y, z)])
 
 
 def _orthogonalise(a: _Column, b: _Column) -> tuple[_Column, _Column]:
@@ -119,10 +122,20 @@ def _orthogonalise(a: _Column, b: _Column) -> tuple[_Column, _Column]:
   return cosine * a - sine * b, sine * a + cosine * b
 
 
-def _longer_first(a: _Column, b: _Column) -> tuple[_Column, _Column]:
+def _longer_first(
+  a: _Column, a_square: Float[Array, " n"], b: _Column, b_square: Float[Array, " n"]
+) -> tuple[_Column, Float[Array, " n"], _Column, Float[Array, " n"]]:
   """Swaps columns where b's is longer in M; a sign changes, so V stays a rotation."""
-  swap = _dot(b[:3], b[:3]) > _dot(a[:3], a[:3])
-  return jnp.where(swap, b, a), jnp.where(swap, -a, b)
+  # XLA repeats the comparison for each of its uses. Squares computed here might round
+  # differently in each, and a near tie put one column in both places: columns as long
+  # as each other gave wrong rotations. These squares are stored by the loop.
+  swap = b_square > a_square
+  return (
+    jnp.where(swap, b, a),
+    jnp.maximum(a_square, b_square),
+    jnp.where(swap, -a, b),
+    jnp.minimum(a_square, b_square),
+  )
 
 
 def _left_basis(
