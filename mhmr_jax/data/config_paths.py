@@ -72,8 +72,8 @@ def _check_exist(config: ConfigDict, keys: Iterable[str]) -> None:
       missing.append(f"config.{key} ({value or 'not set'})")
   if missing:
     raise InputError(
-      f"This config reads data that you don't have: {', '.join(missing)}; docs/paper.md "
-      "says where to get it, then set each path by --KEY=PATH."
+      f"This config reads data that you don't have: {', '.join(missing)}; "
+      "docs/paper.md says where to get it, then set each path by --KEY=PATH."
     )
 
 
