@@ -1,4 +1,4 @@
-"""Miniature sets in the layout of the official releases, written by the tests."""
+"""Writes miniature datasets in the layout of the official releases."""
 
 import pathlib
 
@@ -12,14 +12,14 @@ from mhmr_jax.visualize import overlay
 from tests import quick
 from tests.files import python2
 
-# Camera frame: y is down, so that an upright body is turned about x.
+# The camera's y is down, so that an upright body is turned about x.
 _UPRIGHT = Rotation.from_rotvec([np.pi, 0, 0])
-# COCO-17's points among OpenPose's 18, whose second is the neck.
+# COCO-17's indices of OpenPose's 18 keypoints; the second one is the neck.
 _OPENPOSE = (0, None, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3)
 
 
 def write_bodies(folder: pathlib.Path) -> dict[str, str]:
-  """The free body as the male one, and a smaller, wider one as the female."""
+  """Writes a female body, smaller and wider than the free body, which is the male."""
   with np.load(smpl.FREE_BODY) as data:
     arrays = dict(data)
   arrays["v_template"] = arrays["v_template"] * [1.05, 0.9, 1.0] + [0.0, 0.1, 0.02]
@@ -47,7 +47,7 @@ class Person:
     in_camera = np.stack(
       [x + 0.02 * np.arange(frames), np.full(frames, 0.1), np.full(frames, 3.5)], -1
     )
-    # To the world: the inverse of what the reader does.
+    # From the camera to the world: the inverse of what the reader does.
     world = rotation.inv()
     root = world * _UPRIGHT * Rotation.from_rotvec(pose[:, 0])
     pose[:, 0] = root.as_rotvec()
@@ -74,13 +74,13 @@ def _forward(body, pose, betas, transl) -> tuple[np.ndarray, np.ndarray]:
 
 
 def project(points, rotation, translation) -> np.ndarray:
-  """World to camera, frame by frame."""
+  """Transforms points from the world to the camera, frame by frame."""
   turned = [R.apply(frame) for R, frame in zip(rotation, points, strict=True)]
   return np.stack(turned) + translation[:, None]
 
 
 def _poses2d(rng, keypoints: np.ndarray) -> np.ndarray:
-  """OpenPose's [N, 3, 18]."""
+  """Keypoints in 3DPW's form of OpenPose's, [N, 3, 18]."""
   points = np.zeros((len(keypoints), 18, 3))
   for row, source in enumerate(_OPENPOSE):
     middle = keypoints[:, 5:7].mean(1) if source is None else keypoints[:, source]
@@ -98,7 +98,7 @@ def write_sequence(
   frames: int,
   size: tuple[int, int] = (160, 120),
 ) -> tuple[dict, list[Person]]:
-  """One sequence of 3DPW, its pickle and images; what is in the pickle, and truth."""
+  """Writes a sequence of 3DPW; returns its pickle's content, and its people."""
   rng = np.random.default_rng(list(name.encode()))
   width, height = size
   intrinsics = np.array([[150.0, 0, width / 2], [0, 148, height / 2], [0, 0, 1]])
@@ -150,14 +150,14 @@ def write_sequence(
 
 
 def rewrite(root: pathlib.Path, split: str, data: dict) -> pathlib.Path:
-  """Writes a changed pickle in the place of its sequence's."""
+  """Replaces a sequence's pickle by a changed one."""
   path = root / "sequenceFiles" / split / f"{data['sequence']}.pkl"
   path.write_bytes(python2.dumps(data))
   return path
 
 
 def write_threedpw(root: pathlib.Path, bodies: dict[str, smpl.SmplModel]) -> None:
-  """All splits: two people and one, invalid cameras, missing and empty detections."""
+  """Writes all splits, with one or two people, invalid cameras, missing detections."""
   write_sequence(root, "train", "park_walk_00", bodies, "m", 9)
   write_sequence(root, "validation", "stairs_up_00", bodies, "f", 7)
   data, _ = write_sequence(root, "test", "downtown_talk_00", bodies, "mf", 13)
@@ -178,7 +178,7 @@ CLIP = "a_Bc-1234xY"
 def kinetics_labels(
   rng, body: smpl.SmplModel, regressor: np.ndarray, frames: list[int], start: float
 ) -> dict:
-  """A pickle's dict: a person who walks to the right, labelled in these frames."""
+  """Returns labels, as in a pickle, of a person who walks to the right."""
   count = len(frames)
   pose = np.tile(np.cumsum(rng.normal(0, 0.02, (24, 3)), 0), (count, 1, 1))
   pose[:, 0] = (_UPRIGHT * Rotation.from_rotvec(pose[:, 0])).as_rotvec()
@@ -199,7 +199,7 @@ def kinetics_labels(
 
 
 def write_video(path: pathlib.Path, frames: int, size: tuple[int, int]) -> None:
-  """Frame i has the brightness 40 + 6 i, but for some texture."""
+  """Writes a textured video whose frame i has a mean brightness of 40 + 6 i."""
   rng = np.random.default_rng(frames)
   texture = _texture(rng, *size)[: size[1], : size[0]].astype(int) // 8 - 16
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def write_video(path: pathlib.Path, frames: int, size: tuple[int, int]) -> None:
 
 
 def regressor_19(body: smpl.SmplModel) -> np.ndarray:
-  """[V, 19]: COCO's points of the body in the labels' order, and neck and head top."""
+  """Returns a regressor [V, 19] of COCO's keypoints, the neck and the head's top."""
   regressor = np.zeros((len(body.v_template), kinetics_reader.NUM_KEYPOINTS))
   regressor[:, list(kinetics_reader.COCO_FROM_19)] = np.asarray(
     body.keypoint_regressor
@@ -220,7 +220,7 @@ def regressor_19(body: smpl.SmplModel) -> np.ndarray:
 
 
 def write_kinetics(root: pathlib.Path, body: smpl.SmplModel) -> dict[str, str]:
-  """Three clips with videos, one of them with a gap, and one without; the paths."""
+  """Writes three clips with videos, and one without; returns the config's paths."""
   rng = np.random.default_rng(5)
   labels, videos = root / "labels", root / "videos"
   labels.mkdir(parents=True)
@@ -233,7 +233,7 @@ def write_kinetics(root: pathlib.Path, body: smpl.SmplModel) -> dict[str, str]:
     "gone_0_10": [0, 1, 2],
   }
   for name, frames in labelled.items():
-    # The labels' clock and the frames' need not agree to the last digit.
+    # The labels' and the frames' clocks need not agree exactly.
     data = kinetics_labels(rng, body, regressor, frames, start=0.008)
     (labels / f"{name}.pkl").write_bytes(python2.dumps(data))
   write_video(videos / "juggling" / f"{CLIP}_000012_000022.mp4", 20, (160, 120))

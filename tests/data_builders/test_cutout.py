@@ -1,4 +1,4 @@
-"""A part of the image is a camera's image too: labels and pixels move together."""
+"""A cut-out is the image of a camera: labels and pixels are converted alike."""
 
 import cv2
 import numpy as np
@@ -24,7 +24,7 @@ def test_pixels_and_points_move_together():
   image = np.rint(image).astype(np.uint8)
   cut = cv2.imdecode(np.frombuffer(part.jpeg(image), np.uint8), cv2.IMREAD_COLOR)
   assert cut.shape == (90, 100, 3)
-  # The middle of the pixel in row 20 and column 50, back in the image.
+  # The centre of the pixel in row 20 and column 50, in image pixels.
   centre = np.array([50.5, 20.5]) * 3 + [12, 31]
   np.testing.assert_allclose(cut[20, 50, :2], centre / 4, atol=4)
   np.testing.assert_allclose(part.points(centre), [50.5, 20.5])

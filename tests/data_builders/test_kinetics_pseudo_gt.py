@@ -1,26 +1,19 @@
 """The miniature Kinetics set through builder, training and evaluation; mixtures."""
 
-import functools
 import os
 import pickle
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import flow_kp_kinetics
-from mhmr_jax import train
 from mhmr_jax.body import smpl
 from mhmr_jax.data import config_paths, pipeline, sources
 from mhmr_jax.errors import InputError
-from mhmr_jax.geometry import metrics
 from mhmr_jax.inference import sequences
-from mhmr_jax.models import motion_hmr
-from mhmr_jax.runtime import sharding
-from mhmr_jax.training import train_step
 from tests import tiny
 from tests.data_builders import miniature
+from tests.data_builders.tiny_model import TinyModel
 
 NAME = "kinetics_pseudo_gt"
 
@@ -119,59 +112,53 @@ def test_nothing_is_half_built(tmp_path):
     clips(config, "train")
 
 
+def _batch(source, config):
+  iterator = pipeline.training_iterator(source, config)
+  batch = next(iterator)
+  iterator.close()
+  return batch
+
+
+def _at_pelvis(batch) -> np.ndarray:
+  """Which clips have their joints relative to the pelvis: those of Kinetics."""
+  return ~batch["joints_camera"][:, :, 0].any((1, 2))
+
+
+@pytest.fixture(scope="module")
+def model(paths, data_dir):
+  return TinyModel(make_config(paths, data_dir))
+
+
 @pytest.mark.slow
-def test_trains_alone_and_is_evaluated(paths, data_dir, tmp_path):
-  config = make_config(paths, data_dir, **{"train.steps": 2, "train.batch_size": 2})
+def test_trains_alone_and_is_evaluated(paths, data_dir, model):
+  config = make_config(paths, data_dir)
   with config.unlocked():
     config.data.mixture = {}
   config_paths.check_paths(config)
-  state = train.train(config, tmp_path / "run")
+  source = sources.open_training(config)
+  assert source.name == NAME
+  batch = _batch(source, config)
+  assert _at_pelvis(batch).all()
+  state, scalars = model.step(batch)
   assert bool(state.finite)
+  assert scalars["joints_2d"] > 0
   source = sources.open_source(config, "test", NAME)
-  labels = list(sequences.labels(source))
-  lengths = [len(clip["valid"]) for clip in labels]
-  mesh = sharding.make_mesh()
-  said = sequences.predict(config, state.variables, source, lengths, mesh)
-  body = smpl.load()
-  for clip, prediction in zip(labels, said, strict=True):
-    joints = smpl.joints_from_matrices(
-      body,
-      jnp.asarray(prediction.rotations),
-      jnp.asarray(prediction.betas),
-      jnp.zeros(3),
-    )
-    error = metrics.pa_mpjpe(joints, jnp.asarray(clip["joints_camera"]))
-    assert np.isfinite(np.asarray(error)[clip["valid"]]).all()
+  valid = {clip["sequence"]: clip["valid"] for clip in sequences.labels(source)}
+  errors = model.errors(config, source)
+  assert errors.keys() == valid.keys()
+  for name, error in errors.items():
+    assert np.isfinite(error[valid[name]]).all()
 
 
 @pytest.mark.slow
-def test_trains_mixed_with_synthetic_clips(paths, data_dir):
+def test_trains_mixed_with_synthetic_clips(paths, data_dir, model):
   config = make_config(paths, data_dir)
   config_paths.check_paths(config)
   mixture = sources.open_training(config)
   assert [source.name for source in mixture.sources] == [NAME, "synthetic_clips"]
-  iterator = pipeline.training_iterator(mixture, config)
-  batch = next(iterator)
-  iterator.close()
-  # Of either kind there are two of four, and Kinetics' joints are about the pelvis.
-  at_pelvis = ~batch["joints_camera"][:, :, 0].any((1, 2))
-  assert at_pelvis.sum() == 2
+  batch = _batch(mixture, config)
+  assert _at_pelvis(batch).sum() == 2  # Half of the batch's four clips.
   assert batch["valid"].any(1).all()
-  model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config.train)
-  init = functools.partial(
-    train_step.init_state,
-    batch=motion_hmr.input_shapes(config),
-    model=model,
-    optimizer=optimizer,
-  )
-  state = jax.jit(init)(jax.random.key(0))
-  step = functools.partial(
-    train_step.train_step,
-    model=model,
-    optimizer=optimizer,
-    loss_weights=config.loss.to_dict(),
-  )
-  state, scalars = jax.jit(step)(state, batch, jax.random.key(1), smpl.load())
+  state, scalars = model.step(batch)
   assert bool(state.finite)
-  assert float(scalars["joints_2d"]) > 0
+  assert scalars["joints_2d"] > 0

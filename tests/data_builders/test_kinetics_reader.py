@@ -1,4 +1,4 @@
-"""Kinetics' pseudo ground truth: times to frames, cameras, orders; bad files."""
+"""The reader of Kinetics' labels: times, cameras, joint orders, and bad files."""
 
 import pathlib
 import pickle
@@ -63,7 +63,7 @@ def test_the_orders_name_the_same_points():
 @pytest.mark.parametrize("block", [1, 2])
 def test_frames_are_those_of_the_times_and_gaps_are_invalid(paths, label_body, block):
   clip = read(paths, miniature.CLIP, label_body, size=96 // block)
-  # Labelled: 3 to 7 and 11 to 13.
+  # Frames 3 to 7 and 11 to 13 are labelled.
   np.testing.assert_array_equal(clip["frame_index"], np.arange(3, 14))
   np.testing.assert_array_equal(clip["valid"], [1] * 5 + [0] * 3 + [1] * 3)
   assert clip["fps"] == pytest.approx(miniature.FPS)
@@ -87,7 +87,7 @@ def test_heights_are_the_unit_of_x_and_y(paths, label_body):
   expected = official["2d_keypoints"][:, wrist] * 120
   ours = clip["keypoints_image"][known, joints.COCO_KEYPOINTS.index("left_wrist"), :2]
   np.testing.assert_allclose(ours - ours[0], expected - expected[0], atol=1e-3)
-  # And the camera puts the body's own points there.
+  # The camera projects the body's own points there, too.
   points = quick.jit(smpl.regressed_joints)(
     label_body.points,
     jnp.asarray(clip["pose"][known]),

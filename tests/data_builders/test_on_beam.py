@@ -7,9 +7,11 @@ import time
 
 import pytest
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordWriter
 
 from data_builders import sharded
 from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
+from mhmr_jax.errors import InputError
 
 pytest.importorskip("apache_beam", reason="needs the extra `beam`")
 
@@ -110,9 +112,9 @@ def test_threads_of_a_process_make_one_shard_at_a_time(tmp_path, monkeypatch):
 
 def test_a_shard_that_is_not_complete_is_refused(tmp_path):
   path = tmp_path / "shard"
-  file = sharded.array_record_module.ArrayRecordWriter(str(path), "group_size:1")
+  file = ArrayRecordWriter(str(path), "group_size:1")
   file.write(b"clip")
   file.close()
   on_beam._check(str(path), 1)
-  with pytest.raises(sharded.InputError, match="holds 1 clips instead of 2"):
+  with pytest.raises(InputError, match="holds 1 clips instead of 2"):
     on_beam._check(str(path), 2)

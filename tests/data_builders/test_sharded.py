@@ -20,7 +20,7 @@ class Numbers(sharded.ShardedBuilder):
 
   VERSION = tfds.core.Version("1.0.0")
   count, text = 7, b"text"
-  made = 0  # Of examples, by all builders.
+  generated = 0  # Examples of all builders.
   may_go_on = threading.Event()
   may_go_on.set()
 
@@ -34,7 +34,7 @@ class Numbers(sharded.ShardedBuilder):
   def _generate_examples(self) -> Iterator[tuple[str, dict]]:
     for number in range(self.count):
       self.may_go_on.wait()
-      Numbers.made += 1
+      Numbers.generated += 1
       yield str(number), {"number": number, "text": self.text}
 
 
@@ -76,7 +76,7 @@ def test_a_new_build_removes_what_dead_ones_of_its_dataset_left(tmp_path):
 
 def test_one_builds_while_another_waits(tmp_path, monkeypatch):
   monkeypatch.setattr(Numbers, "may_go_on", threading.Event())
-  monkeypatch.setattr(Numbers, "made", 0)
+  monkeypatch.setattr(Numbers, "generated", 0)
   builders = [Numbers(data_dir=tmp_path) for _ in range(2)]
   threads = [threading.Thread(target=b.download_and_prepare) for b in builders]
   for thread in threads:
@@ -86,7 +86,7 @@ def test_one_builds_while_another_waits(tmp_path, monkeypatch):
   Numbers.may_go_on.set()
   for thread in threads:
     thread.join(30)
-  assert Numbers.made == 7
+  assert Numbers.generated == 7
   assert [_numbers(builder) for builder in builders] == [list(range(7))] * 2
 
 

@@ -1,25 +1,16 @@
 """The miniature 3DPW through builder, training and evaluation."""
 
-import functools
-
 import cv2
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from data_builders.threedpw import threedpw_dataset_builder as threedpw
-from mhmr_jax.body import smpl
 from mhmr_jax.data import examples, pipeline, sources
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
-from mhmr_jax.geometry import metrics
-from mhmr_jax.inference import sequences
-from mhmr_jax.models import motion_hmr
-from mhmr_jax.runtime import sharding
-from mhmr_jax.training import train_step
 from tests import tiny
 from tests.data_builders import miniature
+from tests.data_builders.tiny_model import TinyModel
 
 LENGTHS = {"downtown_talk_00_0": 13, "downtown_talk_00_1": 13, "flat_alone_01_0": 6}
 
@@ -77,7 +68,7 @@ def test_labels_project_onto_the_frames(config):
     projected = clip["joints_camera"] @ clip["intrinsics"].T
     projected = projected[..., :2] / projected[..., 2:]
     seen = clip["keypoints_image"][..., 2].any(-1)
-    # A hip is a joint in both, if not quite the same one.
+    # Joints and keypoints both have hips, at nearly the same places.
     hips = np.linalg.norm(
       projected[seen][:, [1, 2]] - clip["keypoints_image"][seen][:, [11, 12], :2],
       axis=-1,
@@ -108,7 +99,7 @@ def test_stored_frames_are_cut_out_of_the_images(release, data_dir):
   referenced = clips(make_config(release, data_dir, threedpw__frames="referenced"))
   for name, clip in stored.items():
     whole = referenced[name]
-    # Nothing is shrunk here, so that the cut-out is at a whole shift.
+    # Nothing is shrunk here, so that the cut-out is shifted by whole pixels.
     shift = whole["intrinsics"][:2, 2] - clip["intrinsics"][:2, 2]
     x, y = shift.round().astype(int)
     part, image = (
@@ -176,51 +167,23 @@ def test_records_that_name_other_folders_are_refused(config):
     hostile[0]
 
 
-def _untrained(config):
-  model = motion_hmr.from_config(config.model, config.data.size)
-  shapes = motion_hmr.input_shapes(config)
-  key = jax.random.key(0)
-  return model, jax.jit(lambda k: motion_hmr.init_variables(model, k, shapes))(key)
+@pytest.fixture(scope="module")
+def model(release, data_dir):
+  return TinyModel(make_config(release, data_dir))
 
 
 @pytest.mark.slow
-def test_a_training_step_and_an_evaluation(config):
+def test_a_training_step_and_an_evaluation(config, model):
   config.train.batch_size = 2
-  iterator = pipeline.training_iterator(
-    sources.open_source(config, "test", "threedpw"), config
-  )
+  source = sources.open_source(config, "test", "threedpw")
+  iterator = pipeline.training_iterator(source, config)
   batch = next(iterator)
   iterator.close()
   assert batch["joints_crop"].shape == (2, 4, 24, 2)
-  model, variables = _untrained(config)
-  optimizer = train_step.make_optimizer(config.train)
-  state = train_step.TrainState(
-    step=jnp.zeros((), jnp.int32),
-    opt_state=optimizer.init(variables["params"]),
-    finite=jnp.ones((), bool),
-    **variables,
-  )
-  step = functools.partial(
-    train_step.train_step,
-    model=model,
-    optimizer=optimizer,
-    loss_weights=config.loss.to_dict(),
-  )
-  _, scalars = jax.jit(step)(state, batch, jax.random.key(1), smpl.load())
-  assert np.isfinite(float(scalars["loss"]))
-  assert float(scalars["joints_2d"]) > 0
+  _, scalars = model.step(batch)
+  assert np.isfinite(scalars["loss"])
+  assert scalars["joints_2d"] > 0
 
-  source = sources.open_source(config, "test", "threedpw")
-  labels = list(sequences.labels(source))
-  assert all("frames" not in clip for clip in labels)
-  lengths = [len(clip["valid"]) for clip in labels]
-  said = list(
-    sequences.predict(config, variables, source, lengths, sharding.make_mesh())
-  )
-  for clip, prediction in zip(labels, said, strict=True):
-    assert len(prediction.rotations) == LENGTHS[clip["sequence"]]
-    rotations = jnp.asarray(prediction.rotations)
-    betas = jnp.asarray(prediction.betas)
-    joints = smpl.joints_from_matrices(smpl.load(), rotations, betas, jnp.zeros(3))
-    error = metrics.pa_mpjpe(joints, jnp.asarray(clip["joints_camera"]))
-    assert 5 < float(error.mean()) < 1000
+  errors = model.errors(config, sources.open_source(config, "test", "threedpw"))
+  assert {name: len(error) for name, error in errors.items()} == LENGTHS
+  assert all(5 < error.mean() < 1000 for error in errors.values())
