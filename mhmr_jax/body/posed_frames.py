@@ -140,8 +140,8 @@ def _frames_last(points: Float[Array, "frames n 3"]) -> _Coordinates:
 
 
 def _regress(
-  regressor: Float[Array, "n V"], vertices: _Coordinates
-) -> Float[Array, "frames n 3"]:
+  regressor: Float[Array, "points n"], vertices: _Coordinates
+) -> Float[Array, "f points 3"]:
   points = jnp.stack([_dot(regressor, coordinate) for coordinate in vertices])
   return jnp.transpose(points, (2, 1, 0))
 
