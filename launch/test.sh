@@ -13,4 +13,4 @@ ruff check .
 ruff format --check .
 mypy
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
-python -m pytest --numprocesses=2 --dist=loadfile "$@"
+python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder "$@"

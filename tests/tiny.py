@@ -87,12 +87,14 @@ def start_module(
   No file that it writes can grow beyond `largest_file` KiB.
   """
   environment = os.environ | {
+    "PYTHONPATH": str(ROOT / "tests" / "without_torch"),
     "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} "
     f"--xla_force_host_platform_device_count={devices}",
   }
   command = [sys.executable, "-m", module, *arguments]
   if largest_file is not None:
-    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+    # It reads compiled programs, and does not leave half of one.
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
     command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
   return subprocess.Popen(
     command,

@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Callable
 
 import jax
+from etils import epath
+from ml_collections import ConfigDict
 
+from mhmr_jax.data import pipeline
 from mhmr_jax.files import locks
-from mhmr_jax.models import motion_hmr
-from mhmr_jax.training import checkpoints, train_step
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import checkpoints, steps
 from tests import tiny
 
 STEP = 7  # Of the untrained one.
@@ -34,7 +37,7 @@ def make_untrained(workdir: pathlib.Path, data_dir: pathlib.Path = tiny.DATA) ->
     workdir: the folder to make.
     data_dir: where its config has the clips made.
   """
-  shutil.copytree(_once("untrained", _initialise), workdir)
+  shutil.copytree(_once("untrained", _make_untrained), workdir)
   config = json.loads((workdir / "config.json").read_text())
   config["data"]["dir"] = str(data_dir)
   (workdir / "config.json").write_text(json.dumps(config))
@@ -62,17 +65,19 @@ def _once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
   return folder / "run"
 
 
-def _initialise(workdir: pathlib.Path) -> None:
-  config = tiny.config()
-  model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config.train)
-  state = train_step.init_state(
-    jax.random.key(0), motion_hmr.input_shapes(config), model, optimizer
-  )
-  checkpoints.prepare_workdir(workdir, config)
-  saved = checkpoints.Checkpoints(workdir)
-  saved.save(state.replace(step=state.step + STEP), {"global_next_index": 4 * STEP})
+def write_initial(workdir: pathlib.Path, config: ConfigDict, step: int = 0) -> None:
+  """Makes the run of a config with its initial parameters, as of that step."""
+  mesh = sharding.make_mesh(jax.devices()[:1])
+  state = jax.jit(steps.make_train_step(config, mesh).init)(jax.random.key(0))
+  checkpoints.prepare_workdir(epath.Path(workdir), config)
+  saved = checkpoints.Checkpoints(epath.Path(workdir))
+  saved.save(state.replace(step=state.step + step), {pipeline.POSITION: 4 * step})
   saved.close()
-  steps = range(1, STEP + 1)
-  lines = [{"step": step, "loss": 1 / step, "pa_mpjpe_mm": 90.0} for step in steps]
+
+
+def _make_untrained(workdir: pathlib.Path) -> None:
+  write_initial(workdir, tiny.config(), STEP)
+  lines = [
+    {"step": step, "loss": 1 / step, "pa_mpjpe_mm": 90.0} for step in range(1, STEP + 1)
+  ]
   (workdir / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")

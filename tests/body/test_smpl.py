@@ -10,11 +10,10 @@ import pytest
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
-from tests import quick
 from tests.body import random_smpl
 
-forward = quick.jit(smpl.forward)
-joints = quick.jit(smpl.joints)
+forward = jax.jit(smpl.forward)
+joints = jax.jit(smpl.joints)
 
 
 def load(folder, data) -> smpl.SmplModel:
@@ -110,7 +109,7 @@ def test_regressed_joints_are_the_regressor_times_the_vertices(small):
   restricted = smpl.restrict(small, regressor)
   assert restricted.v_template.shape == (30, 3)
   pose, betas, transl = random_smpl.inputs((4, 2))
-  result = quick.jit(smpl.regressed_joints)(restricted, pose, betas, transl)
+  result = jax.jit(smpl.regressed_joints)(restricted, pose, betas, transl)
   vertices, places = forward(small, pose, betas, transl)
   np.testing.assert_allclose(
     result, np.einsum("kv,btvc->btkc", regressor, vertices), atol=1e-4
@@ -131,13 +130,13 @@ def test_gradients_at_zero_pose_are_those_of_finite_differences(small):
       lambda x: x.astype(np.float64) if x.dtype == np.float32 else x, small
     )
     zero = np.zeros((24, 3))
-    gradients = quick.jit(jax.grad(loss, (0, 1)))(zero, betas, model)
+    gradients = jax.jit(jax.grad(loss, (0, 1)))(zero, betas, model)
     step = 1e-5
-    many = quick.jit(jax.vmap(loss, (0, None, None)))
+    many = jax.jit(jax.vmap(loss, (0, None, None)))
     deltas = step * np.eye(72).reshape(72, 24, 3)
     expected = (many(deltas, betas, model) - many(-deltas, betas, model)) / (2 * step)
     np.testing.assert_allclose(gradients[0].ravel(), expected, atol=1e-6)
-    many = quick.jit(jax.vmap(loss, (None, 0, None)))
+    many = jax.jit(jax.vmap(loss, (None, 0, None)))
     deltas = step * np.eye(10)
     expected = many(zero, betas + deltas, model) - many(zero, betas - deltas, model)
     np.testing.assert_allclose(gradients[1], expected / (2 * step), atol=1e-6)

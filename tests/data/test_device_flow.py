@@ -106,7 +106,7 @@ def test_programs_run_with_it_on_two_devices(weights, tmp_path):
   workdir = tmp_path / "run"
   status, _, errors = tiny.run(
     "train",
-    *tiny.flags(tmp_path / "data"),
+    *tiny.flags(),
     f"--workdir={workdir}",
     "--config.flow.source=flownets",
     f"--config.flow.weights={weights}",

@@ -3,13 +3,13 @@
 import pathlib
 
 import cv2
+import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from data_builders.kinetics_pseudo_gt import reader as kinetics_reader
 from mhmr_jax.body import smpl
 from mhmr_jax.visualize import overlay
-from tests import quick
 from tests.files import python2
 
 # The camera's y is down, so that an upright body is turned about x.
@@ -62,7 +62,7 @@ class Person:
     self.keypoints = points[..., :2] / points[..., 2:]
 
 
-_jitted = quick.jit(smpl.forward)
+_jitted = jax.jit(smpl.forward)
 
 
 def _forward(body, pose, betas, transl) -> tuple[np.ndarray, np.ndarray]:

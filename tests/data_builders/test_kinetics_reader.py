@@ -4,6 +4,7 @@ import pathlib
 import pickle
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from data_builders.kinetics_pseudo_gt import reader
 from mhmr_jax.body import joints, smpl
 from mhmr_jax.errors import InputError
-from tests import quick
 from tests.data_builders import miniature
 from tests.files import python2
 
@@ -88,13 +88,13 @@ def test_heights_are_the_unit_of_x_and_y(paths, label_body):
   ours = clip["keypoints_image"][known, joints.COCO_KEYPOINTS.index("left_wrist"), :2]
   np.testing.assert_allclose(ours - ours[0], expected - expected[0], atol=1e-3)
   # The camera projects the body's own points there, too.
-  points = quick.jit(smpl.regressed_joints)(
+  points = jax.jit(smpl.regressed_joints)(
     label_body.points,
     jnp.asarray(clip["pose"][known]),
     jnp.asarray(clip["betas"]),
     jnp.zeros(3),
   )
-  pelvis = quick.jit(smpl.joints)(
+  pelvis = jax.jit(smpl.joints)(
     label_body.model,
     jnp.asarray(clip["pose"][known]),
     jnp.asarray(clip["betas"]),

@@ -4,6 +4,7 @@ import os
 import pickle
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ import pytest
 from data_builders.threedpw import reader
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
-from tests import quick
 from tests.data_builders import miniature
 from tests.files import python2
 
@@ -39,7 +39,7 @@ def read(root, bodies):
 
 def test_vertices_are_the_worlds_moved_to_the_camera(written, bodies):
   root, data, people = written
-  forward = quick.jit(smpl.forward)
+  forward = jax.jit(smpl.forward)
   tracks = read(root, bodies)
   assert [t.clip["sequence"] for t in tracks] == [f"{NAME}_0", f"{NAME}_1"]
   assert [t.clip["gender"] for t in tracks] == ["male", "female"]

@@ -14,7 +14,6 @@ from mhmr_jax.inference import sequences
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import train_step
-from tests import quick
 
 
 class TinyModel:
@@ -27,8 +26,8 @@ class TinyModel:
     init = functools.partial(
       train_step.init_state, batch=shapes, model=model, optimizer=optimizer
     )
-    self.state = quick.jit(init)(jax.random.key(0))
-    self._step = quick.jit(
+    self.state = jax.jit(init)(jax.random.key(0))
+    self._step = jax.jit(
       functools.partial(
         train_step.train_step,
         model=model,
@@ -61,7 +60,7 @@ class TinyModel:
     return errors
 
 
-@quick.jit
+@jax.jit
 def _pa_mpjpe(rotations: jax.Array, betas: jax.Array, target: jax.Array) -> jax.Array:
   joints = smpl.joints_from_matrices(smpl.load(), rotations, betas, jnp.zeros(3))
   return metrics.pa_mpjpe(joints, target)

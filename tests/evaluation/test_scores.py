@@ -17,7 +17,6 @@ from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.geometry import rotations
 from mhmr_jax.runtime import sharding
-from tests import quick
 from tests.body.made_up_regressors import made_up
 from tests.evaluation import reference
 
@@ -213,7 +212,7 @@ def test_errors_equal_plain_numpy_loops(name, bodies, mesh, clips, monkeypatch):
   np.testing.assert_allclose([row["mpjpe_mm"] for row in rows], expected, rtol=2e-4)
 
 
-_joints = quick.jit(smpl.joints)
+_joints = jax.jit(smpl.joints)
 
 
 @pytest.mark.parametrize("name", ["spin", "hmmr", "smpl24"])

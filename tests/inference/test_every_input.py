@@ -1,42 +1,27 @@
-"""Each choice of inputs: evaluation and prediction see the same of the same frames."""
+"""Evaluation and prediction see the same of the same frames, for several inputs."""
 
-import jax
 import numpy as np
 import pytest
 from etils import epath
 
-from mhmr_jax.data import pipeline
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.files import jpeg
 from mhmr_jax.inference import sequences, streaming, trained
 from mhmr_jax.keypoints.tracking import Track
-from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
-from mhmr_jax.training import checkpoints, train_step
-from tests import tiny
+from tests import tiny, workdirs
 from tests.data.clips import LENGTH, make_source
-from tests.test_configs import INPUTS
 
 FPS = 30.0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("name", ["kp", "hmr", "rgb_flow_kp"])
 def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   """From the checkpoint on; flow, memory and padding included."""
   config = tiny.config(tmp_path, name, keypoints__noise=False)
-  model = motion_hmr.from_config(config.model, config.data.size)
-  optimizer = train_step.make_optimizer(config.train)
-  inputs = motion_hmr.input_shapes(config)
-  state = jax.jit(lambda key: train_step.init_state(key, inputs, model, optimizer))(
-    jax.random.key(0)
-  )
-  workdir = epath.Path(tmp_path / "run")
-  checkpoints.prepare_workdir(workdir, config)
-  saved = checkpoints.Checkpoints(workdir)
-  saved.save(state, {pipeline.POSITION: 0})
-  saved.close()
-  config, variables, _ = trained.restore(workdir)
+  workdirs.write_initial(tmp_path / "run", config)
+  config, variables, _ = trained.restore(epath.Path(tmp_path / "run"))
 
   source = make_source([LENGTH])
   (stored,) = sequences.predict(

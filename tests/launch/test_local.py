@@ -144,7 +144,7 @@ def test_real_processes_stop_with_a_checkpoint_of_the_last_step(
   run = tmp_path / "run"
   process = stubs.Stubs(tmp_path).start(
     "local.sh",
-    *tiny.flags(tmp_path / "data"),
+    *tiny.flags(),
     *(f"--workdir={run}", "--config.train.steps=100000"),
     "--config.train.checkpoint_every=100000",
     **{"VIRTUAL_ENV": sys.prefix, "PROCESSES": "2", "CUDA_VISIBLE_DEVICES": ""},

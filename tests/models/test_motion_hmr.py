@@ -7,7 +7,6 @@ from ml_collections import ConfigDict
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.schema import INPUT_CHANNELS, Batch
-from tests import quick
 
 SIZE, TIME = 16, 4
 
@@ -78,8 +77,8 @@ def test_channels_are_in_the_order_and_units_that_are_told(batch):
 
 def test_streaming_in_chunks_equals_the_whole(batch):
   model = _model()
-  apply = quick.jit(model.apply)
-  variables = quick.jit(model.init)(jax.random.key(0), batch)
+  apply = jax.jit(model.apply)
+  variables = jax.jit(model.init)(jax.random.key(0), batch)
   whole, last = apply(variables, batch)
   carry, chunks = model.initial_carry(2), []
   for start, stop in ((0, 2), (2, TIME)):
@@ -97,8 +96,8 @@ def test_streaming_in_chunks_equals_the_whole(batch):
 def test_without_lstm_every_frame_is_on_its_own(batch):
   model = _model(lstm_features=0)
   assert model.initial_carry(2) is None
-  variables = quick.jit(model.init)(jax.random.key(0), batch)
-  apply = quick.jit(model.apply)
+  variables = jax.jit(model.init)(jax.random.key(0), batch)
+  apply = jax.jit(model.apply)
   whole, carry = apply(variables, batch)
   assert carry is None
   backwards = Batch({name: leaf[:, ::-1] for name, leaf in batch.items()})
@@ -107,9 +106,9 @@ def test_without_lstm_every_frame_is_on_its_own(batch):
 
 
 def test_bfloat16_predicts_nearly_the_same(batch):
-  variables = quick.jit(_model().init)(jax.random.key(0), batch)
-  exact, _ = quick.jit(_model().apply)(variables, batch)
-  rounded, _ = quick.jit(_model(dtype="bfloat16").apply)(variables, batch)
+  variables = jax.jit(_model().init)(jax.random.key(0), batch)
+  exact, _ = jax.jit(_model().apply)(variables, batch)
+  rounded, _ = jax.jit(_model(dtype="bfloat16").apply)(variables, batch)
   assert rounded["rotations"].dtype == jnp.float32
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=0.05), rounded, exact)
 

@@ -7,7 +7,6 @@ from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import rotations
 from mhmr_jax.models import regressor
-from tests import quick
 
 REPRESENTATIONS = ("axis_angle", "6d")
 
@@ -25,7 +24,7 @@ def _regressor(representation, **options):
 
 def test_mean_pose_stands_facing_the_camera_with_lowered_arms():
   pose, zeros = jnp.asarray(regressor.mean_pose()), jnp.zeros
-  joints = quick.jit(smpl.joints)(smpl.load(), pose, zeros(10), zeros(3))
+  joints = jax.jit(smpl.joints)(smpl.load(), pose, zeros(10), zeros(3))
   where = {name: np.asarray(p) for name, p in zip(SMPL_JOINTS, joints, strict=True)}
   assert where["head"][1] < where["pelvis"][1] < where["left_ankle"][1]  # y is down.
   assert where["left_foot"][2] < where["left_ankle"][2]  # Toes towards the camera.
@@ -36,7 +35,7 @@ def test_mean_pose_stands_facing_the_camera_with_lowered_arms():
 
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_untrained_prediction_is_near_the_mean(features, representation):
-  init = quick.jit(_regressor(representation).init_with_output)
+  init = jax.jit(_regressor(representation).init_with_output)
   prediction, _ = init(jax.random.key(1), features)
   assert prediction["rotations"].shape == (2, 3, 24, 3, 3)
   assert prediction["betas"].shape == (2, 3, 10)
@@ -53,12 +52,12 @@ def test_untrained_prediction_is_near_the_mean(features, representation):
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_rounds_iterate_one_set_of_weights(features, representation):
   """Against HMR's loop written out, with the concatenation that we split."""
-  variables = quick.jit(_regressor(representation).init)(jax.random.key(1), features)
+  variables = jax.jit(_regressor(representation).init)(jax.random.key(1), features)
   params = variables["params"]
   kernel = jnp.concatenate(
     [params["from_features"]["kernel"], params["from_parameters"]["kernel"]]
   )
-  start = quick.jit(_regressor(representation, rounds=0).apply)(variables, features)
+  start = jax.jit(_regressor(representation, rounds=0).apply)(variables, features)
   pose = {
     "axis_angle": jnp.broadcast_to(regressor.mean_pose(), (2, 3, 24, 3)),
     "6d": rotations.matrix_to_rot6d(start["rotations"]),
@@ -71,7 +70,7 @@ def test_rounds_iterate_one_set_of_weights(features, representation):
     x = jax.nn.relu(x @ kernel + params["from_features"]["bias"])
     x = jax.nn.relu(x @ params["hidden2"]["kernel"] + params["hidden2"]["bias"])
     parameters += x @ params["correction"]["kernel"] + params["correction"]["bias"]
-  prediction = quick.jit(_regressor(representation).apply)(variables, features)
+  prediction = jax.jit(_regressor(representation).apply)(variables, features)
   pose = parameters[..., :-13].reshape(2, 3, 24, -1)
   to_matrix = {
     "axis_angle": rotations.axis_angle_to_matrix,
@@ -84,8 +83,8 @@ def test_rounds_iterate_one_set_of_weights(features, representation):
 
 def test_dropout_only_when_training(features):
   module = _regressor("6d", dropout=0.5)
-  variables = quick.jit(module.init)(jax.random.key(1), features)
-  apply = quick.jit(module.apply, static_argnums=2)
+  variables = jax.jit(module.init)(jax.random.key(1), features)
+  apply = jax.jit(module.apply, static_argnums=2)
   run = lambda seed, train: apply(
     variables, features, train, rngs={"dropout": jax.random.key(seed)}
   )["betas"]

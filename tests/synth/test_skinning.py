@@ -1,10 +1,10 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mhmr_jax.body import smpl
 from mhmr_jax.synth import skinning
-from tests import quick
 from tests.body import random_smpl
 
 
@@ -23,7 +23,7 @@ def test_equals_the_body_layer(free, random_body):
   posed = skinning.load(path).pose(pose, betas, transl)
   model = smpl.load(path)
   inputs = map(jnp.asarray, (pose, np.tile(betas, (3, 1)), transl))
-  vertices, joints = quick.jit(smpl.forward)(model, *inputs)
+  vertices, joints = jax.jit(smpl.forward)(model, *inputs)
   np.testing.assert_allclose(posed.vertices, vertices, atol=1e-5)
   np.testing.assert_allclose(posed.joints, joints, atol=1e-5)
   assert posed.vertices.dtype == np.float32

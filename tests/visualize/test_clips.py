@@ -21,7 +21,7 @@ def test_spread_is_even_and_within():
 @pytest.mark.slow
 def test_shows_the_clips_of_a_config(tmp_path):
   out = tmp_path / "out"
-  flags = [*tiny.flags(tmp_path / "data"), f"--out={out}", "--count=2", "--most_read=3"]
+  flags = [*tiny.flags(), f"--out={out}", "--count=2", "--most_read=3"]
   flags += ["--variants=alone,plain"]
   status, output, errors = tiny.run("visualize.clips", *flags)
   assert status == 0, errors
