@@ -99,11 +99,11 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
 
   config.model = ConfigDict(
     dict(
-      inputs=inputs,  # Of rgb, flow and keypoints.
+      inputs=inputs,  # One or more of rgb, flow, keypoints.
       heatmap_sigma=0.05,  # Standard deviation of a keypoint's heatmap, crop widths.
       flow_unit=0.05,  # The flow that the encoder sees as 1, crop widths per frame.
       lstm_features=256,  # The size of the LSTM's state; 0 is a model without memory.
-      dtype="float32",  # Of activations; parameters are always float32.
+      dtype="float32",  # The activations' type; parameters are float32.
       # A pre-activation ResNet on every frame.
       encoder=dict(
         stage_blocks=(1,),  # Residual units of each stage.

@@ -97,7 +97,7 @@ class Motion(NamedTuple):
   N counts the frames in which the person is tracked.
   """
 
-  frame_index: Int[np.ndarray, "N"]  # Of the video, from 0.
+  frame_index: Int[np.ndarray, "N"]  # Frames of the video, from 0.
   pose: Float[np.ndarray, "N 24 3"]  # Axis-angle; entry 0 is in the camera frame.
   betas: Float[np.ndarray, "N 10"]  # All rows are the same, the median over time.
   camera: Float[np.ndarray, "N 3"]  # Weak perspective [s, tx, ty] in the crop.

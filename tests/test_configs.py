@@ -16,7 +16,7 @@ from mhmr_jax.training import steps, train_step
 from tests import tiny
 from tests.data.clips import make_source
 
-# Of another program: tests/test_train_flow.py has their steps.
+# Another program trains these: tests/test_train_flow.py has their steps.
 FLOW_NETWORKS = ("flow_base", "flow_flownets", "flow_raft")
 NAMES = sorted(
   path.stem

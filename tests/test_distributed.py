@@ -116,7 +116,7 @@ def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
 def test_hosts_evaluate_together_what_one_does(tmp_path):
   workdir = tmp_path / "run"
   workdirs.make_untrained(workdir)
-  # Of two sequences, one of three hosts has none.
+  # There are two sequences, so that one of three hosts has none.
   shared = (f"--workdir={workdir}", "--dataset=synthetic_clips")
   status, _, errors = tiny.run("evaluate", *shared, f"--out={tmp_path}/one")
   assert status == 0, errors

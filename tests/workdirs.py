@@ -15,7 +15,7 @@ from mhmr_jax.runtime import sharding
 from mhmr_jax.training import checkpoints, steps
 from tests import tiny
 
-STEP = 7  # Of the untrained one.
+STEP = 7  # The step of the untrained run.
 
 
 def trained(devices: int = 1) -> pathlib.Path:

@@ -234,7 +234,7 @@ def _grid(
   grid = np.arange(number.min(), number.max() + 1, step)
   slot = (number - grid[0]) // step
   on_grid = np.flatnonzero(number == grid[slot])
-  # Of two labels for one frame, the first is used.
+  # The first of two labels for one frame is used.
   slots, first = np.unique(slot[on_grid], return_index=True)
   return grid, slots, on_grid[first]
 

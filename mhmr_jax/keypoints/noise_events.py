@@ -28,7 +28,7 @@ _CALM = 15  # Frames whose median is a point's usual speed.
 class Events:
   """The frames of one clip in which points are misplaced."""
 
-  swaps: Bool[np.ndarray, "time 6"]  # Of the pairs from shoulders to ankles.
+  swaps: Bool[np.ndarray, "time 6"]  # The pairs from shoulders to ankles.
   outliers: Bool[np.ndarray, "time 17"]
   jumps: Bool[np.ndarray, "time"]
   outlier_distances: Float[np.ndarray, "outliers"]  # Sizes of the person.

@@ -30,7 +30,7 @@ _MIN_SAMPLES = 200
 _MIN_TRACKS = 4
 _MIN_RUNS = 5
 _LAGS = (1, 2, 3)
-_WEIGHTS = (-1, 3, -3, 1)  # Of a third difference.
+_WEIGHTS = (-1, 3, -3, 1)  # Weights of a third difference.
 _SLOW, _FAST = 0.006, 0.02  # Sizes of the person a frame.
 # Shares of the median score: points below the first count as occluded, points from the
 # second on as visible.
@@ -101,7 +101,7 @@ def _clips(track: Track, fps: float) -> list[_Clip]:
 
 
 def _third_differences(clip: _Clip, lag: int) -> Float[np.ndarray, "time 17 2"]:
-  """Of points `lag` frames apart; NaN where one of the four is missing or misplaced."""
+  """Third differences of points `lag` frames apart; NaN where one is unusable."""
   points = np.where(
     (clip.reported & ~clip.events.misplaced)[..., None], clip.points, np.nan
   )

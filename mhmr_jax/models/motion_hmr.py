@@ -85,7 +85,7 @@ class MotionHMR(nn.Module):
       features, carry = self.temporal(features, carry, batch.get("valid"))
     prediction = self.regressor(features, train)
     if self.domain_classifier is not None and step is not None:
-      # As in Ganin et al., it takes the same features as the predictor of labels.
+      # It takes the same features as the predictor of labels (Ganin et al.).
       prediction["domain_logits"] = self.domain_classifier(features, step)
     return prediction, carry
 

@@ -28,7 +28,7 @@ _POINTS_PER_INCH = 72
 _PNG_DPI = 200
 _LINE, _ROW_MARGIN, _BAR = 16.0, 8.0, 7.0  # Heights: of text, between rows, of a bar.
 _LEGEND_CHARACTERS = 52  # What fits into a row of a legend.
-_MOST_POINTS = 300  # Of a line; longer series are averaged.
+_MOST_POINTS = 300  # Points of a line; longer series are averaged.
 _INK = "#555555"
 _STYLE: dict[str, Any] = {
   "axes.axisbelow": True,

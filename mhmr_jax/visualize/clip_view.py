@@ -25,7 +25,7 @@ _NEEDS = {
   "exact flow": "flow",
   "mask": "mask",
 }
-_HEATMAP_SIGMA = 0.02  # As a share of the panel's side.
+_HEATMAP_SIGMA = 0.02  # A share of the panel's side.
 
 
 def joints_image(clip: Clip) -> Float[np.ndarray, "time 24 2"] | None:

@@ -103,7 +103,7 @@ def _render(
   x, y, z = vertices.T.astype(np.float64)
   x = (focal_x * x + (centre[0] - width / 2) * z) / focal_y
   y = y + (centre[1] - height / 2) / focal_y * z
-  # That camera looks along -z, with y up.
+  # OpenGL's camera looks along -z, with y up.
   sheared = np.stack([x, -y, -z], axis=-1).astype(np.float32)
   used = z[faces]
   near, far = 0.9 * float(used.min()), 1.1 * float(used.max())

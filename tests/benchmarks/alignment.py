@@ -52,7 +52,7 @@ def by_scipy_svd(M: np.ndarray) -> np.ndarray:
 
 
 def runs(size: int) -> dict[str, dict[str, Run]]:
-  """By pass, then by whose it is."""
+  """Seconds by pass, and then by implementation."""
   rng = np.random.default_rng(0)
   matrices, cotangent = rng.normal(size=(2, size, 3, 3)).astype(np.float32)
   M, G = jax.device_put((matrices, cotangent))

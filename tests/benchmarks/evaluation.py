@@ -42,9 +42,9 @@ from mhmr_jax.visualize.report import number
 
 FRAMES = 35_000
 LENGTH = 500
-LOADED = 1_600  # Of which loading and the model are timed.
+LOADED = 1_600  # Loading and the model are timed on these.
 LANES = 8
-SIZE = 320  # Of stored frames.
+SIZE = 320  # The size of stored frames.
 
 
 def make_clips(body: smpl.SmplModel, frames: int) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def make_clips(body: smpl.SmplModel, frames: int) -> list[dict[str, Any]]:
 
 
 class Seconds(NamedTuple):
-  """On the wall, and of all cores together."""
+  """Wall-clock seconds, and CPU seconds of all cores together."""
 
   wall: float
   cpu: float

@@ -82,7 +82,7 @@ def main(argv: list[str]) -> None:
   for estimate in rows.values():
     estimate(blank, blank)  # Compiles.
   for variant in VARIANTS:
-    # Of all pixels and of the person's: sums of distances, and numbers of pixels.
+    # Sums of distances and numbers of pixels, for all pixels and for the person's.
     sums = {name: np.zeros(2) for name in rows}
     counts = np.zeros(2)
     for number, (pair, person) in enumerate(held_out(variant)):

@@ -94,7 +94,7 @@ def test_a_run_is_tested_on_the_variant_that_is_named_or_else_its_own(tmp_path):
   named.data.variant = "shifted"
   assert config_paths.with_local_paths(config, named).data.variant == "shifted"
   with config.unlocked():
-    del config.data["variant"]  # As in runs of before there were any.
+    del config.data["variant"]  # A run of a version that had none.
   assert (
     config_paths.with_local_paths(config, config_paths.local_paths()).data.variant
     == "alone"

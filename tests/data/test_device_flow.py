@@ -77,7 +77,7 @@ def test_evaluation_and_a_video_give_the_same_inputs(config):
   for left, right in zip(evaluated, streamed, strict=True):
     for key in ("rgb", "rgb_before", "keypoints"):
       np.testing.assert_array_equal(left[key], right[key])
-  # Of later chunks the frame before is the last of the chunk before, in their window.
+  # The frame before a later chunk is the last of the chunk before, in its window.
   first, second = evaluated[:2]
   np.testing.assert_array_equal(first["rgb_before"], first["rgb"][:, 0])
   assert (second["rgb_before"] != second["rgb"][:, 0]).any()

@@ -106,7 +106,7 @@ def test_it_is_made_once(config, tmp_path, monkeypatch):
   monkeypatch.setattr(flow_cache, "_make", None)
   again = flow_cache.opened(_source(tmp_path), config)
   assert again[1]["flow_estimated"][3] == first
-  # As processes that load receive it.
+  # Processes that load receive it pickled.
   assert pickle.loads(pickle.dumps(again))[1]["flow_estimated"][3] == first
 
 

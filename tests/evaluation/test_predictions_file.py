@@ -22,7 +22,7 @@ NUM_VERTICES = len(BODY.v_template)
 
 
 def _scorer(protocol="smpl24"):
-  """Of two tracks, the very last frame of which does not count."""
+  """A scorer of two tracks, whose very last frame does not count."""
   clips = [
     {
       "pose": np.zeros((len(frames), 24, 3), np.float32),

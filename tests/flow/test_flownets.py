@@ -45,7 +45,7 @@ def test_flows_double_in_size(finest, sides):
 def test_the_papers_size():
   shape = jax.ShapeDtypeStruct((1, 64, 64, 3), np.float32)
   params = jax.eval_shape(flownets.FlowNetS().init, jax.random.key(0), shape, shape)
-  # As published implementations count it.
+  # Published implementations count it so.
   assert sum(leaf.size for leaf in jax.tree.leaves(params)) == pytest.approx(
     38.7e6, rel=0.01
   )

@@ -28,7 +28,7 @@ def _import_torchvision():
 
 
 def raft_small():
-  """In evaluation mode; the same weights each time.
+  """torchvision's RAFT in evaluation mode, with the same weights each time.
 
   Convolutions are made to do more than at the start of training, so that the flow
   moves by pixels.

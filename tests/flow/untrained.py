@@ -13,7 +13,7 @@ from mhmr_jax.training import checkpoints, flow_step, train_step
 
 
 def flownets(workdir: pathlib.Path, seed: int = 0) -> pathlib.Path:
-  """Of a small FlowNetS whose flow is not zero."""
+  """Makes the run of a small FlowNetS whose flow is not zero."""
   config = flow_flownets.get_config()
   config.model.width = 0.05
   parts = {

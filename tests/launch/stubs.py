@@ -12,7 +12,7 @@ from tests import tiny
 
 LAUNCH = tiny.ROOT / "launch"
 
-# Of the replies whose pattern is in the arguments the first counts; at each call the
+# The first reply whose pattern is in the arguments counts; at each call the
 # next of its scripts is run, in the end always the last.
 _STUB = """#!{python} -IS
 import json, os, sys

@@ -234,7 +234,7 @@ def test_a_forearm_twisted_all_the_way_round_never_jumps(tmp_path):
   np.testing.assert_allclose(
     hand[0].inv().apply(hand[30].apply([0, 0, 1])), [0, -1, 0], atol=0.1
   )
-  assert 20 < np.degrees((elbow[0].inv() * elbow[20]).magnitude()) < 30  # Of 60.
+  assert 20 < np.degrees((elbow[0].inv() * elbow[20]).magnitude()) < 30  # Of 60 frames.
 
 
 _GOOD = {"root": "0 0 0 0 0 0", "ltibia": "10"}

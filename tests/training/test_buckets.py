@@ -15,7 +15,7 @@ from tests import tiny
 
 
 class Bucket(MemoryFileSystem):
-  """In memory; nothing can be added to what is there, as in a bucket."""
+  """A file system in memory that, like a bucket, cannot append to a file."""
 
   protocol = "gs"
   store = {}  # noqa: RUF012
@@ -54,7 +54,7 @@ def test_metrics_are_written_anew_and_a_resumed_run_goes_on(workdir):
   for step in (1, 2):
     writer.write(step, {"loss": step / 2})
   writer.keep()
-  writer.write(3, {"loss": 1.5})  # Of a run that is killed before the next `keep`.
+  writer.write(3, {"loss": 1.5})  # The run is killed before the next `keep`.
   resumed = metric_writer.MetricWriter(workdir, 1)
   resumed.write(2, {"loss": 9.0})
   resumed.close()

@@ -72,7 +72,7 @@ def test_joints_are_relative_to_the_pelvis(body):
 
 
 def test_terms_agree_with_numpy_and_scipy(loss, batch, body):
-  """In float64."""
+  """Both compute in float64."""
   prediction = _prediction(1)[0]
   _, terms = loss(prediction, batch)
   joints, joints_crop = predicted_joints(body, prediction)

@@ -50,7 +50,7 @@ def test_chart_has_a_panel_for_each_measure_and_a_row_for_each_name():
 
 
 def _marks(panel):
-  """By row: the lower end, the value and the upper end."""
+  """The lower end, the value and the upper end of each row."""
   found = {}
   for point, _, (interval,) in panel.containers:
     (value,), (row,) = point.get_data()

@@ -20,7 +20,7 @@ TURNS, ROWS, WIDTH, FEATURES = 5, 4, 128, 256
 
 
 def step(kernel: jax.Array, inputs: jax.Array) -> jax.Array:
-  """Of `inputs` [TURNS, rows, WIDTH], rows divided over the devices."""
+  """A loss of `inputs` [TURNS, rows, WIDTH], rows divided over the devices."""
 
   def turn(total: jax.Array, row: jax.Array) -> tuple[jax.Array, None]:
     return jnp.tanh(total + jax.lax.psum(row @ kernel, "data")), None
