@@ -13,4 +13,5 @@ ruff check .
 ruff format --check .
 mypy
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
-python -m pytest --numprocesses=2 --dist=loadgroup --no-loadscope-reorder "$@"
+# A file's tests share a process, for their fixtures, in the order of tests/conftest.py.
+python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"

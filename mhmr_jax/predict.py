@@ -126,7 +126,7 @@ def predict(
   # ---- Files.
   frames = times.over("reading the video", video.read_frames(video_path))
   drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
-  shown = tqdm(drawn, "Drawing", info.num_frames, unit="frame")
+  shown = iter(tqdm(drawn, "Drawing", info.num_frames, unit="frame"))
   with times.running("encoding"):
     write_results(out, motion, shown, info.fps)
   print(times.summary(info.num_frames))
@@ -221,7 +221,7 @@ def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, 
 def write_results(
   out: pathlib.Path,
   motion: Motion,
-  frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+  frames: Iterator[UInt8[np.ndarray, "height width 3"]],
   fps: float,
 ) -> None:
   """Writes `prediction.npz` and `overlay.mp4`, which appear together or not at all."""

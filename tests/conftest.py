@@ -16,9 +16,12 @@ if _FIRST:
   os.environ["MHMR_JAX_TEST_RUN"] = tempfile.mkdtemp(prefix="mhmr_jax_tests_")
 _RUN = os.environ["MHMR_JAX_TEST_RUN"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Most time would go into compiling what runs for a moment: LLVM does not optimise it,
+# Most time would go into compiling what runs for a moment: XLA and LLVM do less for it,
 # and what one process compiled, the others read.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+  "XLA_FLAGS",
+  "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+)
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_RUN}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
@@ -35,12 +38,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-  """Keeps a file's tests together, for their fixtures, and begins with slow files."""
+  """Begins with the files that have slow tests, so that no process waits at the end."""
   slow = {item.path for item in items if item.get_closest_marker("slow")}
   items.sort(key=lambda item: item.path not in slow)
-  for item in items:
-    if not item.get_closest_marker("xdist_group"):
-      item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(scope="session")

@@ -143,14 +143,15 @@ def disconnect() -> None:
 
 
 def leave(status: int) -> int:
-  """Returns the status, or ends a process whose exit might wait for others in vain.
+  """Returns the status 0, and ends the process here and now with any other.
 
-  Only a process of several that ends with an error is ended here and now.
+  A usual exit might wait for other processes in vain, and libraries would print what
+  they could not finish after the one sentence that says what is wrong.
   """
-  if status and jax.distributed.is_initialized():
+  if status:
     sys.stdout.flush()
     sys.stderr.flush()
-    if is_first():
+    if jax.distributed.is_initialized() and is_first():
       # The end of the first process aborts the others. If all fail alike, they should
       # have the time to say why.
       time.sleep(_LAST_S)

@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import threading
 import time
+from concurrent import futures
 
 import pytest
 import tensorflow_datasets as tfds
@@ -87,7 +88,8 @@ def test_threads_of_a_process_make_one_shard_at_a_time(tmp_path, monkeypatch):
     running.append(count)
     time.sleep(0.05)
     most.append(len(running))
-    yield None
+    with futures.ThreadPoolExecutor(1) as pool:
+      yield pool
     running.pop()
 
   class Writer:
@@ -95,7 +97,9 @@ def test_threads_of_a_process_make_one_shard_at_a_time(tmp_path, monkeypatch):
       pathlib.Path(path).write_bytes(b"shard")
 
   monkeypatch.setattr(on_beam.clips, "workers", workers)
-  job = on_beam.Job(spec=None, writer=Writer(), folder=str(tmp_path))
+  job = on_beam.Job(
+    spec=on_beam.clips.ClipSpec(0, 2, 32), writer=Writer(), folder=str(tmp_path)
+  )
   shards = on_beam.shards("train", ["first", "second", "third"], [2, 2, 1])
   threads = [
     threading.Thread(target=on_beam.make_shard, args=(shard, job)) for shard in shards

@@ -99,10 +99,11 @@ def ended(monkeypatch):
   return events
 
 
-def test_a_process_alone_is_left_by_its_status(ended):
-  assert processes.leave(1) == 1
+def test_a_process_alone_ends_at_once_with_an_error(ended):
   assert processes.leave(0) == 0
   assert ended == []
+  processes.leave(1)
+  assert ended == [1]
 
 
 @pytest.mark.parametrize(

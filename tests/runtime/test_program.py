@@ -134,12 +134,12 @@ def test_a_config_that_cannot_be_loaded_is_one_sentence(
   start, config_flag, tmp_path, capsys
 ):
   main = lambda argv: program.config_of(config_flag)
-  assert start(main, f"--config={tmp_path}/absent.py") == 1
   assert start(main) == 1
+  assert start(main, f"--config={tmp_path}/absent.py") == 1
   first, second = capsys.readouterr().err.splitlines()
-  assert first.startswith("error: --config cannot be loaded: ")
-  assert "absent.py" in first
-  assert second.startswith("error: --config is missing: ")
+  assert first.startswith("error: --config is missing: ")
+  assert second.startswith("error: --config cannot be loaded: ")
+  assert "absent.py" in second
 
 
 def test_only_our_records_and_errors_are_logged(start):

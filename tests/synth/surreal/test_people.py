@@ -210,7 +210,7 @@ def test_splits_share_no_sequence_and_bad_bodies_are_left_out(tmp_path, body, ca
     "test/run0/09_01/09_01",
     "val/run0/20_01/20_01",
   )
-  with caplog.at_level("INFO"):
+  with caplog.at_level("INFO", logger="absl"):
     source = people.open_people(str(tmp_path), body)
   sequences = {s: {c.split("/")[2] for c in source.clips[s]} for s in source.clips}
   assert sequences["train"] == {"01_01", "143_22", "118_01"}
