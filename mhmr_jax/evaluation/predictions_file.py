@@ -91,6 +91,8 @@ def _keys(
 ) -> tuple[Shaped[np.ndarray, "rows"], Int[np.ndarray, "rows"]]:
   """The clip's name and the frame number of each row."""
   names = _column(data, "sequence", "US", path).astype(str)
+  if not len(names):
+    raise InputError(f"{path} has no rows: give one for each frame that is predicted.")
   frame_index = _column(data, "frame_index", "iu", path)
   if "person" in data:
     person = _column(data, "person", "iu", path)

@@ -161,6 +161,7 @@ POSE = {"pose": np.zeros((8, 24, 3)), "betas": np.zeros((8, 10))}
     ({"joints": np.full((8, 24, 3), "a")}, "not numbers"),
     ({"joints": np.full((8, 24, 3), None)}, "Python objects"),
     ({"vertices": np.zeros((8, 6890, 3))}, "vertices"),
+    ({"sequence": np.array([], str), "joints": np.zeros((0, 24, 3))}, "has no rows"),
     ({**POSE, "sequence": np.array(["street_00_0"] * 8)}, None),
     ({**POSE, "frame_index": np.array([3] * 8)}, "more than one row"),
   ],
