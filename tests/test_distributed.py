@@ -5,7 +5,6 @@ import pathlib
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -27,15 +26,6 @@ def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
   return ended
 
 
-def wait_until(condition, processes: list["subprocess.Popen[str]"]) -> None:
-  deadline = time.monotonic() + 200
-  while not condition():
-    for process in processes:
-      assert process.poll() is None, process.communicate()[1]
-    assert time.monotonic() < deadline
-    time.sleep(0.01)
-
-
 def start_two(workdir: pathlib.Path, *more: str) -> list["subprocess.Popen[str]"]:
   """Starts a training run of two processes, with two devices each."""
   arguments = (*tiny.flags(), f"--workdir={workdir}", *more)
@@ -52,7 +42,7 @@ def assert_same_losses(ours: pathlib.Path, theirs: pathlib.Path) -> None:
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(victim, tmp_path):
   started = start_two(tmp_path)
-  wait_until((tmp_path / "checkpoints" / "5").exists, started)
+  tiny.wait_until((tmp_path / "checkpoints" / "5").exists, started)
   killed, other = started[victim], started[1 - victim]
   killed.kill()
   _, errors = other.communicate(timeout=60)
@@ -78,7 +68,9 @@ def test_two_processes_give_the_losses_of_one_over_a_sigterm_to_one(tmp_path):
   rarely = "--config.train.checkpoint_every=1000"
   started = start_two(tmp_path, rarely)
   metrics = tmp_path / "metrics.jsonl"
-  wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, started)
+  tiny.wait_until(
+    lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, started
+  )
   started[-1].send_signal(signal.SIGTERM)
   ended = finish(started)
   (step,) = saved_steps(tmp_path)

@@ -2,7 +2,6 @@
 
 import pathlib
 import shutil
-import time
 
 import jax
 import numpy as np
@@ -45,12 +44,8 @@ def test_every_step_is_written_and_the_loss_falls():
 def test_killed_run_resumes_to_the_same_bits(tmp_path):
   arguments = (*tiny.flags(), f"--workdir={tmp_path}")
   process = tiny.start("train", *arguments)
-  deadline = time.monotonic() + 200
   # Past the first checkpoint, and before the end.
-  while not (tmp_path / "checkpoints" / "5").exists():
-    assert process.poll() is None, process.communicate()[1]
-    assert time.monotonic() < deadline
-    time.sleep(0.01)
+  tiny.wait_until((tmp_path / "checkpoints" / "5").exists, [process])
   process.kill()
   process.communicate()
   assert not (tmp_path / "checkpoints" / str(STEPS)).exists()

@@ -6,6 +6,8 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -124,6 +126,18 @@ def start_together(
     )
     for index in range(processes)
   ]
+
+
+def wait_until(
+  condition: Callable[[], bool], processes: "list[subprocess.Popen[str]]"
+) -> None:
+  """Returns once the condition holds; fails if a process ends, or after 200 s."""
+  deadline = time.monotonic() + 200
+  while not condition():
+    for process in processes:
+      assert process.poll() is None, process.communicate()[1]
+    assert time.monotonic() < deadline
+    time.sleep(0.01)
 
 
 def run(program: str, *arguments: str, **options: Any) -> tuple[int, str, str]:

@@ -3,19 +3,20 @@
 import collections
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
 class StageTimes:
-  """Wall-clock seconds by stage.
+  """Seconds by stage, of the wall clock unless another one is given.
 
   While a nested stage runs, the time counts for that stage and not for the outer one.
   """
 
-  def __init__(self) -> None:
+  def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    self._clock = clock
     self.seconds: dict[str, float] = collections.defaultdict(float)
     self._inner: list[float] = []
 
@@ -23,11 +24,11 @@ class StageTimes:
   def running(self, stage: str) -> Iterator[None]:
     """Counts the time of the block for the stage."""
     self._inner.append(0.0)
-    start = time.monotonic()
+    start = self._clock()
     try:
       yield
     finally:
-      elapsed = time.monotonic() - start
+      elapsed = self._clock() - start
       self.seconds[stage] += elapsed - self._inner.pop()
       if self._inner:
         self._inner[-1] += elapsed

@@ -10,14 +10,11 @@ this project stores it. Clip and floor take turns. Times are CPU seconds, so tha
 processes on the machine change little, and medians over the rounds.
 """
 
-import collections
 import contextlib
-import functools
 import json
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
@@ -30,6 +27,7 @@ import numpy as np
 
 from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.geometry import pinhole
+from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.synth import backgrounds, clips, composite, distractors, people, render
 
 SIZE, FRAMES, CLIPS, ROUNDS = 224, 32, 16, 3
@@ -37,39 +35,11 @@ JPEG = (cv2.IMWRITE_JPEG_QUALITY, 95)
 FAR = 1000.0
 
 
-class Stages:
-  """CPU seconds of functions by stage; one within another counts for its own alone."""
-
-  def __init__(self) -> None:
-    self.seconds: dict[str, float] = collections.defaultdict(float)
-    self._inner: list[float] = []
-
-  @contextlib.contextmanager
-  def running(self, stage: str) -> Iterator[None]:
-    self._inner.append(0.0)
-    start = time.process_time()
-    try:
-      yield
-    finally:
-      elapsed = time.process_time() - start
-      self.seconds[stage] += elapsed - self._inner.pop()
-      if self._inner:
-        self._inner[-1] += elapsed
-
-  def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def run(*args: Any, **options: Any) -> Any:
-      with self.running(stage):
-        return function(*args, **options)
-
-    return run
-
-
-def watched(maker: clips.ClipMaker, stages: Stages) -> contextlib.ExitStack:
+def watched(maker: clips.ClipMaker, stages: StageTimes) -> contextlib.ExitStack:
   """Times the stages of clips from outside for as long as it is open."""
   domain = maker._domain
   maker._domain = domain._replace(
-    sensor=stages.timed("composite and sensor", domain.sensor)
+    sensor=stages.running("composite and sensor")(domain.sensor)
   )
   stack = contextlib.ExitStack()
   stack.callback(setattr, maker, "_domain", domain)
@@ -83,7 +53,7 @@ def watched(maker: clips.ClipMaker, stages: Stages) -> contextlib.ExitStack:
     ("composite and sensor", composite, "composite"),
     ("encode", clips, "_encode"),
   ):
-    replaced = stages.timed(stage, getattr(owner, name))
+    replaced = stages.running(stage)(getattr(owner, name))
     stack.enter_context(mock.patch.object(owner, name, replaced))
   return stack
 
@@ -136,7 +106,7 @@ class Subject:
     if not missed < 0.02:
       raise AssertionError(f"The floor misses {missed:.1%} of the person's pixels.")
 
-  def floor(self, stages: Stages) -> None:
+  def floor(self, stages: StageTimes) -> None:
     """The least work for the clip's frames and flow."""
     pixels = [pinhole.project(surface, self.intrinsics) for surface in self.surfaces]
     for time_, surface in enumerate(self.surfaces):
@@ -178,7 +148,7 @@ def main() -> None:
     subject.check()
   full, least = [], []
   for _ in range(ROUNDS):
-    made, floor = Stages(), Stages()
+    made, floor = StageTimes(time.process_time), StageTimes(time.process_time)
     for index, subject in enumerate(subjects):
       with watched(maker, made), made.running("the rest"):
         maker.make("train", index)

@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 
 from mhmr_jax.data import transforms
-from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
 from mhmr_jax.inference import streaming
 from mhmr_jax.keypoints.tracking import Track
 from tests import tiny
+from tests.data.specs import FLOW_KP
 
-_SPEC = InputSpec(
-  inputs=("flow", "keypoints"),
-  size=32,
-  window=4,
-  window_scale=1.25,
-  flow_source="dis",
-  flow_preset="fast",
-  noise=None,
-)
 _SIZE = (96, 64)
 
 
@@ -87,7 +78,7 @@ def test_segments_break_after_a_second():
 
 def test_plan_covers_segments_in_windows_of_their_own_keypoints():
   track = _track([*range(2, 12), *range(14, 20), *range(60, 63)])
-  chunks = streaming.plan(track, 30.0, _SPEC, _SIZE)
+  chunks = streaming.plan(track, 30.0, FLOW_KP, _SIZE)
   frames = [chunk.frames.tolist() for chunk in chunks]
   assert frames == [
     [2, 3, 4, 5], [6, 7, 8, 9], [10, 11, 12, 13], [14, 15, 16, 17], [18, 19],
@@ -104,28 +95,28 @@ def test_plan_covers_segments_in_windows_of_their_own_keypoints():
 
 def test_plan_skips_frames_of_fast_video_and_keeps_the_window_where_nobody_is_seen():
   track = _track(range(0, 41))
-  chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
+  chunks = streaming.plan(track, 120.0, FLOW_KP, _SIZE)
   assert [chunk.frames.tolist() for chunk in chunks] == [
     [0, 4, 8, 12], [16, 20, 24, 28], [32, 36, 40],
   ]  # fmt: skip
   outside = np.flatnonzero((track.frame_index < 16) | (track.frame_index > 31))
   track = Track(track.frame_index[outside], track.keypoints[outside])
-  chunks = streaming.plan(track, 120.0, _SPEC, _SIZE)
+  chunks = streaming.plan(track, 120.0, FLOW_KP, _SIZE)
   np.testing.assert_array_equal(chunks[1].box, chunks[0].box)
   assert np.any(chunks[2].box != chunks[0].box)
 
 
 def test_plan_without_keypoints_sees_the_whole_image():
   track = Track(np.arange(5), np.zeros((5, 17, 3), np.float32))
-  chunks = streaming.plan(track, 30.0, _SPEC, _SIZE)
+  chunks = streaming.plan(track, 30.0, FLOW_KP, _SIZE)
   for chunk in chunks:
     np.testing.assert_array_equal(chunk.box, [0, -16, 96, 80])
 
 
 def test_flow_is_between_the_chosen_frames_in_the_new_window():
   video = _video(21)
-  chunks = streaming.plan(_track(range(21)), 60.0, _SPEC, _SIZE)
-  batches = list(streaming.make_batches(chunks, iter(video), _SPEC))
+  chunks = streaming.plan(_track(range(21)), 60.0, FLOW_KP, _SIZE)
+  batches = list(streaming.make_batches(chunks, iter(video), FLOW_KP))
   assert [chunk.frames.tolist() for chunk in chunks] == [
     [0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20],
   ]  # fmt: skip
@@ -142,28 +133,28 @@ def test_flow_is_between_the_chosen_frames_in_the_new_window():
 
 
 def test_last_chunk_is_padded_and_marked():
-  chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
-  batch = list(streaming.make_batches(chunks, iter(_video(6)), _SPEC))[1]
+  chunks = streaming.plan(_track(range(6)), 30.0, FLOW_KP, _SIZE)
+  batch = list(streaming.make_batches(chunks, iter(_video(6)), FLOW_KP))[1]
   assert batch["flow"].shape == (1, 4, 32, 32, 2)
   assert batch["keypoints"].shape == (1, 4, 17, 3)
   assert batch["valid"].tolist() == [[True, True, False, False]]
 
 
 def test_a_network_of_keypoints_alone_needs_no_frames():
-  spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
+  spec = dataclasses.replace(FLOW_KP, inputs=("keypoints",))
   chunks = streaming.plan(_track(range(6)), 30.0, spec, _SIZE)
   batches = list(streaming.make_batches(chunks, None, spec))
   assert [sorted(batch) for batch in batches] == [["keypoints", "valid"]] * 2
 
 
 def test_video_that_ends_early():
-  chunks = streaming.plan(_track(range(6)), 30.0, _SPEC, _SIZE)
+  chunks = streaming.plan(_track(range(6)), 30.0, FLOW_KP, _SIZE)
   with pytest.raises(InputError, match="The video ended early"):
-    list(streaming.make_batches(chunks, iter(_video(5)), _SPEC))
+    list(streaming.make_batches(chunks, iter(_video(5)), FLOW_KP))
 
 
 def test_the_state_is_carried_through_a_segment_and_no_further():
-  spec = dataclasses.replace(_SPEC, inputs=("keypoints",))
+  spec = dataclasses.replace(FLOW_KP, inputs=("keypoints",))
   track = _track([*range(6), *range(40, 50)])
   chunks = streaming.plan(track, 30.0, spec, _SIZE)
   batches = list(streaming.make_batches(chunks, None, spec))

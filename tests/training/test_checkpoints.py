@@ -162,7 +162,9 @@ def test_keys_that_the_result_does_not_depend_on_may_change(workdir, tmp_path):
     train__checkpoint_every=7,
     train__print_every=1,
   )
+  before = (workdir / "config.json").read_bytes()
   checkpoints.prepare_workdir(workdir, changed)
+  assert (workdir / "config.json").read_bytes() == before
 
 
 def test_a_workdir_that_cannot_be_made_is_one_sentence(tmp_path):

@@ -12,6 +12,7 @@ from orbax.checkpoint import v1 as ocp
 from mhmr_jax.errors import InputError, RestartError
 from mhmr_jax.training import checkpoints
 from tests.training import toy
+from tests.workdirs import losses
 
 # The tests read checkpoints without saying where on the devices they go.
 pytestmark = pytest.mark.filterwarnings("ignore:Sharding info not provided")
@@ -31,10 +32,6 @@ def uninterrupted(tmp_path_factory):
 def records(workdir):
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
   return [json.loads(line) for line in lines]
-
-
-def losses(workdir):
-  return {record["step"]: record["loss"] for record in records(workdir)}
 
 
 def saved_steps(workdir):
