@@ -1,23 +1,15 @@
-"""CMU motion capture (ASF skeleton, AMC motion), retargeted to SMPL's joints.
-
-Every SMPL joint is given the world rotation of a CMU bone. The rest poses differ
-(CMU's legs are splayed by 20 degrees), so SMPL's rest pose is first aligned with CMU's,
-limb by limb, by the smallest rotations. Limbs then point exactly where CMU's do, and
-follow their twist.
-"""
+"""CMU motion capture (ASF skeleton, AMC motion), retargeted to SMPL's joints."""
 
 import dataclasses
 import pathlib
 
 import numpy as np
-from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body.joints import SMPL_JOINTS, SMPL_PARENTS
+from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.errors import InputError
-from mhmr_jax.motion import acclaim
+from mhmr_jax.motion import acclaim, retargeting
 from mhmr_jax.motion.pose_sequence import PoseSequence, resample
-from mhmr_jax.motion.skeleton import rest_joints
 
 # Frames per second of CMU's recordings; the files don't hold it.
 CMU_FPS = 120.0
@@ -93,7 +85,11 @@ def read(
   kept = round(stride) if stride >= 1 and stride == round(stride) else 1
   angles = {name: columns[::kept] for name, columns in angles.items()}
   local = acclaim.local_rotations(skeleton, angles)
-  pose = _retarget(skeleton, acclaim.global_rotations(skeleton, local))
+  rotations = acclaim.global_rotations(skeleton, local)
+  limbs = {
+    joint: _limb(skeleton, rotations, source) for joint, source in _SOURCES.items()
+  }
+  pose = retargeting.local_pose(retargeting.world_rotations(limbs))
   transl = acclaim.root_path(skeleton, angles).astype(np.float32)
   return resample(PoseSequence(pose, transl, CMU_FPS / kept), fps)
 
@@ -105,52 +101,14 @@ def _check_bones(path: str | pathlib.Path, skeleton: acclaim.Skeleton) -> None:
     raise InputError(f"{path}: not CMU's skeleton: it has no bone '{min(missing)}'.")
 
 
-def _retarget(
-  skeleton: acclaim.Skeleton, rotations: dict[str, Rotation]
-) -> Float[np.ndarray, "time 24 3"]:
-  """Converts CMU's world rotations to SMPL's local ones."""
-  alignments = _alignments(skeleton)
-  world = []
-  for joint, source in _SOURCES.items():
-    rotation = rotations[source.bones[0]]
-    if len(source.bones) == 2:
-      turn = (rotation.inv() * rotations[source.bones[1]]).as_rotvec()
-      # Half of the turn while it is small. The factor decreases to zero at a half-turn,
-      # where the direction of the turn is ambiguous.
-      angle = np.linalg.norm(turn, axis=-1, keepdims=True)
-      rotation = rotation * Rotation.from_rotvec(turn * np.sinc(angle / np.pi) / 2)
-    world.append(rotation * alignments[joint])
-  local = [world[0]]
-  local += [world[SMPL_PARENTS[j]].inv() * world[j] for j in range(1, len(world))]
-  return np.stack([r.as_rotvec() for r in local], axis=1).astype(np.float32)
-
-
-def _alignments(skeleton: acclaim.Skeleton) -> dict[str, Rotation]:
-  """Each joint's rotation from SMPL's rest pose to CMU's.
-
-  A foot is rotated with its leg, and then by the smallest rotation that aligns it.
-  """
-  turns: dict[str, Rotation] = {}
-  for joint, source in _SOURCES.items():
-    if not source.chain:
-      turns[joint] = Rotation.identity()
-      continue
-    parent = SMPL_PARENTS[SMPL_JOINTS.index(joint)]
-    first, last = (SMPL_JOINTS.index(name) for name in source.ends)
-    direction = rest_joints()[last] - rest_joints()[first]
-    if joint.endswith("foot"):
-      direction = direction * (1, 0, 1)  # Toes lie flat at rest in both skeletons.
-    bones = [skeleton.bones[name] for name in source.chain]
-    target = np.sum([bone.direction * bone.length for bone in bones], axis=0)
-    above = turns[SMPL_JOINTS[parent]]
-    turns[joint] = _smallest_turn(above.apply(direction), target) * above
-  return turns
-
-
-def _smallest_turn(
-  start: Float[np.ndarray, "3"], end: Float[np.ndarray, "3"]
-) -> Rotation:
-  start, end = start / np.linalg.norm(start), end / np.linalg.norm(end)
-  axis = np.cross(start, end)
-  angle = np.arctan2(np.linalg.norm(axis), start @ end)
-  return Rotation.from_rotvec(axis / max(float(np.linalg.norm(axis)), 1e-9) * angle)
+def _limb(
+  skeleton: acclaim.Skeleton, rotations: dict[str, Rotation], source: _Source
+) -> retargeting.Limb:
+  rotation = rotations[source.bones[0]]
+  if len(source.bones) == 2:
+    rotation = retargeting.halfway(rotation, rotations[source.bones[1]])
+  if not source.chain:
+    return retargeting.Limb(rotation)
+  bones = [skeleton.bones[name] for name in source.chain]
+  direction = np.sum([bone.direction * bone.length for bone in bones], axis=0)
+  return retargeting.Limb(rotation, direction, source.ends)
