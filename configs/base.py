@@ -60,7 +60,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       # long clips.
       clip_frames=16,
       frame_size=128,  # The side of a stored frame, pixels.
-      motion="",  # A folder of CMU or AMASS files; if empty, procedural motion.
+      motion="",  # A folder of AMC, BVH, AMASS files; if empty, procedural motion.
       backgrounds="",  # A folder of pictures or videos; if empty, generated ones.
       processes=0,  # Processes that generate clips; 0 is one per core.
       window=8,  # Frames of a training example.

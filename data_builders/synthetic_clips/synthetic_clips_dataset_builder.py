@@ -28,7 +28,7 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
     frames: frames a clip, at 30 a second.
     size: pixels of the square frames' side.
     seed: the seed of all random streams.
-    motion: a folder of motion capture (CMU or AMASS); '' means procedural motion.
+    motion: a folder of motion capture (CMU, BVH or AMASS); '' means procedural motion.
     backgrounds: a folder of pictures and videos; '' means generated scenes.
     body: the file of a body model in SMPL's form; '' means the free body.
     textures: a folder of pictures of cloth; '' means generated cloth.

@@ -57,7 +57,7 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> PoseSequence:
   limbs = _Limbs(figure, rest, base.apply([0.0, 0.0, 1.0]), bones).all()
   world = retargeting.world_rotations(limbs, base)
   pose = retargeting.local_pose(world)[1:]
-  transl = _path(figure, rest, world[0]).astype(np.float32)[1:]
+  transl = _path(figure, world[0]).astype(np.float32)[1:]
   return resample(PoseSequence(pose, transl, recording.fps / kept), fps)
 
 
@@ -108,9 +108,7 @@ def _leg_length(figure: Figure) -> float:
   return float(np.median(np.linalg.norm(lines, axis=-1).sum(axis=0))) / 2
 
 
-def _path(
-  figure: Figure, rest: Figure, pelvis: Rotation
-) -> Float[np.ndarray, "time 3"]:
+def _path(figure: Figure, pelvis: Rotation) -> Float[np.ndarray, "time 3"]:
   """The path of SMPL's pelvis, metres."""
   joints = {name: rest_joints()[None, j] for j, name in enumerate(SMPL_JOINTS)}
   scale = _leg_length(Figure({}, joints)) / _leg_length(figure)

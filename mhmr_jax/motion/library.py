@@ -5,12 +5,13 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
+import re
 
 import numpy as np
 from absl import logging
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.motion import amass, cmu, procedural
+from mhmr_jax.motion import amass, bvh, cmu, procedural
 from mhmr_jax.motion.pose_sequence import PoseSequence
 
 FPS = 30.0
@@ -18,6 +19,7 @@ SPLITS = ("train", "test")
 _TEST_PART = 0.2
 _ENOUGH_GROUPS = 5  # With fewer subjects (or files), none is held out for test.
 _CACHED_MOTIONS = 128
+_CMU_NAME = re.compile(r"(\d+)_\d+")  # Subject and motion.
 
 
 class MotionSource(abc.ABC):
@@ -42,7 +44,12 @@ class MotionSource(abc.ABC):
 
 
 def open_motions(path: str) -> MotionSource:
-  """Opens a folder of CMU (`.asf`, `.amc`) or AMASS (`.npz`) files, at any depth.
+  """Opens a folder of motion capture: files of one or several formats, at any depth.
+
+  CMU's `.amc` files, with the `.asf` of the subject beside them, `.bvh` files of any
+  skeleton, and AMASS's `.npz` files are read. A subject's motions are in one split. The
+  subject is the number in CMU's file names (`NN_MM.amc`, `NN_MM.bvh`), and the folder
+  of other files.
 
   Args:
     path: the folder; procedural motion if it is empty.
@@ -82,9 +89,10 @@ class _File:
   part: tuple[float, float] = (0.0, 1.0)
 
   def read(self) -> PoseSequence:
-    if self.skeleton is None:
-      return amass.read(self.path, FPS)
-    return cmu.read(self.skeleton, self.path, FPS)
+    if self.skeleton is not None:
+      return cmu.read(self.skeleton, self.path, FPS)
+    read = bvh.read if self.path.suffix.lower() == ".bvh" else amass.read
+    return read(self.path, FPS)
 
 
 class _Files(MotionSource):
@@ -94,8 +102,9 @@ class _Files(MotionSource):
     files = _find(folder)
     if not files:
       raise InputError(
-        f"{folder}: no motion capture here; give a folder of CMU's .asf and .amc files "
-        "or AMASS's .npz files, or leave the path empty for procedural motion."
+        f"{folder}: no motion capture here; give a folder of CMU's .asf and .amc "
+        "files, .bvh files or AMASS's .npz files, or leave the path empty for "
+        "procedural motion."
       )
     self._folder = folder
     self._splits = _divide(files)
@@ -162,15 +171,19 @@ def _find(folder: pathlib.Path) -> list[_File]:
       subject = path.stem.split("_")[0]
       skeleton = path.with_name(f"{subject}.asf")
       files.append(_File(path, skeleton, subject, path.stat().st_size))
-    elif path.suffix == ".npz":
-      subject = str(path.parent.relative_to(folder))
+    elif path.suffix.lower() in (".bvh", ".npz"):
+      numbered = path.suffix != ".npz" and _CMU_NAME.fullmatch(path.stem)
+      subject = numbered[1] if numbered else str(path.parent.relative_to(folder))
       files.append(_File(path, None, subject, path.stat().st_size))
   return [file for file in files if file.size]
 
 
 def _divide(files: list[_File]) -> dict[str, list[_File]]:
   """Divides files into train and test, in the same way wherever the folder lies."""
-  for key in ([file.subject for file in files], [file.path.name for file in files]):
+  # A recording in two formats is one motion, named as the first of its files.
+  names = {file.path.stem: file.path.name for file in reversed(files)}
+  stems = [names[file.path.stem] for file in files]
+  for key in ([file.subject for file in files], stems):
     groups = sorted(set(key), key=lambda name: hashlib.sha256(name.encode()).digest())
     if len(groups) >= _ENOUGH_GROUPS:
       held_out = set(groups[: round(_TEST_PART * len(groups))])

@@ -74,7 +74,7 @@ def main() -> None:
   parser.add_argument(
     "--motion",
     default="",
-    help="a folder of CMU or AMASS; by default procedural motion",
+    help="a folder of CMU, BVH or AMASS files; by default procedural motion",
   )
   args = parser.parse_args()
   try:

@@ -1,11 +1,13 @@
 import logging
 import pickle
+import re
 
 import numpy as np
 import pytest
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion import library
+from tests.motion import biovision
 from tests.motion.acclaim import write_pair
 
 
@@ -125,6 +127,73 @@ def test_cmu_s_own_layout_is_found(tmp_path):
   assert source.split("train") == ["subjects/09/09_01.amc[0%-80%]"]
   motion = source.sample(np.random.default_rng(0), "test", 20)
   assert motion.transl[0, 1] >= 0.8 * 400 * 0.0254 / 0.45 - 1e-3
+
+
+def _write_mixed(folder):
+  """Motions of five subjects in three formats, whose vertical speeds differ."""
+  for number in (1, 2):
+    pair = folder / f"{number:02d}"
+    pair.mkdir(parents=True)
+    asf, amc = write_pair(pair, [{"root": f"0 {i} 0 0 0 0"} for i in range(400)])
+    asf.rename(pair / f"{number:02d}.asf")
+    amc.rename(pair / f"{number:02d}_01.amc")
+  other = folder / "other"
+  other.mkdir()
+  for name in ("02_01.bvh", "02_02.bvh", "03_01.bvh", "Dance.BVH"):
+    biovision.write(other / name, biovision.actor(frames=90))
+  _write_amass(folder / "amass" / "walk.npz")
+
+
+def test_formats_lie_in_one_folder_and_a_subject_in_one_split(tmp_path, caplog):
+  _write_mixed(tmp_path)
+  source = library.open_motions(str(tmp_path))
+  files = {name: source.split(name) for name in ("train", "test")}
+  assert sum(len(names) for names in files.values()) == 7
+  numbers = ("01", "02", "03")
+  subjects = [
+    {n.split("/")[-1][:2] for n in names} & set(numbers) for names in files.values()
+  ]
+  assert files["test"]
+  assert not subjects[0] & subjects[1]
+  assert subjects[0] | subjects[1] == set(numbers)
+  formats = set()
+  for split, names in files.items():
+    for seed in range(20 * len(names)):
+      path = source.sample(np.random.default_rng(seed), split, 60).transl
+      speed = np.abs(np.diff(path[:, 1])).mean()
+      formats.add("bvh" if speed < 0.1 else "amc" if speed < 0.3 else "amass")
+  assert formats == {"amc", "bvh", "amass"}
+  assert not caplog.records  # None was skipped.
+
+
+def test_one_recording_in_two_formats_is_in_one_split(tmp_path):
+  folder = tmp_path / "09"
+  folder.mkdir()
+  asf, amc = write_pair(folder, [{"root": "0 0 0 0 0 0"}] * 200)
+  text = amc.read_text()
+  for number in range(1, 7):
+    (folder / f"09_{number:02d}.amc").write_text(text)
+    biovision.write(folder / f"09_{number:02d}.bvh", biovision.actor(frames=50))
+  assert asf.exists()
+  source = library.open_motions(str(tmp_path))
+  stems = [{name.split(".")[0] for name in source.split(s)} for s in ("train", "test")]
+  assert [len(names) for names in stems] == [5, 1]
+  assert not stems[0] & stems[1]
+
+
+def test_real_files_of_two_formats_are_divided_by_subject(shared_data):
+  source = library.open_motions(str(shared_data))
+  assert source.split("test")
+  names = {split: source.split(split) for split in ("train", "test")}
+  assert sum(len(files) for files in names.values()) > 160
+  subjects = [
+    {(re.findall(r"/(\d\d)_\d\d\.", f) or [f.split("/")[-2]])[0] for f in files}
+    for files in names.values()
+  ]
+  assert {"01", "03", "07", "salsa", "martial"} <= subjects[0] | subjects[1]
+  assert not subjects[0] & subjects[1]
+  motion = source.sample(np.random.default_rng(0), "test", 32)
+  assert motion.pose.shape == (32, 24, 3)
 
 
 def test_real_files_are_sampled(shared_data):
