@@ -1,10 +1,13 @@
 """What all tests share: one folder a run, compiled programs in it, and fixtures."""
 
 import functools
+import gc
 import os
 import pathlib
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
 
 import pytest
 from absl import flags
@@ -49,3 +52,19 @@ def shared_data() -> pathlib.Path:
   if not _SHARED_DATA.is_dir():
     pytest.skip(f"the folder of real data is not at {_SHARED_DATA}")
   return _SHARED_DATA
+
+
+@pytest.fixture
+def failed_read() -> Iterator[None]:
+  """For a test in which Orbax fails to read a checkpoint in this process.
+
+  Of the coroutines of such a read, Orbax abandons those that have not begun when one
+  fails. Python warns of each when it is collected, which may be in a later test: they
+  are collected here, where the warning is ignored.
+  """
+  with warnings.catch_warnings():
+    warnings.filterwarnings(
+      "ignore", "coroutine .* was never awaited", category=RuntimeWarning
+    )
+    yield
+    gc.collect()
