@@ -1,10 +1,13 @@
 """What all tests share: one folder a run, compiled programs in it, and fixtures."""
 
 import functools
+import gc
 import os
 import pathlib
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
 
 import pytest
 from absl import flags
@@ -20,7 +23,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # and what one process compiled, the others read.
 os.environ.setdefault(
   "XLA_FLAGS",
-  "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false",
+  "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+  "--xla_cpu_parallel_codegen_split_count=1",
 )
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_RUN}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -49,3 +53,19 @@ def shared_data() -> pathlib.Path:
   if not _SHARED_DATA.is_dir():
     pytest.skip(f"the folder of real data is not at {_SHARED_DATA}")
   return _SHARED_DATA
+
+
+@pytest.fixture
+def failed_read() -> Iterator[None]:
+  """For a test in which Orbax fails to read a checkpoint in this process.
+
+  Of the coroutines of such a read, Orbax abandons those that have not begun when one
+  fails. Python warns of each when it is collected, which may be in a later test: they
+  are collected here, where the warning is ignored.
+  """
+  with warnings.catch_warnings():
+    warnings.filterwarnings(
+      "ignore", "coroutine .* was never awaited", category=RuntimeWarning
+    )
+    yield
+    gc.collect()

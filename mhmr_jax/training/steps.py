@@ -64,7 +64,9 @@ def make_train_step(config: ConfigDict, mesh: Mesh) -> TrainStep:
 def _on_mesh(init: Init, update: Update, mesh: Mesh, fsdp_min_size: int) -> TrainStep:
   """Jits `update` for a state and batches that are divided over the mesh."""
   whole, split = sharding.replicated(mesh), sharding.batched(mesh)
-  abstract = jax.eval_shape(init, jax.random.key(0))
+  # A key that lies as the run's does: JAX need not trace `init` again for that one.
+  key_type = jax.eval_shape(jax.random.key, 0).dtype
+  abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), key_type, sharding=whole))
   placed = sharding.of_state(abstract, mesh, fsdp_min_size)
 
   def step(

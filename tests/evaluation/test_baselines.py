@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,6 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from mhmr_jax.evaluation import baselines
 from mhmr_jax.geometry import metrics
+
+COUNT = 40  # Frames: one number in all tests, so that each function compiles once.
+_pa_mpjpe = jax.jit(metrics.pa_mpjpe)
 
 
 def _clip(pose, betas, valid=None):
@@ -34,29 +38,29 @@ def test_mean_pose_of_nothing_is_refused():
     baselines.mean_pose([_clip(np.zeros((3, 24, 3)), np.zeros(10), np.zeros(3, bool))])
 
 
-def _frames(count, spread, seed=1):
+def _frames(spread, seed=1):
   """Turned, scaled and moved copies of one set of joints, with noise of `spread`."""
   rng = np.random.default_rng(seed)
   joints = rng.normal(0, 0.4, (24, 3))
-  noisy = joints + rng.normal(0, spread, (count, 24, 3))
-  R = Rotation.random(count, rng).as_matrix()
-  scale = rng.uniform(0.8, 1.2, (count, 1, 1))
-  moved = scale * np.einsum("nij,nkj->nki", R, noisy) + rng.normal(size=(count, 1, 3))
+  noisy = joints + rng.normal(0, spread, (COUNT, 24, 3))
+  R = Rotation.random(COUNT, rng).as_matrix()
+  scale = rng.uniform(0.8, 1.2, (COUNT, 1, 1))
+  moved = scale * np.einsum("nij,nkj->nki", R, noisy) + rng.normal(size=(COUNT, 1, 3))
   return jnp.asarray(moved, jnp.float32)
 
 
 def _pa(joints, target):
-  return float(metrics.pa_mpjpe(jnp.broadcast_to(joints, target.shape), target).mean())
+  return float(_pa_mpjpe(jnp.broadcast_to(joints, target.shape), target).mean())
 
 
 def test_best_aligned_joints_recover_what_was_only_moved():
-  target = _frames(40, spread=0.0)
-  assert _pa(baselines.best_aligned_joints(target, jnp.ones(40)), target) < 0.01
+  target = _frames(spread=0.0)
+  assert _pa(baselines.best_aligned_joints(target, jnp.ones(COUNT)), target) < 0.01
 
 
 def test_best_aligned_joints_beat_every_frame_and_a_descent():
-  target = _frames(30, spread=0.1)
-  best = baselines.best_aligned_joints(target, jnp.ones(30))
+  target = _frames(spread=0.1)
+  best = baselines.best_aligned_joints(target, jnp.ones(COUNT))
   error = _pa(best, target)
   assert error < min(_pa(frame, target) for frame in target)
   # Nelder-Mead from the answer, along random directions, finds nothing better.
@@ -80,26 +84,29 @@ def test_best_rooted_joints_are_geometric_medians():
 
 
 def test_a_weight_is_a_repetition():
-  target = _frames(8, spread=0.1)
-  weights = jnp.array([1.0, 2, 1, 1, 3, 1, 0, 1])
-  repeated = jnp.repeat(target, weights.astype(int), axis=0)
+  target = _frames(spread=0.1)
+  counts = np.random.default_rng(4).multinomial(COUNT, np.full(COUNT, 1 / COUNT))
+  assert counts.min() == 0
+  assert counts.max() > 2
+  weights = jnp.asarray(counts, jnp.float32)
+  repeated = jnp.repeat(target, counts, axis=0)
   rooted = [t - t.mean(1, keepdims=True) for t in (target, repeated)]
   np.testing.assert_allclose(
     baselines.best_rooted_joints(rooted[0], weights),
-    baselines.best_rooted_joints(rooted[1], jnp.ones(10)),
+    baselines.best_rooted_joints(rooted[1], jnp.ones(COUNT)),
     atol=1e-5,
   )
   best = baselines.best_aligned_joints(target, weights)
-  other = baselines.best_aligned_joints(repeated, jnp.ones(10))
+  other = baselines.best_aligned_joints(repeated, jnp.ones(COUNT))
   assert abs(_pa(best, repeated) - _pa(other, repeated)) < 0.01
 
 
 def test_best_aligned_joints_of_many_frames_are_sought_on_some(monkeypatch):
-  target = _frames(90, spread=0.1)
-  on_all = _pa(baselines.best_aligned_joints(target, jnp.ones(90)), target)
+  target = _frames(spread=0.1)
+  on_all = _pa(baselines.best_aligned_joints(target, jnp.ones(COUNT)), target)
   monkeypatch.setattr(baselines, "_FEW_FRAMES", 20)
-  on_some = _pa(baselines.best_aligned_joints(target, jnp.ones(90)), target)
+  on_some = _pa(baselines.best_aligned_joints(target, jnp.ones(COUNT)), target)
   assert on_some == pytest.approx(on_all, abs=0.05)
   monkeypatch.setattr(baselines, "_REFINING_STEPS", 0)
-  unrefined = _pa(baselines.best_aligned_joints(target, jnp.ones(90)), target)
+  unrefined = _pa(baselines.best_aligned_joints(target, jnp.ones(COUNT)), target)
   assert unrefined > on_some + 0.05

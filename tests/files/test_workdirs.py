@@ -14,8 +14,6 @@ from orbax.checkpoint import v1 as ocp
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import workdirs
 
-# One array: of several, Orbax drops the reads that have not begun when one fails, and
-# Python warns of them later.
 VARIABLES = {"params": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}
 
 
@@ -81,6 +79,7 @@ def test_a_work_directory_without_a_checkpoint_is_told(workdir):
     workdirs.restore_variables(workdir, shapes(VARIABLES))
 
 
+@pytest.mark.usefixtures("failed_read")
 @pytest.mark.parametrize("change", ["another shape", "more", "fewer"])
 def test_the_checkpoint_of_another_model_is_refused(workdir, change):
   save(workdir, 1)
@@ -96,6 +95,7 @@ def test_the_checkpoint_of_another_model_is_refused(workdir, change):
   assert "\n" not in str(refused.value)
 
 
+@pytest.mark.usefixtures("failed_read")
 def test_a_damaged_checkpoint_is_named(workdir):
   save(workdir, 1)
   for path in pathlib.Path(workdir / "checkpoints" / "1" / "model").rglob("*"):

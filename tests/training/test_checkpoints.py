@@ -1,6 +1,5 @@
 """Checkpoints of a toy's state, and the work directory's config."""
 
-import gc
 import pathlib
 
 import jax
@@ -20,18 +19,6 @@ from tests.training import toy
 @pytest.fixture
 def workdir(tmp_path):
   return epath.Path(tmp_path / "runs" / "one")
-
-
-@pytest.fixture
-def collected():
-  """Collects what Orbax leaves of a read that failed, while its warning is ignored."""
-  yield
-  gc.collect()
-
-
-failed_read = pytest.mark.filterwarnings(
-  "ignore:.*_background_load:pytest.PytestUnraisableExceptionWarning"
-)
 
 
 def state_at(step):
@@ -89,8 +76,7 @@ def test_a_half_written_checkpoint_is_ignored_and_cleared_away(workdir):
   assert [each.name for each in folder.iterdir()] == ["3"]
 
 
-@failed_read
-@pytest.mark.usefixtures("collected")
+@pytest.mark.usefixtures("failed_read")
 def test_other_shapes_are_one_sentence(workdir):
   save(workdir, 3)
   with pytest.raises(InputError, match="cannot be read") as caught:
@@ -99,8 +85,7 @@ def test_other_shapes_are_one_sentence(workdir):
   assert "\n" not in str(caught.value)
 
 
-@failed_read
-@pytest.mark.usefixtures("collected")
+@pytest.mark.usefixtures("failed_read")
 def test_a_damaged_checkpoint_is_one_sentence(workdir):
   save(workdir, 3)
   folder = pathlib.Path(workdir / "checkpoints" / "3" / "model")

@@ -1,4 +1,4 @@
-"""The training step on a batch that is divided into parts."""
+"""The training step of a config on a mesh: its first state, and parts of a batch."""
 
 import jax
 import numpy as np
@@ -6,17 +6,33 @@ import pytest
 
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
+from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
 from tests import tiny
 from tests.data.clips import make_source
 
 
-def _after_a_step(config, batch):
-  train = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
-  key, body = jax.random.key(0), smpl.load()
-  state = jax.jit(train.init)(key)
-  return train.step(state, batch, key, body)
+def _make(config):
+  return steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
+
+
+def test_the_first_state_is_traced_once(tmp_path, monkeypatch):
+  traced = []
+  init = motion_hmr.init_variables
+
+  def spy(*arguments):
+    traced.append(arguments)
+    return init(*arguments)
+
+  monkeypatch.setattr(motion_hmr, "init_variables", spy)
+  train = _make(tiny.config(tmp_path, "kp"))
+  # As the loop does.
+  whole = sharding.replicated(sharding.make_mesh(jax.devices()[:1]))
+  key = jax.device_put(jax.random.key(3), whole)
+  jax.eval_shape(train.init, key)
+  jax.jit(train.init, out_shardings=train.state_shardings).trace(key)
+  assert len(traced) == 1
 
 
 @pytest.mark.slow
@@ -37,9 +53,11 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(tmp_path):
   batch["valid"], batch["visibility"] = (
     np.ones_like(batch[key]) for key in ("valid", "visibility")
   )
-  whole, scalars = _after_a_step(config, batch)
+  train, key, body = _make(config), jax.random.key(0), smpl.load()
+  state = jax.device_get(jax.jit(train.init)(key))
+  whole, scalars = train.step(state, batch, key, body)
   config.train.accumulate = 2
-  parts, in_parts = _after_a_step(config, batch)
+  parts, in_parts = _make(config).step(state, batch, key, body)
   assert scalars.keys() == in_parts.keys()
   for name, value in scalars.items():
     np.testing.assert_allclose(in_parts[name], value, rtol=1e-4, err_msg=name)
