@@ -17,9 +17,12 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
     dict(
       steps=2400,  # Updates in the whole run.
       batch_size=32,  # Clips per update, over all devices.
-      learning_rate=1e-3,  # Adam's, after the warm-up; it decays to 0 as a cosine.
+      # "adamw", or "muon", which makes the updates of matrices near-orthogonal.
+      optimizer="adamw",
+      learning_rate=1e-3,  # After the warm-up; it decays to 0 as a cosine.
       warmup_steps=100,  # Updates in which the learning rate rises from 0.
-      weight_decay=1e-4,  # Adam's decoupled decay, of weight matrices only.
+      hold=0.0,  # The share of the updates between the warm-up and the decay.
+      weight_decay=1e-4,  # The decoupled decay, of weight matrices only.
       grad_clip=1.0,  # The largest norm of the gradients of an update.
       # The parts of a batch that run one after the other, to save memory.
       accumulate=1,
@@ -32,18 +35,32 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # shared.
   config.mesh = ConfigDict(dict(fsdp=1, fsdp_min_size=2**18))
   # The weights of the loss terms: the error of Procrustes-aligned 3D joints (metres)
-  # and of reprojected joints (crop units, -1 to 1), the squared error of rotation
-  # matrices and of betas, and the square of the predicted betas. The paper's loss is
-  # the first two terms, and so is that of `paper`. Synthetic people have exact
-  # rotations; training on these too is much faster, and it settles the twist of limbs,
-  # which joints do not show.
+  # and of reprojected joints (crop units, -1 to 1); the error of joints relative to the
+  # pelvis without alignment, and of their change from frame to frame (metres); the
+  # squared error of rotation matrices, relative to the parent and in the camera's frame;
+  # that of betas, and the square of the predicted betas; that of gravity's direction,
+  # and the cross entropy of standing feet. The paper's loss is the first two terms, and
+  # so is that of `paper`. Synthetic people have exact rotations; training on these too
+  # is much faster, and it settles the twist of limbs, which joints do not show.
   config.loss = ConfigDict(
-    dict(joints_3d=5.0, joints_2d=1.0, rotations=2.0, betas=0.0, betas_prior=1e-3)
+    dict(
+      joints_3d=5.0,
+      joints_2d=1.0,
+      joints_relative=0.0,
+      joints_velocity=0.0,
+      rotations=2.0,
+      rotations_camera=0.0,
+      betas=0.0,
+      betas_prior=1e-3,
+      gravity=0.0,
+      standing=0.0,
+    )
   )
 
   config.data = ConfigDict(
     dict(
-      # The training dataset: synthetic_clips or kinetics_pseudo_gt.
+      # The training dataset: synthetic_clips, kinetics_pseudo_gt, or, for keypoints
+      # alone, keypoint_examples, which are made on the device and not stored.
       source="synthetic_clips",
       # Datasets by name with their shares of the examples; if empty, `source` alone.
       mixture={},
@@ -79,9 +96,17 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # full resolution and are slower. With `cache`, flow is estimated once, on whole
   # stored frames, and kept beside the clips.
   config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
-  # With `noise`, exact keypoints get the errors of a detector. `noise_file` is a file
-  # of mhmr_jax.keypoints.fit_noise with their sizes; if empty, the defaults are used.
-  config.keypoints = ConfigDict(dict(noise=True, noise_file=""))
+  # Keypoints enter the network as "heatmaps" among the image's channels, or as
+  # "coordinates" through an encoder of their own (`form`). With `noise`, exact keypoints
+  # get the errors of a detector. `noise_file` is a file of mhmr_jax.keypoints.fit_noise
+  # with their sizes; if empty, the defaults are used.
+  config.keypoints = ConfigDict(dict(form="heatmaps", noise=True, noise_file=""))
+  # What keypoint_examples are like: the share of procedural motion beside that of
+  # `data.motion`, whether movements are varied beyond what was captured, and whether
+  # cameras are "broad" (from below to high above, tilted) or "level".
+  config.keypoint_examples = ConfigDict(
+    dict(procedural=0.35, varied=True, cameras="broad")
+  )
   # Body models: `path` is that of the network (if empty, the free body), `male` and
   # `female` those of 3DPW's people. `h36m_regressor` and `cocoplus_regressor` are files
   # of the joint regressors that the protocols spin and hmmr use.
@@ -124,9 +149,17 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         remat=False,  # Whether the backward pass recomputes units, to save memory.
       ),
       # The iterative regressor: the widths of its hidden layers, its rounds, the rate
-      # of dropout, and how it represents rotations ("6d" or "axis_angle").
+      # of dropout, and how it represents rotations ("axis_angle", "6d", or "6d_camera",
+      # which are not relative to the parent). With `feedback`, which needs keypoints as
+      # coordinates, each round sees the reprojection error of the estimate so far. With
+      # `world`, gravity and standing feet are outputs too.
       regressor=dict(
-        hidden=(1024, 1024), rounds=3, dropout=0.1, pose_representation="6d"
+        hidden=(1024, 1024),
+        rounds=3,
+        dropout=0.1,
+        pose_representation="6d",
+        feedback=False,
+        world=False,
       ),
     )
   )
@@ -179,7 +212,14 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
     )
   )
   config.model.regressor = ConfigDict(
-    dict(hidden=(1024, 1024), rounds=3, dropout=0.5, pose_representation="axis_angle")
+    dict(
+      hidden=(1024, 1024),
+      rounds=3,
+      dropout=0.5,
+      pose_representation="axis_angle",
+      feedback=False,
+      world=False,
+    )
   )
   return config
 

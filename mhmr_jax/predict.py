@@ -110,15 +110,17 @@ def predict(
   )
 
   # ---- The network, crop by crop.
+  intrinsics = pinhole.centred_intrinsics(info.width, info.height, focal)
   chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
   frames = None
   if spec.needs_images:
     frames = times.over("reading the video", video.read_frames(video_path))
-  batches = times.over("inputs", streaming.make_batches(chunks, frames, spec))
+  batches = times.over(
+    "inputs", streaming.make_batches(chunks, frames, spec, intrinsics)
+  )
   outputs = run_network(run, chunks, batches, info.fps, times)
 
   # ---- From crops to space.
-  intrinsics = pinhole.centred_intrinsics(info.width, info.height, focal)
   spans = streaming.segments(track.frame_index, info.fps)
   with times.running("placement"):
     motion = placement.place(body, outputs, spans, intrinsics)

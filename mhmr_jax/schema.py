@@ -65,11 +65,18 @@ class Batch(TypedDict, total=False):
   rgb_before: UInt8[Array, "batch size size 3"]
   flow: Float[Array, "batch time size size 2"]
   keypoints: Float[Array, "batch time 17 3"]
+  # The crop window in the camera: its centre off the principal point and half its side,
+  # in units of the focal length. Networks that read keypoints as coordinates need it.
+  window: Float[Array, "batch 3"]
   pose: Float[Array, "batch time 24 3"]
+  # In place of `pose`: rotation matrices; entry 0 is in the camera frame.
+  rotations: Float[Array, "batch time 24 3 3"]
   betas: Float[Array, "batch 10"]
   joints_camera: Float[Array, "batch time 24 3"]
   joints_crop: Float[Array, "batch time 24 2"]  # The crop's corners are at -1 and 1.
   visibility: Float[Array, "batch time 24"]
+  gravity: Float[Array, "batch time 3"]  # The unit vector down, in the camera frame.
+  standing: Bool[Array, "batch time 2"]  # Whether the left and right foot stand still.
   valid: Bool[Array, "batch time"]
   # False for a clip of the target domain, whose targets are zeros and must not be used.
   # If it is absent, all clips are labelled.
@@ -87,6 +94,10 @@ class Prediction(TypedDict):
   rotations: Float[Array, "batch time 24 3 3"]  # Entry 0 is in the camera frame.
   betas: Float[Array, "batch time 10"]
   camera: Float[Array, "batch time 3"]  # Weak perspective [s, tx, ty] in the crop.
+  # Models with `config.model.world` also predict the unit vector down in the camera
+  # frame, and the logits that the left and the right foot stand still.
+  gravity: NotRequired[Float[Array, "batch time 3"]]
+  standing_logits: NotRequired[Float[Array, "batch time 2"]]
   # In training against a domain classifier: the logits that the clip is labelled.
   domain_logits: NotRequired[Float[Array, "batch time"]]
 

@@ -12,7 +12,13 @@ from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.body import smpl
-from mhmr_jax.data import config_paths, device_flow, pipeline, sources
+from mhmr_jax.data import (
+  config_paths,
+  device_examples,
+  device_flow,
+  pipeline,
+  sources,
+)
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.runtime import processes, program, sharding
 from mhmr_jax.training import checkpoints, loop, steps
@@ -36,6 +42,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   body = smpl.load(config.body.path or None)
   with_flow = device_flow.make(config, mesh)
+  made = device_examples.make(config, mesh)
   step = steps.make_train_step(config, mesh)
   checkpoints.prepare_workdir(workdir, config)
 
@@ -49,7 +56,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   body = sharding.replicate(body, mesh)
   task = loop.Task(
     init=step.init,
-    step=lambda state, batch, key: step.step(state, with_flow(batch), key, body),
+    step=lambda state, batch, key: step.step(state, with_flow(made(batch)), key, body),
     state_shardings=step.state_shardings,
     frames=config.train.batch_size * config.data.window,
     measure="PA-MPJPE {pa_mpjpe_mm:.1f} mm",

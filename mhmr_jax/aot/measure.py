@@ -232,7 +232,7 @@ def _lower(
     )
     return train.step.lower(state, batch, key, body), parameters
   read = {name: batch[name] for name in (*config.model.inputs, "valid")}
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   carry = jax.eval_shape(lambda: model.initial_carry(config.train.batch_size))
   return eval_step.make(config, mesh).lower(state.variables, read, carry), parameters
 

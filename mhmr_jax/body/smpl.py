@@ -175,6 +175,28 @@ def joints_from_matrices(
   return t + transl[..., None, :]
 
 
+def world_rotations(
+  rotations: Float[Array, "*batch 24 3 3"],
+) -> Float[Array, "*batch 24 3 3"]:
+  """Each joint's rotation in the frame of the pelvis' parent: the camera or the world."""
+  world = [rotations[..., 0, :, :]]
+  for joint in range(1, 24):
+    parent = body_joints.SMPL_PARENTS[joint]
+    world.append(_product(world[parent], rotations[..., joint, :, :]))
+  return jnp.stack(world, axis=-3)
+
+
+def parent_relative(
+  world: Float[Array, "*batch 24 3 3"],
+) -> Float[Array, "*batch 24 3 3"]:
+  """The inverse of `world_rotations`."""
+  parents = np.array(body_joints.SMPL_PARENTS[1:])
+  inverse = jnp.swapaxes(world[..., parents, :, :], -1, -2)
+  return jnp.concatenate(
+    [world[..., :1, :, :], _product(inverse, world[..., 1:, :, :])], axis=-3
+  )
+
+
 def restrict(
   model: SmplModel, regressor: Float[Array | np.ndarray, "K V"]
 ) -> SmplModel:

@@ -19,7 +19,7 @@ from mhmr_jax.geometry import windows
 from mhmr_jax.schema import HostBatch
 
 # Fields of an example that have no time axis.
-_WITHOUT_TIME = ("betas", "rgb_before")
+_WITHOUT_TIME = ("betas", "rgb_before", "window")
 
 
 class Chunk(NamedTuple):
@@ -78,7 +78,10 @@ def cut(
 
 
 def make_inputs(
-  chunks: Sequence[Chunk], images: Iterable[np.ndarray], spec: InputSpec
+  chunks: Sequence[Chunk],
+  images: Iterable[np.ndarray],
+  spec: InputSpec,
+  intrinsics: Float[np.ndarray, "3 3"] | None,
 ) -> Iterator[HostBatch]:
   """Makes each chunk's inputs, padded to the window with `valid` False.
 
@@ -87,6 +90,7 @@ def make_inputs(
     images: one for every frame of the chunks, in order: RGB if `spec.colour`, else RGB
       or grey. Not read unless `spec.needs_images`.
     spec: which inputs to make.
+    intrinsics: of the sequence; needed if `spec.window_in_camera`.
   """
   images = iter(images)
   previous = None
@@ -95,7 +99,9 @@ def make_inputs(
       previous = None
     count = len(chunk.frames)
     own = list(itertools.islice(images, count)) if spec.needs_images else []
-    batch = transforms.model_inputs(own, chunk.keypoints, chunk.box, spec, previous)
+    batch = transforms.model_inputs(
+      own, chunk.keypoints, chunk.box, spec, previous, intrinsics
+    )
     previous = own[-1] if own else None
     batch["valid"] = np.ones(count, bool)
     yield pad_time(batch, spec.window)

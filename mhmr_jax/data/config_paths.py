@@ -11,12 +11,15 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
 
-NAMES = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt")
+# Examples that are made on the device have no clips that could be opened.
+GENERATED = "keypoint_examples"
+NAMES = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt", GENERATED)
 # The paths that each dataset is read from.
 _NEEDED = {
   "synthetic_clips": (),
   "threedpw": ("threedpw.dir", "body.male", "body.female"),
   "kinetics_pseudo_gt": ("kinetics.dir", "kinetics.pseudo_gt", "body.path"),
+  GENERATED: (),
 }
 # The keys that a trained run's config may take from the command line, and their
 # defaults: the run may come from a machine with other paths, and may be tested on
@@ -50,6 +53,11 @@ def check_paths(config: ConfigDict) -> None:
       f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
     )
   names = [*shares(config), *filter(None, [target_dataset(config)])]
+  if GENERATED in names and (len(names) > 1 or config.model.inputs != ("keypoints",)):
+    raise InputError(
+      f"{GENERATED} hold no pictures: train on them alone, with "
+      "config.model.inputs = ('keypoints',)."
+    )
   needed = {key for name in names for key in _NEEDED[name]}
   if config.body.path:
     needed.add("body.path")

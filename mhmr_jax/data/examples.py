@@ -13,7 +13,7 @@ from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import flow_images, jpeg
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.keypoints.corruption import corrupt
 from mhmr_jax.schema import Clip, HostBatch
 
@@ -38,7 +38,9 @@ def clip_example(
   if continues and span.start and images and "flow" in spec.inputs:
     previous = jpeg.decode(clip["frames"][span.start - 1], spec.colour)
   return {
-    **transforms.model_inputs(images, chunk.keypoints, chunk.box, spec, previous),
+    **transforms.model_inputs(
+      images, chunk.keypoints, chunk.box, spec, previous, _intrinsics(clip, spec)
+    ),
     **_stored_flow(clip, chunk, spec, continues),
     **transforms.targets(clip, span, chunk.box),
   }
@@ -60,7 +62,8 @@ def clip_chunks(
   fallback = functools.partial(_whole_image, clip)
   frames = np.arange(len(clip["frames"]))
   cut = list(chunks.cut(frames, keypoints, spec, fallback, boxes=clip.get("box")))
-  inputs = chunks.make_inputs(cut, _images(clip, cut, spec), spec)
+  images = _images(clip, cut, spec)
+  inputs = chunks.make_inputs(cut, images, spec, _intrinsics(clip, spec))
   for chunk, batch in zip(cut, inputs, strict=True):
     stored = {
       **_stored_flow(clip, chunk, spec, continues=True),
@@ -89,6 +92,15 @@ def noisy_keypoints(
 def _whole_image(clip: Clip, frame: int = 0) -> Float[np.ndarray, "4"]:
   """The window around a whole image, for frames in which nobody is found."""
   return windows.whole_image(*map(float, jpeg.size(clip["frames"][frame])))
+
+
+def _intrinsics(clip: Clip, spec: InputSpec) -> Float[np.ndarray, "3 3"] | None:
+  """The clip's camera, or the one that is assumed where it is not known; if needed."""
+  if not spec.window_in_camera:
+    return None
+  if "intrinsics" in clip:
+    return clip["intrinsics"]
+  return pinhole.centred_intrinsics(*jpeg.size(clip["frames"][0]))
 
 
 def _images(clip: Clip, cut: list[Chunk], spec: InputSpec) -> Iterator[np.ndarray]:

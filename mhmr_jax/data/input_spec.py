@@ -6,6 +6,7 @@ from typing import Literal
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints import form
 from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.schema import INPUT_CHANNELS
 
@@ -28,6 +29,7 @@ class InputSpec:
     flow_preset: preset of `dis.DisFlow`.
     noise: is added to exact keypoints; None for no noise.
     flow_cached: the flow is read from `flow_estimated` of the clips.
+    window_in_camera: the place of the crop window in the camera is an input too.
   """
 
   inputs: tuple[str, ...]
@@ -38,6 +40,7 @@ class InputSpec:
   flow_preset: str
   noise: KeypointNoise | None
   flow_cached: bool = False
+  window_in_camera: bool = False
 
   @classmethod
   def from_config(cls, config: ConfigDict) -> "InputSpec":
@@ -68,6 +71,7 @@ class InputSpec:
       flow_preset=config.flow.preset,
       noise=noise_file.from_config(config),
       flow_cached=reads_cached_flow(config),
+      window_in_camera=form.reads_coordinates(config),
     )
 
   def for_video(self) -> "InputSpec":
@@ -90,10 +94,11 @@ class InputSpec:
     reads in the flow's place.
     """
     on_host = self.flow_cached or self.flow_source in HOST_FLOW
+    window = ("window",) if self.window_in_camera else ()
     if "flow" not in self.inputs or on_host:
-      return self.inputs
+      return (*self.inputs, *window)
     others = [name for name in self.inputs if name not in ("rgb", "flow")]
-    return ("rgb", "rgb_before", *others)
+    return ("rgb", "rgb_before", *others, *window)
 
   @property
   def colour(self) -> bool:

@@ -19,15 +19,18 @@ from ml_collections import ConfigDict
 from mhmr_jax.data import flow_cache, target_domain
 from mhmr_jax.data.examples import TrainingExample
 from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.data.sources import ClipSource, Mixture
+from mhmr_jax.data.sources import ClipSource, Generated, Mixture
 from mhmr_jax.runtime.sharding import HostRows
+from mhmr_jax.schema import HostBatch
 
 # The key of an iterator's state: examples taken from the stream, over all hosts.
 POSITION = "global_next_index"
+# The first number of the generated examples of a seed is this times the seed.
+_SEED_STRIDE = 2_654_435_761
 
 
 def training_iterator(
-  source: ClipSource | Mixture,
+  source: ClipSource | Mixture | Generated,
   config: ConfigDict,
   host: HostRows | None = None,
   target: ClipSource | None = None,
@@ -35,12 +38,15 @@ def training_iterator(
   """This host's part of every global batch.
 
   Args:
-    source: labelled clips.
+    source: labelled clips, or examples that `device_examples` makes from numbers.
     config: of the run.
     host: the rows that this host holds; None for all.
     target: clips of the target domain, which then make up half of each batch.
   """
-  dataset = training_dataset(source, config, target)
+  if isinstance(source, Generated):
+    dataset = example_numbers(source)
+  else:
+    dataset = training_dataset(source, config, target)
   return elastic_iterator(dataset, config, host)
 
 
@@ -71,6 +77,15 @@ def training_dataset(
   # numbers, and would otherwise come in pairs.
   unlabelled = shuffled(target, config.seed + 1).random_map(example)
   return target_domain.take_turns(labelled, unlabelled)
+
+
+def example_numbers(source: Generated) -> grain.MapDataset:
+  """The endless stream of the numbers of generated examples."""
+
+  def record(number: int) -> HostBatch:
+    return {"number": np.uint32((number + _SEED_STRIDE * source.seed) % 2**32)}
+
+  return grain.MapDataset.range(2**31).map(record)
 
 
 def elastic_iterator(

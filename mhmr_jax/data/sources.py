@@ -114,13 +114,21 @@ class Mixture(NamedTuple):
   weights: list[float]
 
 
-def open_training(config: ConfigDict) -> ClipSource | Mixture:
+class Generated(NamedTuple):
+  """Examples that are made on the device; only their numbers come from the host."""
+
+  seed: int
+
+
+def open_training(config: ConfigDict) -> ClipSource | Mixture | Generated:
   """The clips that a config trains on.
 
   Raises:
     InputError: as `config_paths.shares` and `open_source` do.
   """
   shares = config_paths.shares(config)
+  if config_paths.GENERATED in shares:
+    return Generated(config.data.seed)
   opened = [open_source(config, "train", name) for name in shares]
   return opened[0] if len(opened) == 1 else Mixture(opened, list(shares.values()))
 
@@ -148,6 +156,10 @@ def open_source(config: ConfigDict, split: str, name: str | None = None) -> Clip
   """
   name = name or config.data.source
   config_paths.check_name(name)
+  if name == config_paths.GENERATED:
+    raise InputError(
+      f"{name} are made on the device for training and not stored: name another dataset."
+    )
   config_paths.check_dataset_paths(config, name)
   # These clips have no split "all", and an unknown one is refused before they are made.
   if name == "synthetic_clips" and split not in ("train", "test"):
@@ -183,7 +195,7 @@ def training_is_here(config: ConfigDict) -> bool:
     config_paths.check_paths(config)
   except InputError:
     return False
-  names = config_paths.shares(config)
+  names = config_paths.shares(config).keys() - {config_paths.GENERATED}
   return all(_BUILDERS[name](config).data_path.exists() for name in names)
 
 

@@ -5,6 +5,7 @@ the same inputs for a stored clip and for a user's video of the same frames.
 """
 
 import itertools
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -43,6 +44,7 @@ def model_inputs(
   box: Float[np.ndarray, "4"],
   spec: InputSpec,
   previous: np.ndarray | None = None,
+  intrinsics: Float[np.ndarray, "3 3"] | None = None,
 ) -> HostBatch:
   """The host's inputs for the frames of one crop window, without a batch axis.
 
@@ -55,6 +57,7 @@ def model_inputs(
     box: the window that all frames are cropped by.
     spec: which inputs to make.
     previous: the frame before the first one, where flow goes on from it.
+    intrinsics: of the frames; needed if `spec.window_in_camera`.
   """
   batch: HostBatch = {}
   if spec.needs_images:
@@ -72,6 +75,8 @@ def model_inputs(
       batch["flow"] = dis_flow(crops, before, spec.flow_preset).astype(np.float16)
   if "keypoints" in spec.inputs:
     batch["keypoints"] = windows.crop_keypoints(keypoints, box, spec.size)
+  if spec.window_in_camera:
+    batch["window"] = pinhole.window_in_camera(box, cast(np.ndarray, intrinsics))
   return batch
 
 
@@ -89,6 +94,8 @@ def flip(batch: HostBatch, size: int) -> HostBatch:
     out["keypoints"] = points
   if "pose" in batch:
     out["pose"] = joints.flip_pose(batch["pose"])
+  if "window" in batch:
+    out["window"] = batch["window"] * np.array([-1.0, 1.0, 1.0], np.float32)
   if "joints_camera" in batch:
     out["joints_camera"] = batch["joints_camera"][:, joints.SMPL_FLIP] * mirror
   if "joints_crop" in batch:

@@ -54,6 +54,20 @@ def crop_intrinsics(
   return (crop_from_image @ intrinsics).astype(np.float32)
 
 
+def window_in_camera(
+  box: Float[np.ndarray, "4"], intrinsics: Float[np.ndarray, "3 3"]
+) -> Float[np.ndarray, "3"]:
+  """A square window's centre off the principal point and half its side.
+
+  All are in units of the focal length: the same window of another camera has another
+  place, and a person in it another perspective.
+  """
+  focal = intrinsics[[0, 1], [0, 1]]
+  centre = ((box[:2] + box[2:]) / 2 - intrinsics[:2, 2]) / focal
+  half = (box[2] - box[0]) / 2 / focal.mean()
+  return np.append(centre, half).astype(np.float32)
+
+
 def translation(
   points: Float[np.ndarray, "*batch n 3"],
   points_image: Float[np.ndarray, "*batch n 2"],

@@ -8,8 +8,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from mhmr_jax.models import motion_hmr
-from mhmr_jax.models.motion_hmr import MotionHMR, Variables
-from mhmr_jax.models.temporal import Carry
+from mhmr_jax.models.motion_hmr import Carry, MotionHMR, Variables
 from mhmr_jax.runtime import sharding
 from mhmr_jax.schema import Batch, Prediction
 
@@ -38,7 +37,7 @@ def make(config: ConfigDict, mesh: Mesh) -> jax.stages.Wrapped:
   It is a function of (variables, batch, carry).
   """
   whole, split = sharding.replicated(mesh), sharding.batched(mesh)
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   return jax.jit(
     functools.partial(run_chunk, model=model),
     in_shardings=(whole, split, split),

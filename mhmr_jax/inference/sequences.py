@@ -60,7 +60,7 @@ def predict(
   Yields:
     This host's sequences, in the source's order: every P-th one of P hosts.
   """
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   split, whole = sharding.batched(mesh), sharding.replicated(mesh)
   step = eval_step.make(config, mesh)
   variables = jax.device_put(variables, whole)

@@ -18,8 +18,7 @@ from mhmr_jax.geometry import windows
 from mhmr_jax.inference import eval_step
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
-from mhmr_jax.models.motion_hmr import Variables
-from mhmr_jax.models.temporal import Carry
+from mhmr_jax.models.motion_hmr import Carry, Variables
 from mhmr_jax.schema import Batch, Prediction
 
 Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
@@ -110,6 +109,7 @@ def make_batches(
   chunks: Sequence[Chunk],
   video: Iterable[UInt8[np.ndarray, "height width 3"]] | None,
   spec: InputSpec,
+  intrinsics: Float[np.ndarray, "3 3"],
 ) -> Iterator[Batch]:
   """Makes each chunk's network input, padded to the window with `valid` False.
 
@@ -117,12 +117,13 @@ def make_batches(
     chunks: in order.
     video: RGB frames from the first on; None unless `spec.needs_images`.
     spec: which inputs to make; see `InputSpec.for_video`.
+    intrinsics: of the video.
 
   Raises:
     InputError: the video ends before the last chunk.
   """
   images = _chosen_images(chunks, () if video is None else video, spec.colour)
-  for batch in make_inputs(chunks, images, spec):
+  for batch in make_inputs(chunks, images, spec, intrinsics):
     yield cast(Batch, {key: leaf[None] for key, leaf in batch.items()})
 
 
@@ -154,7 +155,7 @@ def make_step(
   Returns:
     The function, and the state to begin with.
   """
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   # The step's results are committed to a device. Its arguments must be so from the
   # first call on: the second call, with the first one's carry, would compile anew.
   variables, carry = jax.device_put(

@@ -28,7 +28,7 @@ def restore(workdir: epath.Path) -> TrainedRun:
   from mhmr_jax.files import workdirs
 
   config = workdirs.load_config(workdir)
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   abstract = jax.eval_shape(
     lambda key: motion_hmr.init_variables(model, key, motion_hmr.input_shapes(config)),
     jax.random.key(0),

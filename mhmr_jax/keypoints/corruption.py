@@ -26,13 +26,13 @@ LIMBS = np.zeros((4, 17), bool)
 for _limb, _points in enumerate([(7, 9), (8, 10), (13, 15), (14, 16)]):
   LIMBS[_limb, list(_points)] = True
 # What is exchanged together: the eight pairs one by one, then both arms, both legs.
-_SWAPS = np.zeros((10, 17), np.float32)
+SWAPS = np.zeros((10, 17), np.float32)
 for _pair, (_left, _right) in enumerate(zip(_LEFT, _RIGHT, strict=True)):
-  _SWAPS[_pair, [_left, _right]] = 1
-_SWAPS[8, 5:11] = 1
-_SWAPS[9, 11:17] = 1
+  SWAPS[_pair, [_left, _right]] = 1
+SWAPS[8, 5:11] = 1
+SWAPS[9, 11:17] = 1
 # The columns of uniform numbers: misses, outliers, limbs, the frame, swaps.
-_COLUMNS = np.cumsum([17, 17, len(LIMBS), 1, len(_SWAPS)])
+_COLUMNS = np.cumsum([17, 17, len(LIMBS), 1, len(SWAPS)])
 
 
 def corrupt(
@@ -208,7 +208,7 @@ def _swapped(
   pairs = u_swap[:, :8] < np.where(either, 3 * noise.swap, noise.swap)
   limbs = u_swap[:, 8:] < noise.swap_limbs
   events = np.concatenate([pairs, limbs], axis=1, dtype=np.float32)
-  return (events @ _SWAPS) % 2 == 1
+  return (events @ SWAPS) % 2 == 1
 
 
 def _somebody_else(

@@ -2,11 +2,13 @@
 
 The channels of each frame (RGB, flow and keypoint heatmaps, as the config chooses) are
 encoded, an LSTM adds memory over time, and a regressor turns the features of each frame
-into a body and a camera.
+into a body and a camera. Keypoints may instead enter as coordinates, through an encoder
+of their own.
 """
 
+import functools
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -15,21 +17,39 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from mhmr_jax.keypoints import heatmaps
+from mhmr_jax.keypoints.form import reads_coordinates
+from mhmr_jax.models import coordinates
+from mhmr_jax.models.coordinates import CropState, PointEncoder, SmoothCrop
 from mhmr_jax.models.domain_adversarial import DomainClassifier
 from mhmr_jax.models.encoder import FrameEncoder
-from mhmr_jax.models.regressor import IterativeRegressor
-from mhmr_jax.models.temporal import Carry, ResidualLSTM, initial_carry
+from mhmr_jax.models.regressor import IterativeRegressor, Observed
+from mhmr_jax.models.temporal import Carry as MemoryState
+from mhmr_jax.models.temporal import ResidualLSTM
+from mhmr_jax.models.temporal import initial_carry as initial_memory
 from mhmr_jax.schema import INPUT_CHANNELS, Batch, Prediction
 
 # The collections that `MotionHMR.apply` takes: "params" and "batch_stats".
 Variables = dict[str, Any]
 
 
+class Carry(NamedTuple):
+  """What a stream's next frames depend on.
+
+  Attributes:
+    memory: the LSTM's state; None for a model without one.
+    crop: the crop of the keypoints; None for a model that draws heatmaps.
+  """
+
+  memory: MemoryState | None
+  crop: CropState | None
+
+
 class MotionHMR(nn.Module):
   """Clips to SMPL bodies (Doersch & Zisserman 2019); without an LSTM, HMR."""
 
-  encoder: FrameEncoder
   regressor: IterativeRegressor
+  encoder: FrameEncoder | None = None
+  point_encoder: PointEncoder | None = None
   temporal: ResidualLSTM | None = None
   domain_classifier: DomainClassifier | None = None
   inputs: Sequence[str] = ("flow", "keypoints")
@@ -41,6 +61,8 @@ class MotionHMR(nn.Module):
     """Stacks the encoder's inputs: RGB in [-1, 1], flow, heatmaps in [0, 1]."""
     stack = []
     for name in self.inputs:
+      if name == "keypoints" and self.point_encoder is not None:
+        continue
       if name == "rgb":
         stack.append(batch["rgb"].astype(jnp.float32) / 127.5 - 1.0)
       elif name == "flow":
@@ -50,13 +72,17 @@ class MotionHMR(nn.Module):
         stack.append(heatmaps.draw(batch["keypoints"], self.size, sigma))
       else:
         raise ValueError(f"inputs are {tuple(INPUT_CHANNELS)}, got {name!r}")
-    return jnp.concatenate([x.astype(self.encoder.dtype) for x in stack], axis=-1)
+    dtype = cast(FrameEncoder, self.encoder).dtype
+    return jnp.concatenate([x.astype(dtype) for x in stack], axis=-1)
 
   def initial_carry(self, batch_size: int) -> Carry | None:
     """The carry to pass with a stream's first frames; None does the same."""
-    if self.temporal is None:
-      return None
-    return initial_carry(batch_size, self.temporal.features)
+    memory, crop = None, None
+    if self.temporal is not None:
+      memory = initial_memory(batch_size, self.temporal.features)
+    if self.point_encoder is not None:
+      crop = coordinates.initial_state(batch_size)
+    return None if memory is None and crop is None else Carry(memory, crop)
 
   def __call__(
     self,
@@ -77,32 +103,78 @@ class MotionHMR(nn.Module):
     Returns:
       The prediction, and the carry for the frames that follow.
     """
-    stack = self.channels(batch)
-    batch_size, time = stack.shape[:2]
-    features = self.encoder(stack.reshape(-1, *stack.shape[2:]), train)
-    features = features.reshape(batch_size, time, -1)
+    memory, crop = (None, None) if carry is None else carry
+    features, observed, crop = self._frame_features(batch, crop, train)
     if self.temporal is not None:
-      features, carry = self.temporal(features, carry, batch.get("valid"))
-    prediction = self.regressor(features, train)
+      features, memory = self.temporal(features, memory, batch.get("valid"))
+    prediction = self.regressor(features, train, observed)
+    if observed is not None:
+      prediction["camera"] = _in_window(
+        prediction["camera"], observed.crop, batch["window"]
+      )
     if self.domain_classifier is not None and step is not None:
       # It takes the same features as the predictor of labels (Ganin et al.).
       prediction["domain_logits"] = self.domain_classifier(features, step)
-    return prediction, carry
+    has_carry = memory is not None or crop is not None
+    return prediction, Carry(memory, crop) if has_carry else None
+
+  def _frame_features(
+    self, batch: Batch, crop: CropState | None, train: bool
+  ) -> tuple[Float[Array, "batch time features"], Observed | None, CropState | None]:
+    """The features of each frame; with coordinates, also what they are and their crop."""
+    features = []
+    if self.encoder is not None:
+      stack = self.channels(batch)
+      encoded = self.encoder(stack.reshape(-1, *stack.shape[2:]), train)
+      features.append(encoded.reshape(*stack.shape[:2], -1))
+    observed = None
+    if self.point_encoder is not None:
+      points = coordinates.in_camera(batch["keypoints"], batch["window"], self.size)
+      if "valid" in batch:
+        points = jnp.where(batch["valid"][..., None, None], points, 0.0)
+      state = crop or coordinates.initial_state(len(points))
+      followed, crop = coordinates.follow(points, state, batch["window"])
+      features.append(self.point_encoder(coordinates.features(points, followed, state)))
+      observed = Observed(points, followed)
+    return functools.reduce(jnp.add, features), observed, crop
 
 
-def from_config(config: ConfigDict, size: int) -> MotionHMR:
-  """Builds the model that `config.model` describes for crops of `size` pixels."""
+def _in_window(
+  camera: Float[Array, "batch time 3"],
+  crop: SmoothCrop,
+  window: Float[Array, "batch 3"],
+) -> Float[Array, "batch time 3"]:
+  """Converts a camera of the network's own crop to the batch's crop window."""
+  scale = camera[..., :1] * crop.size[..., None]
+  safe = jnp.where(jnp.abs(scale) > 1e-6, scale, 1e-6)
+  moved = camera[..., 1:] + (crop.centre - window[:, None, :2]) / safe
+  return jnp.concatenate([scale / window[:, None, 2:], moved], axis=-1)
+
+
+def from_config(config: ConfigDict) -> MotionHMR:
+  """Builds the model that a whole config describes.
+
+  It reads `model`, `data.size` and `keypoints.form`.
+  """
+  size, as_points = config.data.size, reads_coordinates(config)
+  config = config.model
   dtype = jnp.dtype(config.dtype)
-  temporal = None
+  memory = None
   if config.lstm_features:
-    temporal = ResidualLSTM(config.lstm_features, dtype=dtype)
+    memory = ResidualLSTM(config.lstm_features, dtype=dtype)
   domain_classifier = None
   if "domain_classifier" in config:
     domain_classifier = DomainClassifier(**config.domain_classifier)
+  encoder, points = None, None
+  if as_points:
+    points = PointEncoder(config.encoder.features, dtype=dtype)
+  if not as_points or len(config.inputs) > 1:
+    encoder = FrameEncoder(**config.encoder, dtype=dtype)
   return MotionHMR(
-    encoder=FrameEncoder(**config.encoder, dtype=dtype),
+    encoder=encoder,
+    point_encoder=points,
     regressor=IterativeRegressor(**config.regressor, dtype=dtype),
-    temporal=temporal,
+    temporal=memory,
     domain_classifier=domain_classifier,
     inputs=tuple(config.inputs),
     size=size,
@@ -120,13 +192,13 @@ def input_shapes(config: ConfigDict) -> Batch:
     "flow": ((size, size, 2), "float16"),
     "keypoints": ((17, 3), "float32"),
   }
-  return cast(
-    Batch,
-    {
-      name: jax.ShapeDtypeStruct(lead + shapes[name][0], shapes[name][1])
-      for name in config.model.inputs
-    },
-  )
+  inputs = {
+    name: jax.ShapeDtypeStruct(lead + shapes[name][0], shapes[name][1])
+    for name in config.model.inputs
+  }
+  if reads_coordinates(config):
+    inputs["window"] = jax.ShapeDtypeStruct((lead[0], 3), "float32")
+  return cast(Batch, inputs)
 
 
 def init_variables(model: MotionHMR, key: PRNGKeyArray, batch: Batch) -> Variables:
@@ -137,6 +209,8 @@ def init_variables(model: MotionHMR, key: PRNGKeyArray, batch: Batch) -> Variabl
     for name, leaf in cast(dict[str, Array], batch).items()
     if name in model.inputs
   }
+  if model.point_encoder is not None:
+    example["window"] = jnp.ones((1, 3))
   first_step = jnp.zeros((), jnp.int32)
   variables = dict(model.init(key, cast(Batch, example), step=first_step))
   return {"batch_stats": {}} | variables

@@ -1,25 +1,34 @@
 """The iterative regressor from a frame's features to a SMPL body and a camera."""
 
+import functools
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from mhmr_jax.body import skinned_points, smpl
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import rotations
+from mhmr_jax.models.coordinates import SmoothCrop
 from mhmr_jax.schema import Prediction
 
 NUM_BETAS = 10
-# The size of a rotation in each representation.
-POSE_REPRESENTATIONS = {"axis_angle": 3, "6d": 6}
+# The size of a rotation in each representation. Those of "6d_camera" are in the camera's
+# frame, all others relative to the joint's parent: a limb's direction in the image then
+# depends on one rotation, and not on all of its chain.
+POSE_REPRESENTATIONS = {"axis_angle": 3, "6d": 6, "6d_camera": 6}
 # The initial parameters are chosen, not learned: a person who stands upright, faces the
 # camera with the arms at 20 degrees from the body, and fills most of the crop.
 _ARM_ANGLE = np.deg2rad(70.0)
 MEAN_CAMERA = (0.9, 0.0, 0.0)
+# The least scale and depth (metres) of a camera that feedback projects with.
+_MIN_SCALE, _MIN_DEPTH = 0.1, 0.1
 
 
 def mean_pose() -> Float[np.ndarray, "24 3"]:
@@ -61,6 +70,53 @@ class RepeatedDense(nn.Module):
     return y + self.bias if self.use_bias else y
 
 
+class Observed(NamedTuple):
+  """The keypoints that a body is regressed from, and the network's crop.
+
+  Attributes:
+    points: x, y in focal lengths off the principal point, and the score; 0 if missing.
+    crop: in the same units.
+  """
+
+  points: Float[Array, "batch time 17 3"]
+  crop: SmoothCrop
+
+
+@functools.cache
+def _free_body() -> tuple[smpl.SmplModel, skinned_points.SkinnedPoints]:
+  """The body whose points the feedback projects, whatever body the losses use."""
+  with jax.ensure_compile_time_eval():
+    body = smpl.load()
+    points = skinned_points.of_keypoints(body)
+    used = smpl.restrict(body, np.zeros((1, len(body.v_template))))
+  return used, points
+
+
+def reprojection_error(
+  prediction: Prediction, observed: Observed
+) -> Float[Array, "batch time 34"]:
+  """The projected COCO-17 minus the observed ones, times their score, in crop units.
+
+  The weak perspective camera is read as a perspective one: where the scale is s, the
+  pelvis has the depth at which a metre has that length in the image.
+  """
+  body, points = _free_body()
+  joints, placed, _ = skinned_points.joints_and_points(
+    body, points, prediction["rotations"], prediction["betas"]
+  )
+  centre, size = observed.crop.centre, observed.crop.size[..., None]
+  scale = size * jnp.maximum(prediction["camera"][..., :1], _MIN_SCALE)
+  depth = 1 / scale
+  pelvis = (centre + scale * prediction["camera"][..., 1:]) * depth
+  moved = placed - joints[..., :1, :]
+  seen = (moved[..., :2] + pelvis[..., None, :]) / jnp.maximum(
+    moved[..., 2:] + depth[..., None], _MIN_DEPTH
+  )
+  error = (seen - observed.points[..., :2]) / size[..., None]
+  error = jnp.clip(error, -1.0, 1.0) * observed.points[..., 2:]
+  return error.reshape(*error.shape[:-2], 34)
+
+
 class IterativeRegressor(nn.Module):
   """HMR's regressor (Kanazawa et al. 2018).
 
@@ -72,7 +128,9 @@ class IterativeRegressor(nn.Module):
   hidden: Sequence[int] = (1024, 1024)
   rounds: int = 3
   dropout: float = 0.5
-  pose_representation: str = "axis_angle"  # Or '6d' (Zhou et al. 2019).
+  pose_representation: str = "axis_angle"  # Or '6d' (Zhou et al. 2019), '6d_camera'.
+  feedback: bool = False  # Whether each round sees the reprojection error so far.
+  world: bool = False  # Whether gravity and standing feet are predicted too.
   dtype: DTypeLike = jnp.float32  # The hidden layers'; parameters are float32.
 
   @property
@@ -87,8 +145,11 @@ class IterativeRegressor(nn.Module):
 
   def _mean_parameters(self) -> Float[Array, "parameters"]:
     pose = jnp.asarray(mean_pose())
-    if self.pose_representation == "6d":
-      pose = rotations.matrix_to_rot6d(rotations.axis_angle_to_matrix(pose))
+    if self.pose_representation != "axis_angle":
+      matrices = rotations.axis_angle_to_matrix(pose)
+      if self.pose_representation == "6d_camera":
+        matrices = smpl.world_rotations(matrices)
+      pose = rotations.matrix_to_rot6d(matrices)
     betas, camera = jnp.zeros(NUM_BETAS), jnp.asarray(MEAN_CAMERA)
     return jnp.concatenate([pose.reshape(self.pose_size), betas, camera])
 
@@ -98,17 +159,28 @@ class IterativeRegressor(nn.Module):
     splits = (self.pose_size, self.pose_size + NUM_BETAS)
     pose, betas, camera = jnp.split(parameters, splits, axis=-1)
     pose = pose.reshape(*pose.shape[:-1], 24, -1)
-    if self.pose_representation == "6d":
-      matrices = rotations.rot6d_to_matrix(pose)
-    else:
+    if self.pose_representation == "axis_angle":
       matrices = rotations.axis_angle_to_matrix(pose)
+    else:
+      matrices = rotations.rot6d_to_matrix(pose)
+      if self.pose_representation == "6d_camera":
+        matrices = smpl.parent_relative(matrices)
     return Prediction(rotations=matrices, betas=betas, camera=camera)
 
   @nn.compact
   def __call__(
-    self, features: Float[Array, "batch time features"], train: bool = False
+    self,
+    features: Float[Array, "batch time features"],
+    train: bool = False,
+    observed: Observed | None = None,
   ) -> Prediction:
-    """Regresses each frame by itself; training needs the 'dropout' rng."""
+    """Regresses each frame by itself; training needs the 'dropout' rng.
+
+    Args:
+      features: of the frames.
+      train: drops hidden units.
+      observed: the keypoints; needed with `feedback`.
+    """
     mean = self._mean_parameters()
     depth = features.shape[-1] + mean.size
     # The first layer multiplies [features, parameters]; split in two, the features'
@@ -136,12 +208,29 @@ class IterativeRegressor(nn.Module):
       kernel_init=nn.initializers.variance_scaling(0.01, "fan_avg", "uniform"),
       name="correction",
     )
+    from_error = None
+    if self.feedback:
+      from_error = RepeatedDense(
+        34, self.hidden[0], use_bias=False, dtype=self.dtype, name="from_error"
+      )
     drop = nn.Dropout(self.dropout, deterministic=not train)
 
     parameters = jnp.broadcast_to(mean, (*features.shape[:-1], mean.size))
     for _ in range(self.rounds):
-      x = drop(nn.relu(from_features + from_parameters(parameters)))
+      first = from_features + from_parameters(parameters)
+      if from_error is not None:
+        error = reprojection_error(self._as_prediction(parameters), observed)
+        first = first + from_error(error)
+      x = drop(nn.relu(first))
       for layer in deeper:
         x = drop(nn.relu(layer(x)))
       parameters = parameters + correction(x)
-    return self._as_prediction(parameters)
+    prediction = self._as_prediction(parameters)
+    if self.world:
+      down, standing = jnp.split(nn.Dense(5, name="world")(x), [3], axis=-1)
+      # Before training, gravity points down in the image.
+      down = down + jnp.array([0.0, 1.0, 0.0])
+      length = jnp.sqrt(jnp.sum(jnp.square(down), axis=-1, keepdims=True) + 1e-6)
+      prediction["gravity"] = down / length
+      prediction["standing_logits"] = standing
+    return prediction

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import pathlib
 import re
+from collections.abc import Iterator
 
 import numpy as np
 from absl import logging
@@ -20,10 +21,17 @@ _TEST_PART = 0.2
 _ENOUGH_GROUPS = 5  # With fewer subjects (or files), none is held out for test.
 _CACHED_MOTIONS = 128
 _CMU_NAME = re.compile(r"(\d+)_\d+")  # Subject and motion.
+# What stands for all of procedural motion where all motions are asked for: half an hour.
+_PROCEDURAL_MOTIONS = 180
+_PROCEDURAL_FRAMES = 300
 
 
 class MotionSource(abc.ABC):
   """A source of motion for clips, whose train and test splits share nothing."""
+
+  @abc.abstractmethod
+  def motions(self, split: str) -> Iterator[PoseSequence]:
+    """Yields all motions of a split at 30 fps; unreadable files are left out."""
 
   @abc.abstractmethod
   def split(self, name: str) -> list[str]:
@@ -72,6 +80,14 @@ class _Procedural(MotionSource):
     _check_split(name)
     return [f"procedural/{name}"]
 
+  def motions(self, split: str) -> Iterator[PoseSequence]:
+    """Yields a fixed number of motions: there is no end of them."""
+    _check_split(split)
+    for number in range(_PROCEDURAL_MOTIONS):
+      yield procedural.generate(
+        2 * number + SPLITS.index(split), _PROCEDURAL_FRAMES, FPS
+      )
+
   def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
     _check_split(split)
     seed = 2 * int(rng.integers(2**61)) + SPLITS.index(split)
@@ -119,6 +135,13 @@ class _Files(MotionSource):
       + ("" if file.part == (0, 1) else f"[{file.part[0]:.0%}-{file.part[1]:.0%}]")
       for file in self._splits[name]
     ]
+
+  def motions(self, split: str) -> Iterator[PoseSequence]:
+    _check_split(split)
+    for file in self._splits[split]:
+      first, last = _usable(file, self._length(file))
+      if last > first:
+        yield self._read(file).slice(first, last)
 
   def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:
     _check_split(split)

@@ -20,9 +20,14 @@ from mhmr_jax.schema import Batch, Prediction
 DEFAULT_WEIGHTS = {
   "joints_3d": 1.0,
   "joints_2d": 1.0,
+  "joints_relative": 0.0,
+  "joints_velocity": 0.0,
   "rotations": 0.0,
+  "rotations_camera": 0.0,
   "betas": 0.0,
   "betas_prior": 0.0,
+  "gravity": 0.0,
+  "standing": 0.0,
   "domain_loss": 1.0,  # Only a model with a domain classifier has this term.
 }
 # Below this distance, in metres, the distance's penalty is quadratic.
@@ -63,6 +68,44 @@ def _joints_3d(
   return _weighted_mean(error, valid.astype(jnp.float32))
 
 
+def _unaligned(
+  joints: Float[Array, "batch time 24 3"],
+  target: Float[Array, "batch time 24 3"],
+  valid: Bool[Array, "batch time"],
+) -> Terms:
+  """The mean error of joints relative to the pelvis, and of their change, in metres.
+
+  Unlike Procrustes alignment, these leave the person's orientation and size to learn.
+  """
+  relative = target - target[..., :1, :]
+  difference = jnp.where(valid[..., None, None], joints - relative, 0.0)
+  error = jnp.mean(_distance(difference, jnp.zeros_like(difference)), axis=-1)
+  change = difference[:, 1:] - difference[:, :-1]
+  velocity = jnp.mean(_distance(change, jnp.zeros_like(change)), axis=-1)
+  both = valid[:, 1:] & valid[:, :-1]
+  return {
+    "joints_relative": _weighted_mean(error, valid.astype(jnp.float32)),
+    "joints_velocity": _weighted_mean(velocity, both.astype(jnp.float32)),
+  }
+
+
+def _world_terms(
+  prediction: Prediction, batch: Batch, valid: Bool[Array, "batch time"]
+) -> Terms:
+  """The squared error of gravity's direction, and the cross entropy of standing feet."""
+  weights = valid.astype(jnp.float32)
+  terms = {}
+  if "gravity" in prediction and "gravity" in batch:
+    error = jnp.sum(jnp.square(prediction["gravity"] - batch["gravity"]), axis=-1)
+    terms["gravity"] = _weighted_mean(error, weights)
+  if "standing_logits" in prediction and "standing" in batch:
+    standing = jnp.asarray(batch["standing"]).astype(jnp.float32)
+    logits = prediction["standing_logits"]
+    entropy = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, standing), axis=-1)
+    terms["standing"] = _weighted_mean(entropy, weights)
+  return terms
+
+
 def _joints_2d(
   joints: Float[Array, "batch time 24 2"],
   target: Float[Array, "batch time 24 2"],
@@ -80,15 +123,42 @@ def _parameter_terms(
   weights = valid.astype(jnp.float32)
   betas = prediction["betas"].astype(jnp.float32)
   terms = {"betas_prior": _weighted_mean(jnp.mean(jnp.square(betas), axis=-1), weights)}
-  if "pose" in batch:
-    pose = jnp.where(valid[..., None, None], batch["pose"], 0.0)
-    difference = prediction["rotations"] - rotations.axis_angle_to_matrix(pose)
+  target = _target_rotations(batch, valid)
+  if target is not None:
+    difference = prediction["rotations"] - target
     error = jnp.mean(jnp.square(difference), axis=(-3, -2, -1))
     terms["rotations"] = _weighted_mean(error, weights)
   if "betas" in batch:
     error = jnp.mean(jnp.square(betas - batch["betas"][:, None]), axis=-1)
     terms["betas"] = _weighted_mean(error, weights)
   return terms
+
+
+def _rotations_camera(
+  prediction: Prediction, batch: Batch, valid: Bool[Array, "batch time"]
+) -> Terms:
+  """The mean squared error of the joints' rotation matrices in the camera's frame."""
+  target = _target_rotations(batch, valid)
+  if target is None:
+    return {}
+  difference = smpl.world_rotations(prediction["rotations"])
+  difference = difference - smpl.world_rotations(target)
+  error = jnp.mean(jnp.square(difference), axis=(-3, -2, -1))
+  weights = valid.astype(jnp.float32)
+  return {"rotations_camera": _weighted_mean(error, weights)}
+
+
+def _target_rotations(
+  batch: Batch, valid: Bool[Array, "batch time"]
+) -> Float[Array, "batch time 24 3 3"] | None:
+  """The target's rotation matrices, identities in invalid frames; None if absent."""
+  if "rotations" in batch:
+    target = jnp.asarray(batch["rotations"])
+    return jnp.where(valid[..., None, None, None], target, jnp.eye(3))
+  if "pose" in batch:
+    pose = jnp.where(valid[..., None, None], batch["pose"], 0.0)
+    return rotations.axis_angle_to_matrix(pose)
+  return None
 
 
 def valid_frames(
@@ -130,11 +200,12 @@ def motion_hmr_loss(
   Args:
     body: the SMPL layer.
     prediction: what the model predicted for the batch.
-    batch: the targets. A term whose target (`joints_camera`, `joints_crop`, `pose`,
-      `betas`) is absent is left out; `visibility`, `valid` and `labelled` default to
+    batch: the targets. A term whose target (`joints_camera`, `joints_crop`, `pose`
+      or `rotations`, `betas`, `gravity`, `standing`) is absent is left out; `visibility`, `valid` and `labelled` default to
       ones.
     weights: weights of terms that replace those of `DEFAULT_WEIGHTS`. A term of weight
-      0 is reported too.
+      0 is reported too, unless it costs time: `joints_relative`, `joints_velocity` and
+      `rotations_camera` are then left out.
 
   Returns:
     The loss, and its terms without their weights.
@@ -151,15 +222,20 @@ def motion_hmr_loss(
   joints, joints_crop = predicted_joints(body, prediction)
 
   terms = _parameter_terms(prediction, batch, labelled)
+  if weights["rotations_camera"]:
+    terms |= _rotations_camera(prediction, batch, labelled)
   if "joints_camera" in batch:
     target = jnp.asarray(batch["joints_camera"])
     terms["joints_3d"] = _joints_3d(body, joints, target, labelled)
+    if weights["joints_relative"] or weights["joints_velocity"]:
+      terms |= _unaligned(joints, target, labelled)
   if "joints_crop" in batch:
     visibility = batch.get("visibility", jnp.ones((*frames, 24), jnp.float32))
     # An invalid frame's visibility may be garbage too.
     visible = jnp.where(labelled[..., None], visibility, 0.0)
     target = jnp.asarray(batch["joints_crop"])
     terms["joints_2d"] = _joints_2d(joints_crop, target, visible)
+  terms |= _world_terms(prediction, batch, labelled)
   if "domain_logits" in prediction:
     clips = jnp.asarray(batch["labelled"])
     terms["domain_loss"] = _domain_loss(prediction["domain_logits"], clips, valid)

@@ -43,7 +43,7 @@ class TrainStep(NamedTuple):
 
 def make_train_step(config: ConfigDict, mesh: Mesh) -> TrainStep:
   """The training step of a config, its state divided as `config.mesh` says."""
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   optimizer = train_step.make_optimizer(config.train)
   init = functools.partial(
     train_step.init_state,

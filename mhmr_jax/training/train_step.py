@@ -8,16 +8,21 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
 
 from mhmr_jax.body.smpl import SmplModel
+from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import metrics
 from mhmr_jax.models import domain_adversarial, motion_hmr
 from mhmr_jax.models.motion_hmr import MotionHMR
 from mhmr_jax.models.predicted_joints import predicted_joints
 from mhmr_jax.schema import Batch, Prediction
 from mhmr_jax.training.losses import motion_hmr_loss, valid_frames
+
+# The root mean square of Muon's updates before the learning rate, as Adam's have.
+_MUON_RMS = 0.4
 
 # A step's scalars by name.
 Scalars = dict[str, Float[Array, ""]]
@@ -63,29 +68,58 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
-  """Adam with clipped gradients, and decoupled weight decay of matrices only.
+  """The optimiser, with clipped gradients, and decoupled decay of matrices only.
 
-  The learning rate warms up linearly, then decays to zero at the last step as a
-  cosine.
+  "adamw" is Adam. "muon" makes the updates of matrices near-orthogonal (Jordan et al.
+  2024), scaled to the size that Adam's have, and leaves all else to Adam. The learning
+  rate warms up linearly, stays for `hold` of the steps, and decays to zero at the last
+  step as a cosine.
 
   Args:
-    settings: the config's `train`: steps, learning_rate, warmup_steps, weight_decay,
-      grad_clip.
+    settings: the config's `train`: steps, optimizer, learning_rate, warmup_steps, hold,
+      weight_decay, grad_clip.
+
+  Raises:
+    InputError: there is no such optimiser.
   """
+  steps = max(settings.steps, settings.warmup_steps + 1)
+  held = round(settings.get("hold", 0.0) * steps)
   schedule = optax.warmup_cosine_decay_schedule(
     init_value=0.0,
     peak_value=settings.learning_rate,
     warmup_steps=settings.warmup_steps,
-    decay_steps=max(settings.steps, settings.warmup_steps + 1),
+    decay_steps=max(steps - held, settings.warmup_steps + 1),
   )
+  if held:
+    warmup = settings.warmup_steps
+    schedule = _with_plateau(schedule, warmup, held)
 
   def is_matrix(params: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
-  return optax.chain(
-    optax.clip_by_global_norm(settings.grad_clip),
-    optax.adamw(schedule, weight_decay=settings.weight_decay, mask=is_matrix),
-  )
+  decay = settings.weight_decay
+  name = settings.get("optimizer", "adamw")
+  if name == "adamw":
+    optimizer = optax.adamw(schedule, weight_decay=decay, mask=is_matrix)
+  elif name == "muon":
+    optimizer = optax.contrib.muon(
+      schedule,
+      weight_decay=decay,
+      adam_b2=0.99,
+      consistent_rms=_MUON_RMS,
+    )
+  else:
+    raise InputError(f"config.train.optimizer is {name!r}: use 'adamw' or 'muon'.")
+  return optax.chain(optax.clip_by_global_norm(settings.grad_clip), optimizer)
+
+
+def _with_plateau(schedule: optax.Schedule, start: int, length: int) -> optax.Schedule:
+  """Stops a schedule's clock at step `start` for `length` steps."""
+
+  def held(step: Any) -> Any:
+    return schedule(jnp.where(step < start, step, jnp.maximum(step - length, start)))
+
+  return held
 
 
 def init_state(
