@@ -178,7 +178,7 @@ def joints_from_matrices(
 def world_rotations(
   rotations: Float[Array, "*batch 24 3 3"],
 ) -> Float[Array, "*batch 24 3 3"]:
-  """Each joint's rotation in the frame of the pelvis' parent: the camera or the world."""
+  """Each joint's rotation in the frame that the pelvis' is in: camera or world."""
   world = [rotations[..., 0, :, :]]
   for joint in range(1, 24):
     parent = body_joints.SMPL_PARENTS[joint]

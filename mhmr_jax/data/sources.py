@@ -158,7 +158,7 @@ def open_source(config: ConfigDict, split: str, name: str | None = None) -> Clip
   config_paths.check_name(name)
   if name == config_paths.GENERATED:
     raise InputError(
-      f"{name} are made on the device for training and not stored: name another dataset."
+      f"{name} are made on the device and not stored: name another dataset."
     )
   config_paths.check_dataset_paths(config, name)
   # These clips have no split "all", and an unknown one is refused before they are made.

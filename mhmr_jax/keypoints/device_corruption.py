@@ -23,8 +23,10 @@ _RIGHT = _FLIP[_LEFT]
 _SPREAD = corruption.SPREAD
 # Uniform numbers a frame for misses, outliers, limbs, the frame and swaps.
 _EVENTS = 49
+# The share of clips whose points lag behind, and the longest delay in frames.
+_LAGGING, _MOST_DELAY = 0.5, 0.8
 # How many numbers `corrupt` takes: for each frame, and besides.
-NORMALS, UNIFORMS, MORE = 2 * 34, 2 * _EVENTS + 2 * 34 + 2 * 17, 110
+NORMALS, UNIFORMS, MORE = 2 * 34, 2 * _EVENTS + 2 * 34 + 2 * 17, 130
 # The chance that the lower border of the image cuts the person, and where it may lie,
 # from the top (0) to the bottom (1) of the person.
 _CUT = 0.15
@@ -56,6 +58,7 @@ def corrupt(
     _held_uniform(draws, frames, noise.run), (17, 34, 38, 39), axis=-1
   )
 
+  true = _delayed(true, draws)
   error = size * _jitter(true / size, occluded, quality, draws, noise)
   far = noise.outlier_distance * size * draws.normal(17, 2)
   error = error + jnp.where((u_outlier < noise.outlier)[..., None], far, 0.0)
@@ -77,6 +80,17 @@ def corrupt(
   detections = jnp.where(missing[..., None], 0.0, detections)
   swapped = _swapped(u_swap, occluded, noise)
   return jnp.where(swapped[..., None], detections[:, _FLIP], detections)
+
+
+def _delayed(
+  true: Float[Array, "time 17 2"], draws: Draws
+) -> Float[Array, "time 17 2"]:
+  """Some clips' points lag behind, as those of detectors that smooth over time do."""
+  lags, share = draws.uniform(2)
+  own = draws.uniform(17, 1, low=0.5, high=1.5)
+  delay = jnp.where(lags < _LAGGING, _MOST_DELAY * share, 0.0) * own
+  before = jnp.concatenate([true[:1], true[:-1]])
+  return true + jnp.minimum(delay, 1.0) * (before - true)
 
 
 def _held_uniform(draws: Draws, frames: int, run: float) -> Float[Array, "frames 49"]:

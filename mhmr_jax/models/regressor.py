@@ -19,8 +19,8 @@ from mhmr_jax.models.coordinates import SmoothCrop
 from mhmr_jax.schema import Prediction
 
 NUM_BETAS = 10
-# The size of a rotation in each representation. Those of "6d_camera" are in the camera's
-# frame, all others relative to the joint's parent: a limb's direction in the image then
+# The size of a rotation in each representation. Those of "6d_camera" are in the
+# camera's frame, all others relative to the joint's parent: a limb's direction in the image then
 # depends on one rotation, and not on all of its chain.
 POSE_REPRESENTATIONS = {"axis_angle": 3, "6d": 6, "6d_camera": 6}
 # The initial parameters are chosen, not learned: a person who stands upright, faces the

@@ -21,7 +21,7 @@ _TEST_PART = 0.2
 _ENOUGH_GROUPS = 5  # With fewer subjects (or files), none is held out for test.
 _CACHED_MOTIONS = 128
 _CMU_NAME = re.compile(r"(\d+)_\d+")  # Subject and motion.
-# What stands for all of procedural motion where all motions are asked for: half an hour.
+# Half an hour stands for all of procedural motion where all motions are asked for.
 _PROCEDURAL_MOTIONS = 180
 _PROCEDURAL_FRAMES = 300
 

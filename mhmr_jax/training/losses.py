@@ -92,7 +92,7 @@ def _unaligned(
 def _world_terms(
   prediction: Prediction, batch: Batch, valid: Bool[Array, "batch time"]
 ) -> Terms:
-  """The squared error of gravity's direction, and the cross entropy of standing feet."""
+  """The squared error of gravity's direction; the cross entropy of standing feet."""
   weights = valid.astype(jnp.float32)
   terms = {}
   if "gravity" in prediction and "gravity" in batch:
@@ -200,9 +200,9 @@ def motion_hmr_loss(
   Args:
     body: the SMPL layer.
     prediction: what the model predicted for the batch.
-    batch: the targets. A term whose target (`joints_camera`, `joints_crop`, `pose`
-      or `rotations`, `betas`, `gravity`, `standing`) is absent is left out; `visibility`, `valid` and `labelled` default to
-      ones.
+    batch: the targets. A term whose target (`joints_camera`, `joints_crop`, `pose` or
+      `rotations`, `betas`, `gravity`, `standing`) is absent is left out; `visibility`,
+      `valid` and `labelled` default to ones.
     weights: weights of terms that replace those of `DEFAULT_WEIGHTS`. A term of weight
       0 is reported too, unless it costs time: `joints_relative`, `joints_velocity` and
       `rotations_camera` are then left out.

@@ -100,7 +100,7 @@ def _product(A: Array, B: Array) -> Array:
 
 
 def _window(bank: MotionBank, draws: Draws, frames: int, variety: Variety) -> Movement:
-  """A window of one motion, played at another speed; short motions stop at their end."""
+  """A window of one motion at another speed; short motions stop at their end."""
   which, place, rate = draws.uniform(3)
   # Rounding may leave the last cumulated chance below 1.
   motion = jnp.searchsorted(bank.cumulative, which * 0.999999)
