@@ -51,7 +51,9 @@ def read(path: str | pathlib.Path, fps: float = 30.0) -> PoseSequence:
   # The first frame comes along, since it may be the only standing pose.
   rows = np.concatenate([recording.values[:1], recording.values[first::kept]])
   figure = figure_of(dataclasses.replace(recording, values=rows), bones, tips)
-  _check_lengths(path, figure)
+  point_like = _point_like(figure)
+  if point_like:
+    raise InputError(f"{path}: {' and '.join(point_like)} are at one place.")
   at_rest = figure_of(biovision.at_rest(recording), bones, tips)
   figure, rest, base = _with_rest(path, figure, at_rest)
   limbs = _Limbs(figure, rest, base.apply([0.0, 0.0, 1.0]), bones).all()
@@ -70,12 +72,18 @@ def _first_frame(
   return standing_pose.lead_in(start, np.all(values[:, columns] == 0, axis=1))
 
 
-def _check_lengths(path: str | pathlib.Path, figure: Figure) -> None:
-  leg = _leg_length(figure)
-  for first, last in (*standing_pose.LIMBS, ("right_hip", "left_hip")):
-    length = np.linalg.norm(figure.line(first, last), axis=-1).min()
-    if not length > _SHORTEST * leg:
-      raise InputError(f"{path}: the bone from {first} to {last} has no length.")
+def _point_like(figure: Figure) -> tuple[str, str] | None:
+  """The ends of a line that has no length in some frame, of those that are aligned."""
+  shortest = _SHORTEST * _leg_length(figure)
+  trunk = ("hips", _neck_of(figure))
+  for line in (*standing_pose.LIMBS, ("right_hip", "left_hip"), trunk):
+    if not np.linalg.norm(figure.line(*line), axis=-1).min() > shortest:
+      return line
+  return None
+
+
+def _neck_of(figure: Figure) -> str:
+  return "neck" if "neck" in figure.points else "head"
 
 
 def _with_rest(
@@ -87,7 +95,7 @@ def _with_rest(
     the figure, its rotations from the rest pose; the rest pose, a single frame; and the
     rotation from SMPL's rest pose to it.
   """
-  if standing_pose.is_upright(at_rest):
+  if standing_pose.is_upright(at_rest) and not _point_like(at_rest):
     axes = standing_pose.facing(at_rest, standing_pose.upright_axis(at_rest))
     return figure.seen_from(axes), at_rest.seen_from(axes), Rotation.identity()
   index = standing_pose.straightest(figure)
@@ -141,7 +149,7 @@ class _Limbs:
     It is aligned as a whole, from the hips to the neck, because its bones curve
     differently in the two skeletons.
     """
-    end = "neck" if "neck" in self.rest.points else "head"
+    end = _neck_of(self.rest)
     trunk = self.rest.line("hips", end)[0]
     chain = [self.figure.rotations[j] for j in (self.bones.pelvis, *self.bones.spine)]
     limbs = {}

@@ -410,7 +410,7 @@ def test_unknown_names_are_listed(tmp_path):
 def test_limbs_without_length_or_any_standing_pose_are_refused(tmp_path):
   person = biovision.actor()
   person.bones["left_knee"] = ("left_hip", (0, 0, 0))
-  with pytest.raises(InputError, match="from left_hip to left_knee has no length"):
+  with pytest.raises(InputError, match="left_hip and left_knee are at one place"):
     bvh.read(biovision.write(tmp_path / "a.bvh", person))
   person = biovision.actor(size=0.0)
   up = Rotation.from_rotvec([-np.pi / 2, 0, 0])
@@ -420,6 +420,22 @@ def test_limbs_without_length_or_any_standing_pose_are_refused(tmp_path):
   rest = {name: turn[0] for name, turn in person.world.items()}
   with pytest.raises(InputError, match="neither the OFFSETs nor any frame"):
     bvh.read(biovision.write(tmp_path / "b.bvh", person, rest=rest))
+
+
+def test_bones_whose_offsets_are_zero_are_those_of_the_position_channels(tmp_path):
+  person = biovision.actor(size=0.1)
+  path = biovision.write(tmp_path / "a.bvh", person, positions=True, unit=100.0)
+  text = path.read_text()
+  for joint in ("left_elbow", "left_wrist"):
+    start = text.index("OFFSET", text.index(f"JOINT {joint}"))
+    text = text[:start] + "OFFSET 0 0 0" + text[text.index("\n", start) :]
+  path.write_text(text)
+  joints = biovision.joints_of(person)
+  across = (joints["left_hip"] - joints["right_hip"])[0]
+  yaw = Rotation.from_rotvec([0, np.arctan2(across[2], across[0]), 0])
+  if yaw.magnitude() < np.radians(10):
+    yaw = Rotation.identity()  # Hips that are nearly level with an axis are taken so.
+  _check_limbs(bvh.read(path), {name: yaw.apply(p) for name, p in joints.items()})
 
 
 def test_a_missing_file_is_named(tmp_path):
