@@ -7,8 +7,10 @@ import signal
 import subprocess
 
 import pytest
+from etils import epath
 
 from tests import tiny, workdirs
+from tests.training import toy
 from tests.workdirs import losses, saved_steps
 
 pytestmark = pytest.mark.slow
@@ -29,7 +31,9 @@ def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
 def start_two(workdir: pathlib.Path, *more: str) -> list["subprocess.Popen[str]"]:
   """Starts a training run of two processes, with two devices each."""
   arguments = (*tiny.flags(), f"--workdir={workdir}", *more)
-  return tiny.start_together("train", *arguments, processes=2, devices=DEVICES // 2)
+  return tiny.start_together(
+    "mhmr_jax.train", *arguments, processes=2, devices=DEVICES // 2
+  )
 
 
 def assert_same_losses(ours: pathlib.Path, theirs: pathlib.Path) -> None:
@@ -39,10 +43,32 @@ def assert_same_losses(ours: pathlib.Path, theirs: pathlib.Path) -> None:
     assert many[step] == pytest.approx(one[step], rel=1e-5), step
 
 
+def start_toys(workdir: pathlib.Path) -> list["subprocess.Popen[str]"]:
+  """Starts two processes that train the toy without end; they have a checkpoint."""
+  started = tiny.start_together(
+    "tests.training.toy_program",
+    f"--workdir={workdir}",
+    *("--config.steps=1000000", "--config.checkpoint_every=5"),
+    processes=2,
+  )
+  tiny.wait_until((workdir / "checkpoints" / "5").exists, started)
+  return started
+
+
+def assert_one_goes_on(workdir: pathlib.Path, step: int, elsewhere: pathlib.Path):
+  """One process alone goes on from that step as if there had never been another."""
+  steps = {"steps": step + 4, "checkpoint_every": 1_000_000}
+  elsewhere.mkdir()
+  toy.run(epath.Path(elsewhere), toy.Numbers(), **steps)
+  toy.run(epath.Path(workdir), toy.Numbers(), **steps)
+  assert list(losses(workdir)) == list(range(1, step + 5))
+  assert losses(workdir) == pytest.approx(losses(elsewhere), rel=1e-4)
+
+
 @pytest.mark.parametrize("victim", [0, 1])
 def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(victim, tmp_path):
-  started = start_two(tmp_path)
-  tiny.wait_until((tmp_path / "checkpoints" / "5").exists, started)
+  workdir = tmp_path / "run"
+  started = start_toys(workdir)
   killed, other = started[victim], started[1 - victim]
   killed.kill()
   _, errors = other.communicate(timeout=60)
@@ -50,18 +76,20 @@ def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(victim, tmp_path):
   assert other.returncode == 75, errors
   assert re.search("^error: Another process of this run.* was lost", errors, re.M)
   assert "Traceback" not in errors
+  assert_one_goes_on(workdir, saved_steps(workdir)[-1], tmp_path / "alone")
 
-  latest = saved_steps(tmp_path)[-1]
-  assert 5 <= latest < STEPS
-  if victim == 0:
-    return
-  # One process sees the examples that remain, in the order that they would have had.
-  status, _, errors = tiny.run(
-    "train", *tiny.flags(), f"--workdir={tmp_path}", devices=DEVICES
-  )
-  assert status == 0, errors
-  assert f"at step {latest}" in errors
-  assert_same_losses(tmp_path, workdirs.trained(DEVICES))
+
+def test_a_sigterm_to_all_saves_one_step_and_one_alone_goes_on(tmp_path):
+  workdir = tmp_path / "run"
+  started = start_toys(workdir)
+  for process in started:
+    process.send_signal(signal.SIGTERM)
+  ended = finish(started)
+  step = saved_steps(workdir)[-1]
+  for status, errors in ended:
+    assert status == 75, errors
+    assert f"error: Stopped as asked after step {step}, which is saved" in errors
+  assert_one_goes_on(workdir, step, tmp_path / "alone")
 
 
 def test_two_processes_give_the_losses_of_one_over_a_sigterm_to_one(tmp_path):
@@ -113,7 +141,7 @@ def test_hosts_evaluate_together_what_one_does(tmp_path):
   status, _, errors = tiny.run("evaluate", *shared, f"--out={tmp_path}/one")
   assert status == 0, errors
   started = tiny.start_together(
-    "evaluate", *shared, f"--out={tmp_path}/three", processes=3
+    "mhmr_jax.evaluate", *shared, f"--out={tmp_path}/three", processes=3
   )
   for status, errors in finish(started):
     assert status == 0, errors

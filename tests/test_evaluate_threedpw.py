@@ -1,11 +1,15 @@
-"""Each protocol on a miniature 3DPW, as its users run it, against plain NumPy."""
+"""Each protocol on a miniature 3DPW against plain NumPy; runs and files in a table."""
 
 import json
+import types
 
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 
+from mhmr_jax import evaluate
 from mhmr_jax.body import joints, smpl
+from mhmr_jax.data import config_paths
 from tests import tiny, workdirs
 from tests.body.made_up_regressors import SWAPPED_LEGS, made_up
 from tests.data_builders import miniature
@@ -43,13 +47,13 @@ class Release:
       )
       for number, person in enumerate(people):
         self.people[f"{name}_{number}"] = (split, person)
-    self.flags = [
-      "--dataset=threedpw",
-      f"--config.threedpw.dir={self.root}",
-      f"--config.data.dir={self.cache}",
-      f"--config.body.male={paths['male']}",
-      f"--config.body.female={paths['female']}",
-    ]
+    # Keys of the config.
+    self.paths = {
+      "threedpw.dir": str(self.root),
+      "data.dir": str(self.cache),
+      "body.male": str(paths["male"]),
+      "body.female": str(paths["female"]),
+    }
     self.folder = folder
 
   def counted(self, protocol, track):
@@ -126,22 +130,35 @@ def _expected(release, protocol, predicted):
   return *means, frames
 
 
+def _evaluate_here(paths, **flags):
+  """Runs the program in this process, with these keys of its config and flags."""
+  config = config_paths.local_paths()
+  config.update_from_flattened_dict(paths)
+  values = {"workdir": None, "dataset": "threedpw", "split": None, **flags}
+  with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(**values):
+    patch.setattr(evaluate, "_CONFIG", types.SimpleNamespace(value=config))
+    evaluate.main([])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["spin", "hmmr", "smpl24"])
-def test_a_file_of_joints_scores_as_numpy_says(release, tmp_path, protocol):
+def test_a_file_of_joints_scores_as_numpy_says(
+  release, tmp_path, protocol, capsys, caplog
+):
   predicted = _write_predictions(tmp_path / "others.npz", release, protocol)
-  status, output, errors = tiny.run(
-    "evaluate",
-    f"--predictions={tmp_path / 'others.npz'}",
-    *release.flags,
-    f"--config.body.h36m_regressor={release.folder / 'h36m.npy'}",
-    f"--config.body.cocoplus_regressor={release.folder / 'cocoplus.npy'}",
+  regressors = {
+    f"body.{name}_regressor": str(release.folder / f"{name}.npy")
+    for name in ("h36m", "cocoplus")
+  }
+  _evaluate_here(
+    release.paths | regressors,
+    predictions=[str(tmp_path / "others.npz")],
     # spin is the default where its regressor is named.
-    *([] if protocol == "spin" else [f"--protocol={protocol}"]),
-    f"--out={tmp_path / 'out'}",
+    protocol=None if protocol == "spin" else protocol,
+    out=str(tmp_path / "out"),
   )
-  assert status == 0, errors
-  assert ("legs were swapped" in errors) == (protocol == "spin")
+  output = capsys.readouterr().out
+  assert ("legs were swapped" in caplog.text) == (protocol == "spin")
   results = json.loads((tmp_path / "out" / "metrics.json").read_text())
   pa, root, acceleration, frames = _expected(release, protocol, predicted)
   assert results["protocol"] == protocol
@@ -162,8 +179,8 @@ def test_runs_and_files_stand_in_one_table(release, tmp_path):
     "evaluate",
     f"--workdir={tmp_path / 'one'},{tmp_path / 'two'}",
     f"--predictions={tmp_path / 'others.npz'}",
-    *release.flags,
-    "--split=test",
+    *(f"--config.{key}={path}" for key, path in release.paths.items()),
+    *("--dataset=threedpw", "--split=test"),
   )
   assert status == 0, errors
   assert "protocol smpl24 is used" in errors

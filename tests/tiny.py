@@ -88,36 +88,41 @@ def start_module(
 
   No file that it writes can grow beyond `largest_file` KiB.
   """
-  environment = os.environ | {
-    "PYTHONPATH": str(ROOT / "tests" / "without_torch"),
-    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} "
-    f"--xla_force_host_platform_device_count={devices}",
-  }
+  variables = os.environ | environment(devices)
   command = [sys.executable, "-m", module, *arguments]
   if largest_file is not None:
     # It reads compiled programs, and does not leave half of one.
-    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
+    variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
     command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
   return subprocess.Popen(
     command,
     cwd=ROOT,
-    env=environment,
+    env=variables,
     text=True,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
   )
 
 
+def environment(devices: int = 1) -> dict[str, str]:
+  """The variables of programs that tests start, on so many virtual devices."""
+  return {
+    "PYTHONPATH": str(ROOT / "tests" / "without_torch"),
+    "XLA_FLAGS": f"{os.environ['XLA_FLAGS']} "
+    f"--xla_force_host_platform_device_count={devices}",
+  }
+
+
 def start_together(
-  program: str, *arguments: str, processes: int, devices: int = 1
+  module: str, *arguments: str, processes: int, devices: int = 1
 ) -> "list[subprocess.Popen[str]]":
   """Starts several processes of one run, each with `devices`."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
   return [
-    start(
-      program,
+    start_module(
+      module,
       *arguments,
       f"--coordinator={address}",
       f"--num_processes={processes}",
@@ -131,8 +136,8 @@ def start_together(
 def wait_until(
   condition: Callable[[], bool], processes: "list[subprocess.Popen[str]]"
 ) -> None:
-  """Returns once the condition holds; fails if a process ends, or after 200 s."""
-  deadline = time.monotonic() + 200
+  """Returns once the condition holds; fails if a process ends, or after 10 minutes."""
+  deadline = time.monotonic() + 600
   while not condition():
     for process in processes:
       assert process.poll() is None, process.communicate()[1]

@@ -44,8 +44,15 @@ def step(state, batch, key):
 class Numbers:
   """Batches of numbers, all different; something may happen in place of a step's."""
 
-  def __init__(self, fail_at: int = 0, nan_at: int = 0, sigterm_at: int = 0):
+  def __init__(
+    self,
+    fail_at: int = 0,
+    nan_at: int = 0,
+    sigterm_at: int = 0,
+    rows: np.ndarray | None = None,  # Of this host.
+  ):
     self._position = 0
+    self._rows = np.arange(BATCH_SIZE) if rows is None else rows
     self._fail_at = fail_at
     self._nan_at = nan_at
     self._sigterm_at = sigterm_at
@@ -67,7 +74,7 @@ class Numbers:
       os.kill(os.getpid(), signal.SIGTERM)
     if number == self._nan_at:
       batch[0] = np.nan
-    return {"number": np.sin(batch)}
+    return {"number": np.sin(batch)[self._rows]}
 
   def close(self) -> None:
     self.closed = True
@@ -76,6 +83,11 @@ class Numbers:
 def run(workdir, iterator, **overrides: int) -> TrainState:
   """Trains the toy in this process on one device."""
   mesh = sharding.make_mesh(jax.devices()[:1])
+  return train(workdir, iterator, mesh, settings(**overrides))
+
+
+def train(workdir, iterator, mesh, settings: ConfigDict) -> TrainState:
+  """Trains the toy on the devices of a mesh."""
   task = loop.Task(init, step, sharding.replicated(mesh), 8, "norm {grad_norm:.3f}")
   return loop.run(
     task,
@@ -83,5 +95,5 @@ def run(workdir, iterator, **overrides: int) -> TrainState:
     mesh=mesh,
     workdir=workdir,
     seed=0,
-    settings=settings(**overrides),
+    settings=settings,
   )
