@@ -7,7 +7,8 @@ them over all views, the newer one the videos. The files are read from the wheel
 name; nothing of the package is installed or run.
 
 The truth's joints are therefore OpenPose's points in space, not a marker set's joint
-centres: its hips are OpenPose's hips.
+centres: its hips are OpenPose's hips. The videos begin a frame before both: a detector
+that looks at single frames of them finds limbs a frame later than OpenPose did.
 """
 
 import hashlib
@@ -29,6 +30,9 @@ KEYPOINT_FORMAT = "openpose_body25b"
 
 _CAMERAS = (1, 2, 3, 4)
 _FRAMES = 100
+# The frame of the videos that shows what the first keypoints and the first true pose
+# are of. The last ones are of the moment after the videos' last frame.
+_FIRST = 1
 _ADVICE = "name another folder by --cache"
 
 
@@ -58,7 +62,8 @@ class Recording(NamedTuple):
 
   views: tuple[View, ...]
   fps: float
-  truth: Float[np.ndarray, "frames 12 3"]  # LIMB_JOINTS, metres; y up.
+  # LIMB_JOINTS in each frame of the videos, metres; y up; NaN where it is not known.
+  truth: Float[np.ndarray, "frames 12 3"]
 
 
 def fetch(cache: pathlib.Path) -> Recording:
@@ -71,13 +76,16 @@ def fetch(cache: pathlib.Path) -> Recording:
   if not all((cache / name).is_file() for _, _, name in members):
     _unpack(cache, members)
   markers = trc.read(cache / _TRUTH)
+  truth = np.full((_FRAMES, len(LIMB_JOINTS), 3), np.nan)
+  known = markers.of(tuple(marker(name) for name in LIMB_JOINTS))
+  truth[_FIRST:] = known[: _FRAMES - _FIRST]
   return Recording(
     views=tuple(
       View(f"cam{c}", cache / _VIDEO.format(c), cache / _KEYPOINTS.format(c))
       for c in _CAMERAS
     ),
     fps=markers.fps,
-    truth=markers.of(tuple(marker(name) for name in LIMB_JOINTS)),
+    truth=truth,
   )
 
 
@@ -93,9 +101,9 @@ def _members() -> list[tuple[_Wheel, str, str]]:
   for c in _CAMERAS:
     video = f"Pose2Sim/Demo_SinglePerson/videos/cam0{c}.mp4"
     members.append((_WITH_VIDEOS, video, _VIDEO.format(c)))
-    for frame in range(_FRAMES):
+    for frame in range(_FRAMES - _FIRST):
       found = f"Pose2Sim/Demo/pose/cam{c}_json/cam0{c}.{frame:04}.json"
-      place = f"{_KEYPOINTS.format(c)}/cam{c}_{frame:012}_keypoints.json"
+      place = f"{_KEYPOINTS.format(c)}/cam{c}_{frame + _FIRST:012}_keypoints.json"
       members.append((_WITH_KEYPOINTS, found, place))
   return members
 

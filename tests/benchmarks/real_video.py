@@ -88,9 +88,10 @@ def errors_in(
   stride = streaming.stride(recording.fps)
   truth = recording.truth[frame_index]
   known = np.isfinite(joints).all((1, 2)) & np.isfinite(truth).all((1, 2))
-  rows = known & (frame_index % stride == 0)
+  since = frame_index - frame_index[0]
+  rows = known & (since % stride == 0)
   return limb_errors.measure(
-    joints[rows], truth[rows], frame_index[rows] // stride, recording.fps / stride
+    joints[rows], truth[rows], since[rows] // stride, recording.fps / stride
   )
 
 
@@ -117,14 +118,14 @@ def measure_view(view: View, recording: Recording) -> dict[str, Errors]:
 
 def measure_constants(recording: Recording) -> dict[str, Errors]:
   """The errors of poses that do not move, which are the same in every view."""
-  truth = recording.truth[:: streaming.stride(recording.fps)]
+  every = np.flatnonzero(np.isfinite(recording.truth).all((1, 2)))
+  truth = recording.truth[every]
   poses = {
     REST: np.asarray(smpl.load().joint_template)[_LIMBS],
-    CONSTANT: limb_errors.best_constant(truth[np.isfinite(truth).all((1, 2))]),
+    CONSTANT: limb_errors.best_constant(truth[:: streaming.stride(recording.fps)]),
   }
-  every = np.arange(len(recording.truth))
   return {
-    name: errors_in(every, np.broadcast_to(pose, recording.truth.shape), recording)
+    name: errors_in(every, np.broadcast_to(pose, truth.shape), recording)
     for name, pose in poses.items()
   }
 
