@@ -141,7 +141,8 @@ def draw(
   view: View, track: Track, motion: Motion
 ) -> UInt8[np.ndarray, "height width 3"]:
   """A picture of some frames: the keypoints above, the predicted joints below."""
-  chosen = motion.frame_index[:: max(1, len(motion.frame_index) // _PICTURES)]
+  rows = np.linspace(0, len(motion.frame_index) - 1, _PICTURES).astype(int)
+  chosen = motion.frame_index[rows]
   predicted = {
     frame: np.append(points, np.ones((24, 1)), axis=-1)
     for frame, points in zip(motion.frame_index, motion.keypoints_image, strict=True)
