@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -66,14 +67,21 @@ class KeypointSource:
   weights: pathlib.Path | None = None
 
 
+class Recovered(NamedTuple):
+  """One person's motion in a video, and what it takes to draw it over the frames."""
+
+  motion: Motion
+  info: video.VideoInfo
+  body: smpl.SmplModel
+  intrinsics: Float[np.ndarray, "3 3"]  # Of the video, px.
+
+
 def predict(
   workdir: epath.Path,
   video_path: pathlib.Path,
   keypoints: KeypointSource,
   out: pathlib.Path,
-  *,
-  person: int = 0,
-  focal: float | None = None,
+  **options: Any,
 ) -> Motion:
   """Recovers one person's motion and writes both files to a folder.
 
@@ -82,14 +90,45 @@ def predict(
     video_path: the video file.
     keypoints: where the people's keypoints come from.
     out: an existing folder.
+    options: those of `recover`.
+
+  Raises:
+    InputError: as `recover` does, or the files cannot be written.
+  """
+  times = StageTimes()
+  found = recover(workdir, video_path, keypoints, times, **options)
+  motion, info, body, intrinsics = found
+  frames = times.over("reading the video", video.read_frames(video_path))
+  drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
+  shown = iter(tqdm(drawn, "Drawing", info.num_frames, unit="frame"))
+  with times.running("encoding"):
+    write_results(out, motion, shown, info.fps)
+  print(times.summary(info.num_frames))
+  return motion
+
+
+def recover(
+  workdir: epath.Path,
+  video_path: pathlib.Path,
+  keypoints: KeypointSource,
+  times: StageTimes,
+  *,
+  person: int = 0,
+  focal: float | None = None,
+) -> Recovered:
+  """Recovers one person's motion, without drawing it or writing any file.
+
+  Args:
+    workdir: of the trained run.
+    video_path: the video file.
+    keypoints: where the people's keypoints come from.
+    times: measures the stages.
     person: the person's place in the order of size, from 0 for the largest.
     focal: length, px; None: the diagonal of the image.
 
   Raises:
-    InputError: the run, the video or the keypoints cannot be used, nobody is found, or
-      the files cannot be written.
+    InputError: the run, the video or the keypoints cannot be used, or nobody is found.
   """
-  times = StageTimes()
   # ---- The network, and what it is given.
   with times.running("loading"):
     run = trained.restore(workdir)
@@ -124,15 +163,7 @@ def predict(
   spans = streaming.segments(track.frame_index, info.fps)
   with times.running("placement"):
     motion = placement.place(body, outputs, spans, intrinsics)
-
-  # ---- Files.
-  frames = times.over("reading the video", video.read_frames(video_path))
-  drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
-  shown = iter(tqdm(drawn, "Drawing", info.num_frames, unit="frame"))
-  with times.running("encoding"):
-    write_results(out, motion, shown, info.fps)
-  print(times.summary(info.num_frames))
-  return motion
+  return Recovered(motion, info, body, intrinsics)
 
 
 def find_people(
@@ -248,23 +279,27 @@ def _results_folder(out: pathlib.Path) -> Iterator[None]:
     raise
 
 
+def flag_options() -> dict[str, Any]:
+  """The options of `recover` that the flags set; InputError for an impossible one."""
+  if _FOCAL.value is not None and not _FOCAL.value > 0:
+    raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
+  return {"person": _PERSON.value, "focal": _FOCAL.value}
+
+
 def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
   workdir = program.workdir()
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
-  if _FOCAL.value is not None and not _FOCAL.value > 0:
-    raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
   keypoints = KeypointSource(
     path=keypoint_flags.KEYPOINTS.value,
     format=keypoint_flags.FORMAT.value,
     detector=keypoint_flags.DETECTOR.value,
     weights=keypoint_flags.weights_path(),
   )
+  options = flag_options()
   with _results_folder(out):
-    motion = predict(
-      workdir, video_path, keypoints, out, person=_PERSON.value, focal=_FOCAL.value
-    )
+    motion = predict(workdir, video_path, keypoints, out, **options)
   frames = motion.frame_index
   print(f"{len(frames)} frames, from {frames[0]} to {frames[-1]}:")
   for name in ("prediction.npz", "overlay.mp4"):

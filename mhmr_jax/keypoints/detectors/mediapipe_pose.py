@@ -4,7 +4,7 @@ import contextlib
 import os
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,12 @@ _URL = (
 )
 DEFAULT_WEIGHTS = _URL
 
+# Maps an RGB frame and its time in the video, s, to a `PoseLandmarkerResult`, which has
+# the people's landmarks in the image and in space.
+Find = Callable[[UInt8[np.ndarray, "height width 3"], float], Any]
+
 # The indices of COCO-17 among its 33 landmarks.
-_COCO = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+COCO_LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
 # It searches every frame for new people until it follows so many, which takes time.
 _MAX_PEOPLE = 4
 # It places every landmark, occluded ones too; a score of 0 would call it missing.
@@ -41,6 +45,30 @@ def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
 @contextlib.contextmanager
 def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
   """Loads the landmarker; see `detectors.Adapter`."""
+  with open_landmarker(weights) as find:
+    yield lambda frame, seconds: coco_keypoints(find(frame, seconds), frame.shape)
+
+
+def coco_keypoints(
+  found: Any, shape: tuple[int, ...]
+) -> Float[np.ndarray, "people 17 3"]:
+  """Picks COCO-17 (x, y px and score) of everybody in a `PoseLandmarkerResult`."""
+  height, width = shape[:2]
+  people = [
+    [
+      (person[k].x * width, person[k].y * height, person[k].visibility)
+      for k in COCO_LANDMARKS
+    ]
+    for person in found.pose_landmarks
+  ]
+  keypoints = np.array(people, np.float32).reshape(-1, 17, 3)
+  keypoints[..., 2] = np.clip(keypoints[..., 2], _SCORE_FLOOR, 1)
+  return keypoints
+
+
+@contextlib.contextmanager
+def open_landmarker(weights: pathlib.Path | None) -> Iterator[Find]:
+  """Loads the landmarker; raises as `detectors.Adapter.open_detector` does."""
   if weights is None:
     path = weights_lib.fetch(_URL, weights_lib.FOLDER.expanduser())
   else:
@@ -50,26 +78,16 @@ def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
 
   last = -1
 
-  def detect(
-    frame: UInt8[np.ndarray, "height width 3"], seconds: float
-  ) -> Float[np.ndarray, "_ 17 3"]:
+  def find(frame: UInt8[np.ndarray, "height width 3"], seconds: float) -> Any:
     nonlocal last
     # MediaPipe wants timestamps in milliseconds, each larger than the one before.
     last = max(last + 1, round(1000 * seconds))
     image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=frame)
     with _silent_stderr() if last == 0 else contextlib.nullcontext():
-      found = landmarker.detect_for_video(image, last).pose_landmarks
-    height, width = frame.shape[:2]
-    people = [
-      [(person[k].x * width, person[k].y * height, person[k].visibility) for k in _COCO]
-      for person in found
-    ]
-    keypoints = np.array(people, np.float32).reshape(-1, 17, 3)
-    keypoints[..., 2] = np.clip(keypoints[..., 2], _SCORE_FLOOR, 1)
-    return keypoints
+      return landmarker.detect_for_video(image, last)
 
   with landmarker:
-    yield detect
+    yield find
 
 
 def _load(path: pathlib.Path) -> Any:
