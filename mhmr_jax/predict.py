@@ -6,7 +6,8 @@
 Without --keypoints a detector finds the people (see `keypoints.detect`). Writes
 `prediction.npz`, whose arrays (see `schema.Motion`) have a row for each frame in which
 the person is followed, and `overlay.mp4`. The video is read frame by frame, so memory
-does not grow with its size.
+does not grow with its size. --fit says whether the network's result is then fitted to
+the keypoints (see `inference.keypoint_fit`).
 """
 
 import contextlib
@@ -29,7 +30,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import atomic, video, video_writer
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.inference import placement, streaming, trained
+from mhmr_jax.inference import keypoint_fit, placement, streaming, trained
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
@@ -44,6 +45,13 @@ _PERSON = flags.DEFINE_integer(
 )
 _FOCAL = flags.DEFINE_float(
   "focal", None, "Focal length in px; by default the diagonal of the image."
+)
+_FIT = flags.DEFINE_enum(
+  "fit",
+  "auto",
+  ["auto", "on", "off"],
+  "Whether the bodies are fitted to the keypoints; auto: if the keypoints are of a "
+  "format or detector where that lowered the error.",
 )
 
 _COLOUR = (122, 168, 214)
@@ -65,6 +73,11 @@ class KeypointSource:
   format: str | None = None
   detector: str = "mediapipe"
   weights: pathlib.Path | None = None
+
+  @property
+  def name(self) -> str:
+    """What made the keypoints: the format of the file, or else the detector."""
+    return self.detector if self.path is None else str(self.format)
 
 
 class Recovered(NamedTuple):
@@ -115,6 +128,7 @@ def recover(
   *,
   person: int = 0,
   focal: float | None = None,
+  fit: str = "auto",
 ) -> Recovered:
   """Recovers one person's motion, without drawing it or writing any file.
 
@@ -125,6 +139,7 @@ def recover(
     times: measures the stages.
     person: the person's place in the order of size, from 0 for the largest.
     focal: length, px; None: the diagonal of the image.
+    fit: "on", "off" or "auto": whether the bodies are fitted to the keypoints.
 
   Raises:
     InputError: the run, the video or the keypoints cannot be used, or nobody is found.
@@ -161,8 +176,12 @@ def recover(
 
   # ---- From crops to space.
   spans = streaming.segments(track.frame_index, info.fps)
+  pelvis = None
+  if is_fitted(fit, keypoints):
+    with times.running("fit"):
+      outputs, pelvis = fit_keypoints(body, outputs, chunks, intrinsics, info.fps)
   with times.running("placement"):
-    motion = placement.place(body, outputs, spans, intrinsics)
+    motion = placement.place(body, outputs, spans, intrinsics, pelvis)
   return Recovered(motion, info, body, intrinsics)
 
 
@@ -224,6 +243,40 @@ def run_network(
   return streaming.join(parts)
 
 
+def is_fitted(fit: str, keypoints: KeypointSource) -> bool:
+  """Whether the bodies are fitted: as `fit` says, "auto" by the keypoints' source."""
+  return keypoint_fit.BY_DEFAULT[keypoints.name] if fit == "auto" else fit == "on"
+
+
+def fit_keypoints(
+  body: smpl.SmplModel,
+  outputs: CropOutputs,
+  chunks: list[Chunk],
+  intrinsics: Float[np.ndarray, "3 3"],
+  fps: float,
+) -> tuple[CropOutputs, Float[np.ndarray, "frames 3"]]:
+  """Fits a person's body to the keypoints that the network was given.
+
+  Returns:
+    The outputs with the fitted rotations and shape, and the pelvis of each of their
+    frames in the camera frame, metres.
+  """
+  person = keypoint_fit.Person(
+    rotations=outputs.rotations,
+    betas=outputs.betas,
+    camera=outputs.camera,
+    box=outputs.box,
+    keypoints=np.concatenate([chunk.keypoints for chunk in chunks]),
+    intrinsics=intrinsics,
+    segment=outputs.segment,
+  )
+  rate = fps / streaming.stride(fps)
+  (fitted,) = keypoint_fit.fit(keypoint_fit.load_body(body), [person], rate)
+  betas = np.broadcast_to(fitted.betas, outputs.betas.shape)
+  changed = outputs._replace(rotations=fitted.rotations, betas=betas)
+  return changed, fitted.pelvis_camera
+
+
 def draw(
   frames: Iterable[UInt8[np.ndarray, "height width 3"]],
   body: smpl.SmplModel,
@@ -283,7 +336,7 @@ def flag_options() -> dict[str, Any]:
   """The options of `recover` that the flags set; InputError for an impossible one."""
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  return {"person": _PERSON.value, "focal": _FOCAL.value}
+  return {"person": _PERSON.value, "focal": _FOCAL.value, "fit": _FIT.value}
 
 
 def main(argv: list[str]) -> None:
