@@ -30,7 +30,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import atomic, video, video_writer
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.inference import keypoint_fit, placement, streaming, trained
+from mhmr_jax.inference import keypoint_fit, placement, smoothing, streaming, trained
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
@@ -172,7 +172,7 @@ def recover(
   batches = times.over(
     "inputs", streaming.make_batches(chunks, frames, spec, intrinsics)
   )
-  outputs = run_network(run, chunks, batches, info.fps, times)
+  outputs = smoothing.smooth(run_network(run, chunks, batches, info.fps, times))
 
   # ---- From crops to space.
   spans = streaming.segments(track.frame_index, info.fps)

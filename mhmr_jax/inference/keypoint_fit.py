@@ -5,7 +5,6 @@ windows that overlap, so that memory does not grow with them, and put together a
 """
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -96,7 +95,8 @@ def fit(
   )
   unit = jnp.float32((fps / _TRAINING_FPS) ** 2)
   fitted: list[FittedPerson] = []
-  for group in itertools.batched(people, _PEOPLE):
+  for first in range(0, len(people), _PEOPLE):
+    group = people[first : first + _PEOPLE]
     frames = _stacked([_frames(body, person) for person in group])
     betas = jnp.stack([_median_shape(person) for person in group])
     apart = jnp.zeros_like(unit)
