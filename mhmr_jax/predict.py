@@ -1,8 +1,9 @@
 """Recovers the motion of a person in a video.
 
-  python -m mhmr_jax.predict --workdir=DIR --video=FILE --out=DIR \
+  python -m mhmr_jax.predict --video=FILE --out=DIR [--workdir=DIR] \
     [--keypoints=FILE_OR_DIR --keypoint_format=openpose_body25]
 
+Without --workdir the network has the weights that come with the package.
 Without --keypoints a detector finds the people (see `keypoints.detect`). Writes
 `prediction.npz`, whose arrays (see `schema.Motion`) have a row for each frame in which
 the person is followed, and `overlay.mp4`. The video is read frame by frame, so memory
@@ -30,7 +31,14 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import atomic, video, video_writer
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.inference import keypoint_fit, placement, smoothing, streaming, trained
+from mhmr_jax.inference import (
+  keypoint_fit,
+  packed,
+  placement,
+  smoothing,
+  streaming,
+  trained,
+)
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
@@ -90,7 +98,7 @@ class Recovered(NamedTuple):
 
 
 def predict(
-  workdir: epath.Path,
+  workdir: epath.Path | None,
   video_path: pathlib.Path,
   keypoints: KeypointSource,
   out: pathlib.Path,
@@ -99,7 +107,7 @@ def predict(
   """Recovers one person's motion and writes both files to a folder.
 
   Args:
-    workdir: of the trained run.
+    workdir: of the trained run; None: the weights that come with the package.
     video_path: the video file.
     keypoints: where the people's keypoints come from.
     out: an existing folder.
@@ -121,7 +129,7 @@ def predict(
 
 
 def recover(
-  workdir: epath.Path,
+  workdir: epath.Path | None,
   video_path: pathlib.Path,
   keypoints: KeypointSource,
   times: StageTimes,
@@ -133,7 +141,7 @@ def recover(
   """Recovers one person's motion, without drawing it or writing any file.
 
   Args:
-    workdir: of the trained run.
+    workdir: of the trained run; None: the weights that come with the package.
     video_path: the video file.
     keypoints: where the people's keypoints come from.
     times: measures the stages.
@@ -146,7 +154,7 @@ def recover(
   """
   # ---- The network, and what it is given.
   with times.running("loading"):
-    run = trained.restore(workdir)
+    run = packed.read() if workdir is None else trained.restore(workdir)
     # A video is read once.
     run.config.flow.cache = False
     spec = InputSpec.from_config(run.config).for_video()
@@ -332,6 +340,11 @@ def _results_folder(out: pathlib.Path) -> Iterator[None]:
     raise
 
 
+def flag_workdir() -> epath.Path | None:
+  """The work directory of the flags; None for the weights of the package."""
+  return None if program.WORKDIR.value is None else program.workdir()
+
+
 def flag_options() -> dict[str, Any]:
   """The options of `recover` that the flags set; InputError for an impossible one."""
   if _FOCAL.value is not None and not _FOCAL.value > 0:
@@ -342,7 +355,7 @@ def flag_options() -> dict[str, Any]:
 def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
-  workdir = program.workdir()
+  workdir = flag_workdir()
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   keypoints = KeypointSource(
     path=keypoint_flags.KEYPOINTS.value,
