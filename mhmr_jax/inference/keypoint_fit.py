@@ -5,7 +5,6 @@ windows that overlap, so that memory does not grow with them, and put together a
 """
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -32,7 +31,7 @@ BY_DEFAULT = {
   "rtmpose": False,
 }
 
-_STEPS = 120
+_STEPS = 200
 _WINDOW = 64
 _OVERLAP = 16
 _SMALLEST_WINDOW = 16  # Shorter sequences are padded to it, then to twice as much.
@@ -96,7 +95,8 @@ def fit(
   )
   unit = jnp.float32((fps / _TRAINING_FPS) ** 2)
   fitted: list[FittedPerson] = []
-  for group in itertools.batched(people, _PEOPLE):
+  for first in range(0, len(people), _PEOPLE):
+    group = people[first : first + _PEOPLE]
     frames = _stacked([_frames(body, person) for person in group])
     betas = jnp.stack([_median_shape(person) for person in group])
     apart = jnp.zeros_like(unit)
@@ -107,11 +107,10 @@ def fit(
       found = solve(part, betas, unit, fit_betas=False)
       joined.add(span, np.asarray(found.rotations), np.asarray(found.pelvis_camera))
     lengths = [len(person.box) for person in group]
-    for row, (length, shape) in enumerate(zip(lengths, betas, strict=True)):
+    rows = zip(lengths, np.asarray(betas), strict=True)
+    for row, (length, shape) in enumerate(rows):
       rotations, pelvis = joined.rotations[row], joined.pelvis_camera[row]
-      fitted.append(
-        FittedPerson(rotations[:length], np.asarray(shape), pelvis[:length])
-      )
+      fitted.append(FittedPerson(rotations[:length], shape, pelvis[:length]))
   return fitted
 
 
