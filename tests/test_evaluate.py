@@ -101,6 +101,23 @@ def test_four_devices_give_one_devices_figures(evaluated, workdir, tmp_path):
     assert four[name] == pytest.approx(one[name], rel=1e-4)
 
 
+@pytest.mark.slow
+def test_a_fit_changes_the_figures_and_is_named_beside_them(
+  evaluated, workdir, tmp_path
+):
+  status, output, errors = _run(workdir, "--with_fit", f"--out={tmp_path}")
+  assert status == 0, errors
+  without, fitted = (
+    json.loads((folder / "metrics.json").read_text())
+    for folder in (evaluated[0], tmp_path)
+  )
+  assert (without["fit"], fitted["fit"]) == (False, True)
+  assert fitted["pa_mpjpe_mm"] != without["pa_mpjpe_mm"]
+  assert "bodies fitted to the keypoints" in output
+  assert "fitted to the keypoints" not in evaluated[1]
+  assert "bodies fitted to the keypoints" in (tmp_path / "report.html").read_text()
+
+
 def test_bad_input_ends_in_one_sentence():
   status, output, errors = tiny.run("evaluate", "--dataset=synthetic_clips")
   assert status == 1

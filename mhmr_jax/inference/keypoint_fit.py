@@ -6,7 +6,7 @@ windows that overlap, so that memory does not grow with them, and put together a
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ BY_DEFAULT = {
   "rtmpose": False,
 }
 
-_STEPS = 120
+_STEPS = 200
 _WINDOW = 64
 _OVERLAP = 16
 _SMALLEST_WINDOW = 16  # Shorter sequences are padded to it, then to twice as much.
@@ -97,7 +97,7 @@ def fit(
   fitted: list[FittedPerson] = []
   for first in range(0, len(people), _PEOPLE):
     group = people[first : first + _PEOPLE]
-    frames = _stacked([_frames(body, person) for person in group])
+    frames = _stacked([_frames(person) for person in group])
     betas = jnp.stack([_median_shape(person) for person in group])
     apart = jnp.zeros_like(unit)
     betas = solve(_spread_out(frames), betas, apart, fit_betas=True).betas
@@ -107,11 +107,10 @@ def fit(
       found = solve(part, betas, unit, fit_betas=False)
       joined.add(span, np.asarray(found.rotations), np.asarray(found.pelvis_camera))
     lengths = [len(person.box) for person in group]
-    for row, (length, shape) in enumerate(zip(lengths, betas, strict=True)):
+    rows = zip(lengths, np.asarray(betas), strict=True)
+    for row, (length, shape) in enumerate(rows):
       rotations, pelvis = joined.rotations[row], joined.pelvis_camera[row]
-      fitted.append(
-        FittedPerson(rotations[:length], np.asarray(shape), pelvis[:length])
-      )
+      fitted.append(FittedPerson(rotations[:length], shape, pelvis[:length]))
   return fitted
 
 
@@ -119,8 +118,8 @@ def _median_shape(person: Person) -> Float[np.ndarray, "10"]:
   return np.median(person.betas, axis=0).astype(np.float32)
 
 
-def _frames(body: Body, person: Person) -> Frames:
-  """One person's frames in the units of the optimisation, on a leading axis of 1."""
+def _frames(person: Person) -> Frames:
+  """One person's frames in the units of the optimisation, on the host."""
   box = np.asarray(person.box, np.float64)
   focal = person.intrinsics[[0, 1], [0, 1]]
   principal = person.intrinsics[:2, 2]
@@ -131,21 +130,20 @@ def _frames(body: Body, person: Person) -> Frames:
   keypoints, count = person.keypoints, len(box)
   trust = np.ones((count, 24)) if person.trust is None else person.trust
 
-  def device(array: np.ndarray, dtype: type = np.float32) -> np.ndarray:
+  def row(array: np.ndarray, dtype: type = np.float32) -> Any:
     return np.asarray(array, dtype)[None]
 
-  frames = Frames(
-    rotations=device(person.rotations),
-    pelvis_ray=device((pelvis - principal) / focal),
-    depth=device(focal.mean() / (half * scale)),
-    rays=device((keypoints[..., :2].astype(np.float64) - principal) / focal),
-    score=device(keypoints[..., 2]),
-    half_window=device(half[:, None] / focal),
-    trust=device(trust),
-    valid=device(np.ones(count), bool),
-    segment=device(person.segment, np.int32),
+  return Frames(
+    rotations=row(person.rotations),
+    pelvis_ray=row((pelvis - principal) / focal),
+    depth=row(focal.mean() / (half * scale)),
+    rays=row((keypoints[..., :2].astype(np.float64) - principal) / focal),
+    score=row(keypoints[..., 2]),
+    half_window=row(half[:, None] / focal),
+    trust=row(trust),
+    valid=row(np.ones(count), bool),
+    segment=row(person.segment, np.int32),
   )
-  return frames
 
 
 def _stacked(frames: Sequence[Frames]) -> Frames:

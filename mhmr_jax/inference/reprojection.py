@@ -12,7 +12,6 @@ is then of the order of one, whatever the focal length and the distance, and no 
 is negative.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -89,7 +88,7 @@ class _Unknowns(NamedTuple):
   log_depth: Float[Array, "people time"]  # Relative to the start.
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@jax.jit
 def fit(
   body: Body,
   frames: Frames,
@@ -97,7 +96,7 @@ def fit(
   acceleration_unit: Float[Array, ""],
   weights: Weights,
   *,
-  steps: int,
+  steps: int | Int[Array, ""],
   fit_betas: bool | Bool[Array, ""],
 ) -> Fitted:
   """Minimises the objective by Adam (Kingma and Ba 2015).
@@ -110,7 +109,7 @@ def fit(
     frames: theirs.
     betas: the shape to start from and to stay near.
     acceleration_unit: (frames a second / 30)², by which second differences are
-      multiplied; 0 leaves the frames unlinked.
+      multiplied, less in the first half of the steps; 0 leaves the frames unlinked.
     weights: of the terms.
     steps: how many to take; the length of the last third declines to zero.
     fit_betas: whether the shape is optimised; else it stays.
@@ -118,17 +117,19 @@ def fit(
   start = _start(frames, betas)
   frames = frames._replace(score=frames.score * _frame_weight(start, body, frames))
 
-  def objective(unknowns: _Unknowns) -> Float[Array, ""]:
-    return _objective(unknowns, body, frames, betas, acceleration_unit, weights)
+  def objective(unknowns: _Unknowns, step: Int[Array, ""]) -> Float[Array, ""]:
+    # Linked from the first step on, the frames would move too slowly.
+    unit = acceleration_unit * jnp.minimum(1, 2 * step / steps)
+    return _objective(unknowns, body, frames, betas, unit, weights)
 
   optimizer = optax.chain(
     optax.scale_by_adam(eps=_SMALLEST_GRADIENT),
     optax.scale_by_schedule(lambda step: -_RATE * jnp.minimum(1, 3 - 3 * step / steps)),
   )
 
-  def step(_: int, state: tuple[_Unknowns, optax.OptState]) -> tuple:
+  def step(number: Int[Array, ""], state: tuple[_Unknowns, optax.OptState]) -> tuple:
     unknowns, moments = state
-    gradient = jax.grad(objective)(unknowns)
+    gradient = jax.grad(objective)(unknowns, number)
     gradient = gradient._replace(betas=jnp.where(fit_betas, gradient.betas, 0))
     update, moments = optimizer.update(gradient, moments)
     return optax.apply_updates(unknowns, update), moments

@@ -119,7 +119,7 @@ def test_exact_keypoints_lead_from_a_noisy_start_to_the_body(body, walk, fitted)
 def test_without_points_only_the_smoothing_changes_the_networks_result(body, walk):
   person = walk[0]
   missing = person._replace(keypoints=np.zeros_like(person.keypoints))
-  weights = reprojection.Weights(joints_acceleration=0, pelvis_acceleration=0)
+  weights = reprojection.Weights(joints_acceleration=0.0, pelvis_acceleration=0.0)
   (kept,) = keypoint_fit.fit(body, [missing], 30.0, weights=weights)
   np.testing.assert_allclose(kept.rotations, person.rotations, atol=1e-3)
   np.testing.assert_allclose(kept.betas, 0, atol=1e-3)
@@ -239,7 +239,7 @@ def test_predictions_for_clips_are_fitted_in_the_crops_units(body, walk, fitted)
   assert one.betas.shape == (_FRAMES, 10)
   np.testing.assert_array_equal(one.camera, person.camera)
   (unknown,) = fitted_sequences.fit(body, [{}], [prediction], size)
-  assert np.isfinite(unknown.rotations).all()
+  assert np.abs(unknown.rotations - fitted.rotations).mean() < 0.1
 
 
 def test_the_shipped_prior_prefers_a_pose_to_its_limbs_turned_round(body):
