@@ -257,9 +257,9 @@ def score(
 def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
   """The mean pose of the training split; None if its clips are not on this machine."""
   if not sources.training_is_here(config):
-    print("The training clips are not on this machine: no mean pose to compare with.")
+    print("There are no training clips on this machine: no mean pose to compare with.")
     return None
-  training = sources.open_training(config)
+  training = sources.open_stored(config)
   parts = training.sources if isinstance(training, sources.Mixture) else [training]
   return baselines.mean_pose(
     itertools.chain.from_iterable(map(sequences.labels, parts))

@@ -30,7 +30,7 @@ def fit(
   rates = np.array([clip.get("fps", 30.0) for clip in clips])
   fitted = list(predictions)
   for rate in np.unique(rates):
-    chosen = np.flatnonzero(rates == rate)
+    chosen = np.flatnonzero(rates == rate).tolist()
     people = [_person(clips[i], predictions[i], size) for i in chosen]
     for index, one in zip(chosen, keypoint_fit.fit(body, people, rate), strict=True):
       betas = np.broadcast_to(one.betas, predictions[index].betas.shape)

@@ -38,14 +38,19 @@ def write(run: TrainedRun, path: pathlib.Path) -> None:
     section, name = key.split(".")
     config[section][name] = ""
   variables = flax.traverse_util.flatten_dict(run.variables, sep="/")
-  tensors = {
-    name: np.asarray(value).astype(np.float16) for name, value in variables.items()
-  }
+  with np.errstate(over="ignore"):  # What overflows is reported below.
+    tensors = {
+      name: np.asarray(value).astype(np.float16) for name, value in variables.items()
+    }
   for name, value in tensors.items():
     if not np.isfinite(value).all():
-      raise InputError(f"{name} of the run is not finite in float16: it cannot be packed.")
+      raise InputError(
+        f"{name} of the run is not finite in float16: it cannot be packed."
+      )
   header = {"config": json.dumps(config.to_dict()), "step": str(run.step)}
-  atomic.write(path, safetensors.numpy.save(tensors, header), "name another file by --out")
+  atomic.write(
+    path, safetensors.numpy.save(tensors, header), "name another file by --out"
+  )
 
 
 def read(path: pathlib.Path = SHIPPED) -> TrainedRun:

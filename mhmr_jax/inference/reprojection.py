@@ -39,7 +39,7 @@ class Weights(NamedTuple):
   """The weights of the terms; each is a mean over the frames' points or joints."""
 
   keypoints: float = 100.0
-  rotations: float = 0.1
+  rotations: float = 0.8
   joints_acceleration: float = 60.0
   pelvis_acceleration: float = 30.0
   prior: float = 1e-3

@@ -188,9 +188,8 @@ def _run_mirrored(
     mirroring.mirror_inputs(batch, model.size),
   )
   predicted, carry = eval_step.run_chunk(variables, both, carry, model=model)
-  own, other = (
-    jax.tree.map(lambda leaf: leaf[row : row + 1], predicted) for row in (0, 1)
-  )
+  own = jax.tree.map(lambda leaf: leaf[:1], predicted)
+  other = jax.tree.map(lambda leaf: leaf[1:], predicted)
   return mirroring.average(own, mirroring.mirror_prediction(other)), carry
 
 

@@ -96,7 +96,7 @@ def follow(
     flat = values.reshape(*values.shape[:2], -1)
     carried = past[None, :, None] * before.reshape(before.shape[0], 1, -1)
     summed = carried + jnp.sum(decay[None, :, :, None] * flat[:, None], axis=2)
-    return summed.reshape(values.shape)
+    return jnp.reshape(summed, values.shape)
 
   weight = mean_of(boxed.astype(jnp.float32), state.weight)
   sums = mean_of(centre, state.centre), mean_of(half, state.size)
@@ -136,7 +136,7 @@ def features(
     _SPEED_UNIT * jnp.clip(velocity, -_MAX_SPEED, _MAX_SPEED),
     score,
   ]
-  by_point = jnp.concatenate(by_point, axis=-1).reshape(*points.shape[:2], 85)
+  joined = jnp.concatenate(by_point, axis=-1).reshape(*points.shape[:2], 85)
   # The crop before this chunk's first one is known where the stream has begun.
   begun = state.weight > 1e-6
   safe = jnp.where(begun, state.weight, 1.0)
@@ -149,7 +149,7 @@ def features(
   motion = jnp.concatenate([moved, zoomed[..., None]], axis=-1)
   where = [2 * crop.centre, jnp.log(crop.size / _TYPICAL_SIZE)[..., None]]
   return jnp.concatenate(
-    [by_point, jnp.clip(motion, -_MAX_MOTION, _MAX_MOTION), *where], axis=-1
+    [joined, jnp.clip(motion, -_MAX_MOTION, _MAX_MOTION), *where], axis=-1
   )
 
 

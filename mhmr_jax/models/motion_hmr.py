@@ -121,7 +121,7 @@ class MotionHMR(nn.Module):
   def _frame_features(
     self, batch: Batch, crop: CropState | None, train: bool
   ) -> tuple[Float[Array, "batch time features"], Observed | None, CropState | None]:
-    """Each frame's features; with coordinates also the points and the next crop state."""
+    """The frames' features; with coordinates the points and the next crop state."""
     features = []
     if self.encoder is not None:
       stack = self.channels(batch)
