@@ -11,6 +11,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.inference import streaming
 from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.models.motion_hmr import Carry
 from tests import tiny
 from tests.data.specs import FLOW_KP
 
@@ -162,16 +163,16 @@ def test_the_state_is_carried_through_a_segment_and_no_further():
 
   def count(batch, carry):
     """Predicts how many frames there have been, and carries that."""
-    total = carry[0] + jnp.cumsum(batch["valid"], axis=1)
+    total = carry.memory[0] + jnp.cumsum(batch["valid"], axis=1)
     prediction = {
       "rotations": jnp.tile(total[..., None, None, None], (1, 1, 24, 3, 3)),
       "betas": jnp.tile(total[..., None], (1, 1, 10)),
       "camera": jnp.tile(total[..., None], (1, 1, 3)),
     }
-    return prediction, (total[:, -1:], carry[1])
+    return prediction, Carry((total[:, -1:], carry.memory[1]), None)
 
   nothing = jnp.zeros((1, 1))
-  parts = streaming.run(chunks, batches, count, (nothing, nothing))
+  parts = streaming.run(chunks, batches, count, Carry((nothing, nothing), None))
   outputs = streaming.join(list(parts))
   np.testing.assert_array_equal(outputs.frames, track.frame_index)
   np.testing.assert_array_equal(outputs.segment, [0] * 6 + [1] * 10)

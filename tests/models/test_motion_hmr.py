@@ -32,9 +32,8 @@ def _model(inputs=("flow", "keypoints"), **changes):
     )
   )
   model.update(changes)
-  return motion_hmr.from_config(
-    ConfigDict(dict(model=model, data=dict(size=SIZE), keypoints={}))
-  )
+  config = dict(model=model, data=dict(size=SIZE), keypoints=dict(form="heatmaps"))
+  return motion_hmr.from_config(ConfigDict(config))
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +63,7 @@ def test_shapes_for_any_inputs(batch, inputs):
   assert prediction["camera"].shape == (2, TIME, 3)
   assert {leaf.dtype for leaf in prediction.values()} == {jnp.dtype("float32")}
   assert [leaf.shape for leaf in carry.memory] == [(2, 8)] * 2
+  assert carry.crop is None
 
 
 def test_channels_are_in_the_order_and_units_that_are_told(batch):
