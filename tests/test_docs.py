@@ -6,6 +6,7 @@ all the same.
 """
 
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -111,6 +112,7 @@ def test_a_command_runs(line, folder):
   done = subprocess.run(
     [sys.executable, *words[1:], *_smaller(words)],
     cwd=folder,
+    env=os.environ | tiny.environment(),
     capture_output=True,
     text=True,
     timeout=300,

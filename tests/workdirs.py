@@ -30,6 +30,23 @@ def trained(devices: int = 1) -> pathlib.Path:
   return _once(f"trained_{devices}", train)
 
 
+def evaluated() -> pathlib.Path:
+  """The untrained run after its evaluation, not to write in.
+
+  What the program printed is in `output.txt`, beside it.
+  """
+
+  def evaluate(workdir: pathlib.Path) -> None:
+    make_untrained(workdir)
+    status, output, errors = tiny.run(
+      "evaluate", f"--workdir={workdir}", "--dataset=synthetic_clips"
+    )
+    assert status == 0, errors
+    (workdir.parent / "output.txt").write_text(output)
+
+  return _once("evaluated", evaluate)
+
+
 def make_untrained(workdir: pathlib.Path, data_dir: pathlib.Path = tiny.DATA) -> None:
   """Makes the tiny `flow_kp` run with its initial parameters, as of step `STEP`.
 

@@ -12,7 +12,7 @@ SIZE, TIME = 16, 4
 
 
 def _model(inputs=("flow", "keypoints"), **changes):
-  config = ConfigDict(
+  model = ConfigDict(
     dict(
       inputs=inputs,
       heatmap_sigma=0.05,
@@ -31,8 +31,9 @@ def _model(inputs=("flow", "keypoints"), **changes):
       regressor=dict(hidden=(16,), rounds=2, pose_representation="6d"),
     )
   )
-  config.update(changes)
-  return motion_hmr.from_config(config, SIZE)
+  model.update(changes)
+  config = dict(model=model, data=dict(size=SIZE), keypoints=dict(form="heatmaps"))
+  return motion_hmr.from_config(ConfigDict(config))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,8 @@ def test_shapes_for_any_inputs(batch, inputs):
   assert prediction["betas"].shape == (2, TIME, 10)
   assert prediction["camera"].shape == (2, TIME, 3)
   assert {leaf.dtype for leaf in prediction.values()} == {jnp.dtype("float32")}
-  assert [leaf.shape for leaf in carry] == [(2, 8)] * 2
+  assert [leaf.shape for leaf in carry.memory] == [(2, 8)] * 2
+  assert carry.crop is None
 
 
 def test_channels_are_in_the_order_and_units_that_are_told(batch):
