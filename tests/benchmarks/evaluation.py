@@ -116,7 +116,7 @@ def time_loading(clips: list[dict[str, Any]], scale: float) -> dict[str, Seconds
   ]
   loading, chunks = timed(load)
 
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   first = {key: chunks[0].batch[key] for key in (*config.model.inputs, "valid")}
   step = jax.jit(functools.partial(eval_step.run_chunk, model=model))
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), first)

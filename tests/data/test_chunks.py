@@ -50,7 +50,7 @@ def test_flow_goes_on_within_a_segment_and_starts_anew_with_the_next():
     *chunks.cut(np.arange(6), keypoints[:6], FLOW_KP, _fallback),
     *chunks.cut(np.arange(90, 97), keypoints[6:], FLOW_KP, _fallback, segment=1),
   ]
-  batches = list(chunks.make_inputs(cut, images, FLOW_KP))
+  batches = list(chunks.make_inputs(cut, images, FLOW_KP, None))
   assert [bool(batch["flow"][0].any()) for batch in batches] == [0, 1, 0, 1]
   assert [int(batch["valid"].sum()) for batch in batches] == [4, 2, 4, 3]
   for batch in batches:

@@ -72,7 +72,7 @@ def test_evaluation_and_a_video_give_the_same_inputs(config):
   track = Track(frames, clip["keypoints_image"])
   chunks = streaming.plan(track, 30.0, spec, (64, 64))
   video = [jpeg.decode(frame, colour=True) for frame in clip["frames"]]
-  streamed = list(streaming.make_batches(chunks, iter(video), spec))
+  streamed = list(streaming.make_batches(chunks, iter(video), spec, clip["intrinsics"]))
   assert len(evaluated) == len(streamed) == 3
   for left, right in zip(evaluated, streamed, strict=True):
     for key in ("rgb", "rgb_before", "keypoints"):

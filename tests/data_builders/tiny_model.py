@@ -20,7 +20,7 @@ class TinyModel:
   """Compiles the training step of a config once, for all batches of one form."""
 
   def __init__(self, config: ConfigDict):
-    model = motion_hmr.from_config(config.model, config.data.size)
+    model = motion_hmr.from_config(config)
     optimizer = train_step.make_optimizer(config.train)
     shapes = motion_hmr.input_shapes(config)
     init = functools.partial(

@@ -37,7 +37,7 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   video = images if colour else [np.stack([image] * 3, -1) for image in images]
   if spec.inputs == ("keypoints",):
     video = None
-  batches = streaming.make_batches(chunks, video, spec)
+  batches = streaming.make_batches(chunks, video, spec, clip["intrinsics"])
   step = streaming.make_step(config, variables)
   streamed = streaming.join(list(streaming.run(chunks, batches, *step)))
 

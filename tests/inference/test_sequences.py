@@ -51,7 +51,7 @@ def _config(tmp_path, window):
 @pytest.fixture(scope="module")
 def variables(tmp_path_factory):
   config = _config(tmp_path_factory.mktemp("data"), 4)
-  model = motion_hmr.from_config(config.model, config.data.size)
+  model = motion_hmr.from_config(config)
   shapes = motion_hmr.input_shapes(config)
   return jax.jit(lambda key: motion_hmr.init_variables(model, key, shapes))(
     jax.random.key(0)

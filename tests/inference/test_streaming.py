@@ -8,13 +8,15 @@ import pytest
 
 from mhmr_jax.data import transforms
 from mhmr_jax.errors import InputError
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.inference import streaming
 from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.models.motion_hmr import Carry
 from tests import tiny
 from tests.data.specs import FLOW_KP
 
 _SIZE = (96, 64)
+_INTRINSICS = pinhole.centred_intrinsics(*_SIZE)
 
 
 def _track(frames):
@@ -116,7 +118,7 @@ def test_plan_without_keypoints_sees_the_whole_image():
 def test_flow_is_between_the_chosen_frames_in_the_new_window():
   video = _video(21)
   chunks = streaming.plan(_track(range(21)), 60.0, FLOW_KP, _SIZE)
-  batches = list(streaming.make_batches(chunks, iter(video), FLOW_KP))
+  batches = list(streaming.make_batches(chunks, iter(video), FLOW_KP, _INTRINSICS))
   assert [chunk.frames.tolist() for chunk in chunks] == [
     [0, 2, 4, 6], [8, 10, 12, 14], [16, 18, 20],
   ]  # fmt: skip
@@ -134,7 +136,7 @@ def test_flow_is_between_the_chosen_frames_in_the_new_window():
 
 def test_last_chunk_is_padded_and_marked():
   chunks = streaming.plan(_track(range(6)), 30.0, FLOW_KP, _SIZE)
-  batch = list(streaming.make_batches(chunks, iter(_video(6)), FLOW_KP))[1]
+  batch = list(streaming.make_batches(chunks, iter(_video(6)), FLOW_KP, _INTRINSICS))[1]
   assert batch["flow"].shape == (1, 4, 32, 32, 2)
   assert batch["keypoints"].shape == (1, 4, 17, 3)
   assert batch["valid"].tolist() == [[True, True, False, False]]
@@ -143,34 +145,34 @@ def test_last_chunk_is_padded_and_marked():
 def test_a_network_of_keypoints_alone_needs_no_frames():
   spec = dataclasses.replace(FLOW_KP, inputs=("keypoints",))
   chunks = streaming.plan(_track(range(6)), 30.0, spec, _SIZE)
-  batches = list(streaming.make_batches(chunks, None, spec))
+  batches = list(streaming.make_batches(chunks, None, spec, _INTRINSICS))
   assert [sorted(batch) for batch in batches] == [["keypoints", "valid"]] * 2
 
 
 def test_video_that_ends_early():
   chunks = streaming.plan(_track(range(6)), 30.0, FLOW_KP, _SIZE)
   with pytest.raises(InputError, match="The video ended early"):
-    list(streaming.make_batches(chunks, iter(_video(5)), FLOW_KP))
+    list(streaming.make_batches(chunks, iter(_video(5)), FLOW_KP, _INTRINSICS))
 
 
 def test_the_state_is_carried_through_a_segment_and_no_further():
   spec = dataclasses.replace(FLOW_KP, inputs=("keypoints",))
   track = _track([*range(6), *range(40, 50)])
   chunks = streaming.plan(track, 30.0, spec, _SIZE)
-  batches = list(streaming.make_batches(chunks, None, spec))
+  batches = list(streaming.make_batches(chunks, None, spec, _INTRINSICS))
 
   def count(batch, carry):
     """Predicts how many frames there have been, and carries that."""
-    total = carry[0] + jnp.cumsum(batch["valid"], axis=1)
+    total = carry.memory[0] + jnp.cumsum(batch["valid"], axis=1)
     prediction = {
       "rotations": jnp.tile(total[..., None, None, None], (1, 1, 24, 3, 3)),
       "betas": jnp.tile(total[..., None], (1, 1, 10)),
       "camera": jnp.tile(total[..., None], (1, 1, 3)),
     }
-    return prediction, (total[:, -1:], carry[1])
+    return prediction, Carry((total[:, -1:], carry.memory[1]), None)
 
   nothing = jnp.zeros((1, 1))
-  parts = streaming.run(chunks, batches, count, (nothing, nothing))
+  parts = streaming.run(chunks, batches, count, Carry((nothing, nothing), None))
   outputs = streaming.join(list(parts))
   np.testing.assert_array_equal(outputs.frames, track.frame_index)
   np.testing.assert_array_equal(outputs.segment, [0] * 6 + [1] * 10)
