@@ -37,7 +37,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # The weights of the loss terms: the error of Procrustes-aligned 3D joints (metres)
   # and of reprojected joints (crop units, -1 to 1); the error of joints relative to the
   # pelvis without alignment, and of their change from frame to frame (metres); the
-  # squared error of rotation matrices, relative to the parent and in the camera's frame;
+  # squared error of rotation matrices, relative to the parent and in the camera frame;
   # that of betas, and the square of the predicted betas; that of gravity's direction,
   # and the cross entropy of standing feet. The paper's loss is the first two terms, and
   # so is that of `paper`. Synthetic people have exact rotations; training on these too
@@ -97,9 +97,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # stored frames, and kept beside the clips.
   config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
   # Keypoints enter the network as "heatmaps" among the image's channels, or as
-  # "coordinates" through an encoder of their own (`form`). With `noise`, exact keypoints
-  # get the errors of a detector. `noise_file` is a file of mhmr_jax.keypoints.fit_noise
-  # with their sizes; if empty, the defaults are used.
+  # "coordinates" through an encoder of their own (`form`). With `noise`, exact points
+  # get the errors of a detector. `noise_file` is a file of
+  # mhmr_jax.keypoints.fit_noise with their sizes; if empty, the defaults are used.
   config.keypoints = ConfigDict(dict(form="heatmaps", noise=True, noise_file=""))
   # What keypoint_examples are like: the share of procedural motion beside that of
   # `data.motion`, whether movements are varied beyond what was captured, and whether
