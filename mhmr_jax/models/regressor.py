@@ -3,7 +3,7 @@
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -20,8 +20,8 @@ from mhmr_jax.schema import Prediction
 
 NUM_BETAS = 10
 # The size of a rotation in each representation. Those of "6d_camera" are in the
-# camera's frame, all others relative to the joint's parent: a limb's direction in the image then
-# depends on one rotation, and not on all of its chain.
+# camera's frame, all others relative to the joint's parent: a limb's direction in the
+# image then depends on one rotation, and not on all of its chain.
 POSE_REPRESENTATIONS = {"axis_angle": 3, "6d": 6, "6d_camera": 6}
 # The initial parameters are chosen, not learned: a person who stands upright, faces the
 # camera with the arms at 20 degrees from the body, and fills most of the crop.
@@ -219,7 +219,8 @@ class IterativeRegressor(nn.Module):
     for _ in range(self.rounds):
       first = from_features + from_parameters(parameters)
       if from_error is not None:
-        error = reprojection_error(self._as_prediction(parameters), observed)
+        estimate = self._as_prediction(parameters)
+        error = reprojection_error(estimate, cast(Observed, observed))
         first = first + from_error(error)
       x = drop(nn.relu(first))
       for layer in deeper:
