@@ -230,7 +230,7 @@ def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
   if not sources.training_is_here(config):
     print("The training clips are not on this machine: no mean pose to compare with.")
     return None
-  training = sources.open_training(config)
+  training = sources.open_training_clips(config)
   parts = training.sources if isinstance(training, sources.Mixture) else [training]
   return baselines.mean_pose(
     itertools.chain.from_iterable(map(sequences.labels, parts))

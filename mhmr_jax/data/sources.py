@@ -121,14 +121,23 @@ class Generated(NamedTuple):
 
 
 def open_training(config: ConfigDict) -> ClipSource | Mixture | Generated:
-  """The clips that a config trains on.
+  """What a config trains on: clips, or examples that are made on the device.
+
+  Raises:
+    InputError: as `open_training_clips` does.
+  """
+  if config_paths.GENERATED in config_paths.shares(config):
+    return Generated(config.data.seed)
+  return open_training_clips(config)
+
+
+def open_training_clips(config: ConfigDict) -> ClipSource | Mixture:
+  """The stored clips that a config trains on.
 
   Raises:
     InputError: as `config_paths.shares` and `open_source` do.
   """
   shares = config_paths.shares(config)
-  if config_paths.GENERATED in shares:
-    return Generated(config.data.seed)
   opened = [open_source(config, "train", name) for name in shares]
   return opened[0] if len(opened) == 1 else Mixture(opened, list(shares.values()))
 
@@ -190,12 +199,14 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
 
 
 def training_is_here(config: ConfigDict) -> bool:
-  """Whether `open_training` finds all clips, so that it makes none."""
+  """Whether `open_training_clips` finds all clips, so that it makes none."""
   try:
     config_paths.check_paths(config)
   except InputError:
     return False
-  names = config_paths.shares(config).keys() - {config_paths.GENERATED}
+  names = config_paths.shares(config)
+  if config_paths.GENERATED in names:
+    return False
   return all(_BUILDERS[name](config).data_path.exists() for name in names)
 
 
