@@ -99,8 +99,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
   # Keypoints enter the network as "heatmaps" among the image's channels, or as
   # "coordinates" through an encoder of their own (`form`). With `noise`, exact points
-  # get the errors of a detector. `noise_file` is a file of mhmr_jax.keypoints.fit_noise
-  # with their sizes; if empty, the defaults are used.
+  # get the errors of a detector. `noise_file` is a file of
+  # mhmr_jax.keypoints.fit_noise with their sizes; if empty, the defaults are used.
   config.keypoints = ConfigDict(dict(form="heatmaps", noise=True, noise_file=""))
   # What keypoint_examples are like: the share of procedural motion beside that of
   # `data.motion`, whether movements are varied beyond what was captured, and whether

@@ -13,7 +13,9 @@ from configs import base
 
 
 def get_config(variant: str = "") -> ConfigDict:
-  config = base.get_config(("keypoints",), variant)
+  if variant:
+    raise ValueError(f"kp_video has no variant {variant!r}: leave it out.")
+  config = base.get_config(("keypoints",), "")
   config.data.source = "keypoint_examples"
   config.data.window = 32
   config.keypoints.form = "coordinates"

@@ -259,7 +259,7 @@ def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
   if not sources.training_is_here(config):
     print("There are no training clips on this machine: no mean pose to compare with.")
     return None
-  training = sources.open_stored(config)
+  training = sources.open_training_clips(config)
   parts = training.sources if isinstance(training, sources.Mixture) else [training]
   return baselines.mean_pose(
     itertools.chain.from_iterable(map(sequences.labels, parts))

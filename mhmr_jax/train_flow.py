@@ -47,7 +47,8 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   checkpoints.prepare_workdir(workdir, config)
 
   # ---- Data.
-  dataset = flow_pairs.training_dataset(sources.open_stored(config), config)
+  source = sources.open_training_clips(config)
+  dataset = flow_pairs.training_dataset(source, config)
   host = sharding.host_rows(mesh, config.train.batch_size)
   iterator = pipeline.elastic_iterator(dataset, config, host)
 

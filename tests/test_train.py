@@ -11,6 +11,7 @@ from orbax.checkpoint import v1 as ocp
 
 from mhmr_jax import train
 from mhmr_jax.errors import InputError
+from mhmr_jax.motion import library
 from tests import tiny, workdirs
 
 # The tests read checkpoints without saying where on the devices they go.
@@ -51,6 +52,22 @@ def test_training_against_a_domain_classifier_resumes_to_the_same_bits(tmp_path)
   text = (resumed / "metrics.jsonl").read_text()
   assert text.count("domain_accuracy") == STEPS
   assert_same_run(resumed, whole)
+
+
+@pytest.mark.slow
+def test_examples_made_on_the_device_resume_to_the_same_bits(tmp_path, monkeypatch):
+  monkeypatch.setattr(library, "_PROCEDURAL_MOTIONS", 4)
+  whole, resumed = epath.Path(tmp_path / "whole"), epath.Path(tmp_path / "resumed")
+  config = tiny.config(tmp_path / "data", "kp_video", train__hold=0.3)
+  train.train(config, whole)
+  shutil.copytree(whole, resumed)
+  shutil.rmtree(resumed / "checkpoints" / str(STEPS))
+  train.train(config, resumed)
+  assert_same_run(resumed, whole)
+  curve = workdirs.losses(whole)
+  assert list(curve) == list(range(1, STEPS + 1))
+  assert np.mean([curve[step] for step in range(STEPS - 3, STEPS)]) < curve[1]
+  assert not (tmp_path / "data").exists()  # Nothing was stored.
 
 
 @pytest.mark.slow

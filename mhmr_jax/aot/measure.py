@@ -231,7 +231,8 @@ def _lower(
       smpl.load(config.body.path or None),
     )
     return train.step.lower(state, batch, key, body), parameters
-  read = {name: batch[name] for name in (*config.model.inputs, "valid")}
+  names = (*motion_hmr.input_shapes(config), "valid")
+  read = {name: batch[name] for name in names}
   model = motion_hmr.from_config(config)
   carry = jax.eval_shape(lambda: model.initial_carry(config.train.batch_size))
   return eval_step.make(config, mesh).lower(state.variables, read, carry), parameters

@@ -53,7 +53,8 @@ def check_paths(config: ConfigDict) -> None:
       f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
     )
   names = [*shares(config), *filter(None, [target_dataset(config)])]
-  if GENERATED in names and (len(names) > 1 or config.model.inputs != ("keypoints",)):
+  inputs = config.model.get("inputs")  # Optical flow's networks have none.
+  if GENERATED in names and (len(names) > 1 or inputs != ("keypoints",)):
     raise InputError(
       f"{GENERATED} hold no pictures: train on them alone, with "
       "config.model.inputs = ('keypoints',)."

@@ -83,9 +83,8 @@ def example_numbers(source: Generated) -> grain.MapDataset:
   """The endless stream of the numbers of generated examples."""
 
   def record(number: int) -> HostBatch:
-    return {
-      "number": np.asarray((number + _SEED_STRIDE * source.seed) % 2**32, np.uint32)
-    }
+    own = (number + _SEED_STRIDE * source.seed) % 2**32
+    return {"number": np.array(own, np.uint32)}
 
   return grain.MapDataset.range(2**31).map(record)
 

@@ -121,18 +121,22 @@ class Generated(NamedTuple):
 
 
 def open_training(config: ConfigDict) -> ClipSource | Mixture | Generated:
-  """The clips that a config trains on.
+  """What a config trains on: clips, or examples that are made on the device.
+
+  Raises:
+    InputError: as `open_training_clips` does.
+  """
+  if config_paths.GENERATED in config_paths.shares(config):
+    return Generated(config.data.seed)
+  return open_training_clips(config)
+
+
+def open_training_clips(config: ConfigDict) -> ClipSource | Mixture:
+  """The stored clips that a config trains on.
 
   Raises:
     InputError: as `config_paths.shares` and `open_source` do.
   """
-  if config_paths.GENERATED in config_paths.shares(config):
-    return Generated(config.data.seed)
-  return open_stored(config)
-
-
-def open_stored(config: ConfigDict) -> ClipSource | Mixture:
-  """The stored clips that a config trains on; InputError if it generates examples."""
   shares = config_paths.shares(config)
   opened = [open_source(config, "train", name) for name in shares]
   return opened[0] if len(opened) == 1 else Mixture(opened, list(shares.values()))
@@ -195,7 +199,7 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
 
 
 def training_is_here(config: ConfigDict) -> bool:
-  """Whether `open_stored` finds all clips, so that it makes none."""
+  """Whether `open_training_clips` finds all clips, so that it makes none."""
   try:
     config_paths.check_paths(config)
   except InputError:

@@ -92,8 +92,8 @@ def follow(
   # An exponential mean as one product over the frames.
   frames = points.shape[1]
   lag = np.arange(frames)[:, None] - np.arange(frames)
-  decay = np.where(lag >= 0, _PERSISTENCE ** np.maximum(lag, 0), 0.0)
-  past = _PERSISTENCE ** np.arange(1, frames + 1)
+  decay = jnp.asarray(np.where(lag >= 0, _PERSISTENCE ** np.maximum(lag, 0), 0.0))
+  past = jnp.asarray(_PERSISTENCE ** np.arange(1, frames + 1))
 
   def mean_of(values: Array, before: Array) -> Array:
     flat = values.reshape(*values.shape[:2], -1)
@@ -135,16 +135,16 @@ def features(
   )
   velocity = jnp.where(known & known_before, (points[..., :2] - before) / size, 0.0)
   score = jnp.where(known, points[..., 2:], 0.0)
-  by_point = [
+  per_point = [
     jnp.clip(place, -_MAX_PLACE, _MAX_PLACE),
     _SPEED_UNIT * jnp.clip(velocity, -_MAX_SPEED, _MAX_SPEED),
     score,
   ]
-  joined = jnp.concatenate(by_point, axis=-1).reshape(*points.shape[:2], 85)
+  by_point = jnp.concatenate(per_point, axis=-1).reshape(*points.shape[:2], 85)
   motion = _motion(crop, state)
   where = [2 * crop.centre, jnp.log(crop.size / _TYPICAL_SIZE)[..., None]]
   return jnp.concatenate(
-    [joined, jnp.clip(motion, -_MAX_MOTION, _MAX_MOTION), *where], axis=-1
+    [by_point, jnp.clip(motion, -_MAX_MOTION, _MAX_MOTION), *where], axis=-1
   )
 
 

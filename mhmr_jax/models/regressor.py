@@ -3,7 +3,7 @@
 import functools
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -219,9 +219,8 @@ class IterativeRegressor(nn.Module):
     for _ in range(self.rounds):
       first = from_features + from_parameters(parameters)
       if from_error is not None:
-        if observed is None:
-          raise ValueError("feedback needs keypoints as coordinates")
-        error = reprojection_error(self._as_prediction(parameters), observed)
+        estimate = self._as_prediction(parameters)
+        error = reprojection_error(estimate, cast(Observed, observed))
         first = first + from_error(error)
       x = drop(nn.relu(first))
       for layer in deeper:

@@ -96,7 +96,9 @@ def _world_terms(
   weights = valid.astype(jnp.float32)
   terms = {}
   if "gravity" in prediction and "gravity" in batch:
-    error = jnp.sum(jnp.square(prediction["gravity"] - batch["gravity"]), axis=-1)
+    # An invalid frame's target may be garbage.
+    target = jnp.where(valid[..., None], batch["gravity"], 0.0)
+    error = jnp.sum(jnp.square(prediction["gravity"] - target), axis=-1)
     terms["gravity"] = _weighted_mean(error, weights)
   if "standing_logits" in prediction and "standing" in batch:
     standing = jnp.asarray(batch["standing"]).astype(jnp.float32)

@@ -15,6 +15,7 @@ from jaxtyping import PRNGKeyArray
 from ml_collections import ConfigDict
 
 from mhmr_jax.body.smpl import SmplModel
+from mhmr_jax.data import config_paths
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.schema import Batch
@@ -97,6 +98,11 @@ def batch_shapes(config: ConfigDict) -> Batch:
     "visibility": (*lead, 24),
   }
   flags: dict[str, tuple[int, ...]] = {"valid": lead}
+  if config_paths.GENERATED in config_paths.shares(config):
+    # These have no camera image that hides joints, and their world is known.
+    del shapes["pose"], shapes["visibility"]
+    shapes |= {"rotations": (*lead, 24, 3, 3), "gravity": (*lead, 3)}
+    flags["standing"] = (*lead, 2)
   if "target" in config:
     flags["labelled"] = lead[:1]
   targets = {key: jax.ShapeDtypeStruct(s, jnp.float32) for key, s in shapes.items()}

@@ -71,9 +71,9 @@ def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
   """The optimiser, with clipped gradients, and decoupled decay of matrices only.
 
   "adamw" is Adam. "muon" makes the updates of matrices near-orthogonal (Jordan et al.
-  2024), scaled to the size that Adam's have, and leaves all else to Adam. The learning
-  rate warms up linearly, stays for `hold` of the steps, and decays to zero at the last
-  step as a cosine.
+  2024), scaled to the size that Adam's have, and leaves all else to Adam with
+  Nesterov's momentum. The learning rate warms up linearly, stays for `hold` of the
+  steps, and decays to zero at the last step as a cosine.
 
   Args:
     settings: the config's `train`: steps, optimizer, learning_rate, warmup_steps, hold,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import dann, flow_kp
+from configs import dann, flow_kp, flow_raft
 from mhmr_jax.data import config_paths
 from mhmr_jax.errors import InputError
 from tests import tiny
@@ -105,4 +105,31 @@ def test_unknown_people_are_refused(tmp_path):
   config = tiny.config(tmp_path)
   config.data.people = "statues"
   with pytest.raises(InputError, match="'statues'"):
+    config_paths.check_paths(config)
+
+
+@pytest.mark.parametrize(
+  "overrides",
+  [
+    {"data__mixture": {"keypoint_examples": 0.5, "synthetic_clips": 0.5}},
+    {"model__inputs": ("flow", "keypoints")},
+    {"model__inputs": ("rgb",)},
+  ],
+)
+def test_keypoint_examples_are_trained_on_alone_and_by_keypoints(tmp_path, overrides):
+  config = tiny.config(tmp_path, "kp_video")
+  config_paths.check_paths(config)
+  assert config_paths.shares(config) == {"keypoint_examples": 1.0}
+  with config.unlocked():
+    config.update_from_flattened_dict(
+      {key.replace("__", "."): value for key, value in overrides.items()}
+    )
+  with pytest.raises(InputError, match="keypoint_examples hold no pictures: train on"):
+    config_paths.check_paths(config)
+
+
+def test_a_network_of_flow_is_not_trained_on_keypoint_examples():
+  config = flow_raft.get_config()
+  config.data.source = "keypoint_examples"
+  with pytest.raises(InputError, match="keypoint_examples hold no pictures"):
     config_paths.check_paths(config)

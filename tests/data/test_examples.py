@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.data import examples, lanes, transforms
 from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.examples import TrainingExample
@@ -11,6 +12,8 @@ from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.geometry import windows
+from mhmr_jax.inference import streaming
+from mhmr_jax.keypoints.tracking import Track
 from tests import tiny
 from tests.data.clips import LENGTH, AskedFrames, make_clip, make_source, take
 
@@ -145,3 +148,55 @@ def test_detections_get_no_noise_and_boxes_stand_in_for_them(config):
   source = ClipSource("made", [clip], "/made")
   ((chunk, *_),) = lanes.evaluation_groups(source, config, lanes=1)
   np.testing.assert_allclose(chunk.boxes[0], [5, 17, 55, 67])
+
+
+def _coordinates_config(tmp_path):
+  return tiny.config(
+    tmp_path, "kp", keypoints__form="coordinates", keypoints__noise=False
+  )
+
+
+def test_a_stored_clips_window_is_the_one_that_streaming_gives(tmp_path):
+  config, source = _coordinates_config(tmp_path), make_source([LENGTH])
+  spec, clip = InputSpec.from_config(config), source[0]
+  (group,) = lanes.evaluation_groups(source, config, 1)
+  stored = [chunk.batch for chunk in group]
+  track = Track(np.arange(LENGTH), clip["keypoints_image"])
+  cut = streaming.plan(track, 30.0, spec, (64, 64))
+  streamed = list(streaming.make_batches(cut, None, spec, clip["intrinsics"]))
+  assert len(stored) == len(streamed) == 3
+  for left, right in zip(stored, streamed, strict=True):
+    assert right.keys() == {"keypoints", "window", "valid"}
+    for key, value in right.items():
+      np.testing.assert_array_equal(left[key], value, err_msg=key)
+  assert np.ptp([batch["window"][0, 0] for batch in stored]) > 0
+
+
+def test_points_in_the_camera_do_not_depend_on_the_random_window(tmp_path):
+  """Jitter moves the window and the crop's pixels alike; a flip mirrors the points."""
+  config, clip = _coordinates_config(tmp_path), make_clip(0)
+  camera = (clip["keypoints_image"][..., :2] - 32) / 90
+  mirrored = camera[:, np.array(COCO_FLIP)] * [-1, 1]
+  sides = set()
+  for seed in range(8):
+    example = _training_example(config, clip, seed)
+    start = int(example["joints_camera"][0, 0, 2].round()) - 4
+    crop = example["keypoints"][..., :2] / 16 - 1
+    points = example["window"][:2] + example["window"][2] * crop
+    own = slice(start, start + 4)
+    flipped = np.abs(points - camera[own]).max() > 1e-3
+    expected = (mirrored if flipped else camera)[own]
+    np.testing.assert_allclose(points, expected, atol=1e-4)
+    sides.add(flipped)
+  assert sides == {True, False}
+
+
+def test_a_camera_that_is_not_known_is_assumed(tmp_path):
+  config, clip = _coordinates_config(tmp_path), make_clip(0)
+  spec = InputSpec.from_config(config)
+  del clip["intrinsics"]
+  clip["camera_image"] = np.full((LENGTH, 3), 20, np.float32)
+  chunk = _chunk(clip, [8, 8, 56, 56], 0, 4)
+  window = examples.clip_example(clip, chunk, spec, continues=False)["window"]
+  focal = np.hypot(64, 64)
+  np.testing.assert_allclose(window, [0, 0, 24 / focal], atol=1e-6)

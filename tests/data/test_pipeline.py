@@ -136,3 +136,28 @@ def test_mixtures_resume_exactly_and_on_other_hosts(config):
     for key, value in batch.items():
       joined = np.concatenate([half[step][key] for half in halves])
       np.testing.assert_array_equal(joined, value, err_msg=key)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_generated_examples_are_consecutive_numbers_of_their_seed(config, seed):
+  batches, _ = take(config, sources.Generated(seed), 3)
+  first = seed * pipeline._SEED_STRIDE % 2**32
+  expected = (first + np.arange(12)) % 2**32
+  numbers = np.concatenate([batch["number"] for batch in batches])
+  assert numbers.dtype == np.uint32
+  np.testing.assert_array_equal(numbers, expected)
+  assert all(batch.keys() == {"number"} for batch in batches)
+
+
+def test_generated_examples_resume_exactly_and_on_other_hosts(config):
+  source = sources.Generated(1)
+  straight, _ = take(config, source, 5)
+  _, state = take(config, source, 2)
+  assert state == {pipeline.POSITION: 8}
+  resumed, _ = take(config, source, 3, state=state)
+  for left, right in zip(straight[2:], resumed, strict=True):
+    assert_same(left, right)
+  rows = ([0, 3], [1, 2])
+  for own, part in zip(rows, by_host(config, source, 5, rows), strict=True):
+    for whole, batch in zip(straight, part, strict=True):
+      np.testing.assert_array_equal(batch["number"], whole["number"][own])

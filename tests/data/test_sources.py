@@ -85,3 +85,17 @@ def test_unknown_variants_are_refused(tmp_path):
   config = tiny.config(tmp_path, data__variant="foggy")
   with pytest.raises(InputError, match="no variant 'foggy'"):
     sources.open_source(config, "train")
+
+
+def test_examples_made_on_the_device_have_a_seed_and_no_clips(tmp_path):
+  config = tiny.config(tmp_path, "kp_video", data__seed=5)
+  assert sources.open_training(config) == sources.Generated(5)
+  # Evaluation has no clips to take a mean pose of.
+  assert not sources.training_is_here(config)
+  for name in (None, "keypoint_examples"):
+    with pytest.raises(InputError) as caught:
+      sources.open_source(config, "test", name)
+    assert str(caught.value) == (
+      "keypoint_examples are made on the device and not stored: name another dataset."
+    )
+  assert not list(tmp_path.iterdir())

@@ -65,3 +65,12 @@ def test_resume_is_exact(config):
   resumed, _ = take_with_target(config, 3, state=state)
   for left, right in zip(straight[2:], resumed, strict=True):
     assert_same(left, right)
+
+
+def test_clips_of_the_target_keep_all_inputs(config):
+  config.model.inputs = ("keypoints",)
+  config.keypoints.form = "coordinates"
+  batches, _ = take_with_target(config, 2)
+  for batch in batches:
+    assert batch["keypoints"].any((1, 2, 3)).all()
+    assert np.all(batch["window"][:, 2] > 0)

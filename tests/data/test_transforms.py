@@ -132,3 +132,36 @@ def test_targets_of_a_weak_perspective_camera():
   np.testing.assert_allclose(result["joints_crop"][0, 5], expected, atol=1e-5)
   assert result["visibility"].all()
   assert not result["valid"].any()
+
+
+def test_a_mirrored_window_lies_on_the_other_side_of_the_camera():
+  batch = {**example(), "window": np.float32([0.2, -0.1, 0.3])}
+  flipped = transforms.flip(batch, 64)
+  np.testing.assert_allclose(flipped["window"], [-0.2, -0.1, 0.3])
+
+  def in_camera(side):
+    crop = side["keypoints"][0, :, :2] / 32 - 1
+    return side["window"][:2] + side["window"][2] * crop
+
+  expected = in_camera(batch)[np.array(joints.COCO_FLIP)] * [-1, 1]
+  np.testing.assert_allclose(in_camera(flipped), expected, atol=1e-5)
+  np.testing.assert_array_equal(transforms.flip(flipped, 64)["window"], batch["window"])
+
+
+def test_the_window_in_the_camera_is_an_input_where_it_is_asked_for():
+  box = np.float32([10, 20, 90, 100])
+  intrinsics = np.array([[200, 0, 64], [0, 200, 48], [0, 0, 1]], np.float32)
+  spec = InputSpec(
+    inputs=("keypoints",),
+    size=80,
+    window=2,
+    window_scale=1.0,
+    flow_source="dis",
+    flow_preset="fast",
+    noise=None,
+    window_in_camera=True,
+  )
+  points = np.ones((2, 17, 3), np.float32)
+  batch = transforms.model_inputs([], points, box, spec, None, intrinsics)
+  np.testing.assert_allclose(batch["window"], [-0.07, 0.06, 0.2], rtol=1e-5)
+  assert spec.host_inputs == ("keypoints", "window")

@@ -76,3 +76,27 @@ def test_points_on_one_ray_give_a_finite_translation():
     points, np.full((24, 2), 50.0), pinhole.centred_intrinsics(9, 9)
   )
   assert np.isfinite(found).all()
+
+
+@properties.check
+@hypothesis.given(
+  corner=properties.floats((2,), -50, 200),
+  side=strategies.floats(20, 300),
+  points=properties.floats((5, 3), -1, 1),
+)
+def test_a_window_in_the_camera_holds_what_is_projected_into_it(corner, side, points):
+  """Centre and half side turn crop units into the directions that were projected."""
+  intrinsics = np.array([[310, 0, 160], [0, 310, 120], [0, 0, 1]], np.float32)
+  points = points + np.float32([0, 0, 3])
+  box = np.concatenate([corner, corner + np.float32(side)])
+  pixels = windows.to_crop_pixels(pinhole.project(points, intrinsics), box, 96)
+  window = pinhole.window_in_camera(box, intrinsics)
+  directions = window[:2] + window[2] * (pixels / 48 - 1)
+  np.testing.assert_allclose(directions, points[:, :2] / points[:, 2:], atol=1e-4)
+
+
+def test_a_window_in_the_camera_is_in_focal_lengths():
+  intrinsics = np.array([[600, 0, 160], [0, 500, 120], [0, 0, 1]], np.float32)
+  window = pinhole.window_in_camera(np.float32([190, 145, 300, 255]), intrinsics)
+  np.testing.assert_allclose(window, [85 / 600, 80 / 500, 55 / 550], rtol=1e-6)
+  assert window.dtype == np.float32

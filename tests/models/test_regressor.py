@@ -7,8 +7,10 @@ from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import rotations
 from mhmr_jax.models import regressor
+from mhmr_jax.models.coordinates import SmoothCrop
+from mhmr_jax.schema import Prediction
 
-REPRESENTATIONS = ("axis_angle", "6d")
+REPRESENTATIONS = ("axis_angle", "6d", "6d_camera")
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,7 @@ def test_rounds_iterate_one_set_of_weights(features, representation):
   pose = {
     "axis_angle": jnp.broadcast_to(regressor.mean_pose(), (2, 3, 24, 3)),
     "6d": rotations.matrix_to_rot6d(start["rotations"]),
+    "6d_camera": rotations.matrix_to_rot6d(smpl.world_rotations(start["rotations"])),
   }[representation]
   parameters = jnp.concatenate(
     [pose.reshape(2, 3, -1), start["betas"], start["camera"]], axis=-1
@@ -75,6 +78,7 @@ def test_rounds_iterate_one_set_of_weights(features, representation):
   to_matrix = {
     "axis_angle": rotations.axis_angle_to_matrix,
     "6d": rotations.rot6d_to_matrix,
+    "6d_camera": lambda pose: smpl.parent_relative(rotations.rot6d_to_matrix(pose)),
   }[representation]
   np.testing.assert_allclose(prediction["rotations"], to_matrix(pose), atol=1e-5)
   np.testing.assert_allclose(prediction["betas"], parameters[..., -13:-3], atol=1e-5)
@@ -95,3 +99,109 @@ def test_dropout_only_when_training(features):
 def test_unknown_representation_is_refused(features):
   with pytest.raises(ValueError, match="pose_representation"):
     _regressor("quaternion").init(jax.random.key(0), features)
+
+
+def test_the_mean_parameters_of_the_cameras_frame_are_the_mean_pose(features):
+  module = _regressor("6d_camera", rounds=0)
+  prediction, _ = jax.jit(module.init_with_output)(jax.random.key(0), features)
+  mean = rotations.axis_angle_to_matrix(jnp.asarray(regressor.mean_pose()))
+  expected = np.broadcast_to(mean, (2, 3, 24, 3, 3))
+  np.testing.assert_allclose(prediction["rotations"], expected, atol=1e-5)
+  assert not prediction["betas"].any()
+
+
+def _mean_prediction():
+  mean = rotations.axis_angle_to_matrix(jnp.asarray(regressor.mean_pose()))
+  return Prediction(
+    rotations=jnp.broadcast_to(mean, (2, 3, 24, 3, 3)),
+    betas=jnp.zeros((2, 3, 10)),
+    camera=jnp.broadcast_to(jnp.array(regressor.MEAN_CAMERA), (2, 3, 3)),
+  )
+
+
+def _crop():
+  return SmoothCrop(
+    centre=jnp.broadcast_to(jnp.array([0.1, -0.2]), (2, 3, 2)),
+    size=jnp.full((2, 3), 0.3),
+    begun=jnp.ones((2, 3), bool),
+  )
+
+
+def _mean_keypoints():
+  """The mean parameters' COCO-17 in focal lengths, by skinning and a pinhole."""
+  body = smpl.load()
+  pose, zeros = jnp.asarray(regressor.mean_pose()), jnp.zeros
+  vertices, joints = jax.jit(smpl.forward)(body, pose, zeros(10), zeros(3))
+  points = np.asarray(body.keypoint_regressor @ vertices - joints[0])
+  scale, crop = regressor.MEAN_CAMERA[0], _crop()
+  size, centre = float(crop.size[0, 0]), np.asarray(crop.centre[0, 0])
+  depth = 1 / (scale * size)  # A metre at the pelvis is as long as in the crop.
+  points = points + np.array([*(depth * centre), depth])
+  return points[:, :2] / points[:, 2:]
+
+
+def _observed(points, score=1.0):
+  points = np.concatenate([points, np.full((17, 1), score)], axis=-1)
+  points = jnp.broadcast_to(jnp.asarray(points, jnp.float32), (2, 3, 17, 3))
+  return regressor.Observed(points, _crop())
+
+
+_error = jax.jit(regressor.reprojection_error)
+
+
+def test_the_reprojection_error_is_zero_at_the_projected_body():
+  error = _error(_mean_prediction(), _observed(_mean_keypoints()))
+  np.testing.assert_allclose(error, 0, atol=1e-4)
+
+
+def test_the_reprojection_error_is_in_crop_units_times_the_score():
+  shift = np.array([0.03, -0.06])  # A tenth and a fifth of half the crop's side.
+  error = _error(_mean_prediction(), _observed(_mean_keypoints() - shift, score=0.5))
+  error = np.asarray(error).reshape(2, 3, 17, 2)
+  np.testing.assert_allclose(error[..., 0], 0.05, atol=1e-4)
+  np.testing.assert_allclose(error[..., 1], -0.1, atol=1e-4)
+  missing = _error(_mean_prediction(), _observed(np.zeros((17, 2)), score=0.0))
+  assert not missing.any()
+  far = _error(_mean_prediction(), _observed(_mean_keypoints() + 9.0))
+  np.testing.assert_array_equal(far, -1)
+
+
+def test_with_feedback_the_rounds_see_the_observation(features):
+  module = _regressor("6d_camera", feedback=True, rounds=2)
+  exact = _observed(_mean_keypoints())
+  variables = jax.jit(module.init)(jax.random.key(1), features, observed=exact)
+  assert variables["params"]["from_error"]["kernel"].shape == (34, 16)
+  apply = jax.jit(lambda *args: module.apply(args[0], features, observed=args[1]))
+  first = apply(variables, exact)["rotations"]
+  shifted = apply(variables, _observed(_mean_keypoints() + 0.05))["rotations"]
+  missing = apply(variables, _observed(_mean_keypoints(), score=0.0))["rotations"]
+  assert np.abs(first - shifted).max() > 1e-3
+  assert np.abs(first - missing).max() > 1e-4
+  # Without the error's weights they are those of a network without feedback.
+  blind = jax.tree_util.tree_map_with_path(
+    lambda path, leaf: 0 * leaf if "from_error" in str(path) else leaf, variables
+  )
+  params = {k: v for k, v in variables["params"].items() if k != "from_error"}
+  without = jax.jit(_regressor("6d_camera", rounds=2).apply)(
+    {"params": params}, features
+  )
+  np.testing.assert_allclose(
+    apply(blind, exact)["rotations"], without["rotations"], atol=1e-6
+  )
+
+
+def test_the_world_is_a_unit_vector_and_two_logits(features):
+  module = _regressor("6d", world=True, rounds=1)
+  variables = jax.jit(module.init)(jax.random.key(1), features)
+  apply = jax.jit(module.apply)
+  prediction = apply(variables, features)
+  assert prediction["gravity"].shape == (2, 3, 3)
+  assert prediction["standing_logits"].shape == (2, 3, 2)
+  length = np.linalg.norm(prediction["gravity"], axis=-1)
+  np.testing.assert_allclose(length, 1, atol=1e-4)
+  assert np.abs(prediction["gravity"] - np.array([0, 1, 0])).max() > 1e-3
+  idle = jax.tree_util.tree_map_with_path(
+    lambda path, leaf: 0 * leaf if "world" in str(path) else leaf, variables
+  )
+  down = apply(idle, features)["gravity"]
+  np.testing.assert_allclose(down, np.broadcast_to([0, 1, 0], (2, 3, 3)), atol=1e-4)

@@ -60,7 +60,8 @@ def _changed(batch, **fields):
 
 def test_zero_at_the_truth(loss, batch):
   _, terms = loss(_prediction(0)[0], batch)
-  for name in ("joints_3d", "joints_2d", "rotations", "betas"):
+  unaligned = ("joints_relative", "joints_velocity", "rotations_camera")
+  for name in ("joints_3d", "joints_2d", "rotations", "betas", *unaligned):
     assert terms[name] == pytest.approx(0, abs=1e-6), name
 
 
@@ -211,3 +212,123 @@ def test_domain_loss_is_the_cross_entropy_of_valid_frames(loss, batch):
   right = np.where(labelled[:, None], told, 1 - told)
   assert terms["domain_loss"] == pytest.approx(-np.log(right[valid]).mean(), rel=1e-5)
   np.testing.assert_allclose(total, sum(terms.values()), rtol=1e-6)
+
+
+def _down():
+  down = np.random.default_rng(5).normal(size=(*FRAMES, 3)).astype(np.float32)
+  return down / np.linalg.norm(down, axis=-1, keepdims=True)
+
+
+def _in_the_world(prediction, gravity, logits):
+  logits = jnp.asarray(np.broadcast_to(logits, (*FRAMES, 2)), jnp.float32)
+  return {**prediction, "gravity": jnp.asarray(gravity), "standing_logits": logits}
+
+
+def _world(batch):
+  standing = np.random.default_rng(6).random((*FRAMES, 2)) < 0.5
+  return _changed(batch, gravity=_down(), standing=standing)
+
+
+def test_matrices_stand_in_for_axis_angles(loss, batch):
+  matrices = rotations.axis_angle_to_matrix(batch["pose"])
+  fields = {key: value for key, value in batch.items() if key != "pose"}
+  _, expected = loss(_prediction(1)[0], batch)
+  _, terms = loss(_prediction(1)[0], Batch(**fields, rotations=matrices))
+  for name in ("rotations", "rotations_camera"):
+    assert terms[name] == pytest.approx(float(expected[name]), rel=1e-4)
+    assert terms[name] > 1e-3
+
+
+def test_unaligned_joints_have_the_error_of_their_distances(loss, batch, body):
+  prediction = _prediction(1)[0]
+  _, terms = loss(prediction, batch)
+  joints, _ = predicted_joints(body, prediction)
+  target = batch["joints_camera"].astype(np.float64)
+  difference = np.asarray(joints) - (target - target[..., :1, :])
+  knee = 1e-3
+  length = lambda x: (np.sqrt((x**2).sum(-1) + knee**2) - knee).mean()
+  assert terms["joints_relative"] == pytest.approx(length(difference), rel=1e-4)
+  change = np.diff(difference, axis=1)
+  assert terms["joints_velocity"] == pytest.approx(length(change), rel=1e-4)
+  # A body elsewhere is as good, a larger one is not, and has a constant error.
+  moved = _changed(batch, joints_camera=batch["joints_camera"] + np.float32([1, 2, 3]))
+  _, elsewhere = loss(prediction, moved)
+  expected = float(terms["joints_relative"])
+  assert elsewhere["joints_relative"] == pytest.approx(expected, rel=1e-3)
+  still = np.zeros((*FRAMES, 24, 3), np.float32)
+  still[..., 1:, 0] = 0.5
+  one = jax.tree.map(lambda leaf: leaf[:, :1].repeat(FRAMES[1], 1), prediction)
+  _, constant = loss(one, _changed(batch, joints_camera=still))
+  assert constant["joints_velocity"] == pytest.approx(0, abs=1e-6)
+  assert constant["joints_relative"] > 0.1
+
+
+def test_a_turn_of_the_whole_body_counts_once_relative_to_the_parent(loss, batch):
+  truth = _prediction(0)[0]
+  turn = Rotation.from_rotvec([0, 0, 0.2]).as_matrix()
+  root = jnp.einsum("ij,btjk->btik", turn, truth["rotations"][:, :, 0])
+  turned = {**truth, "rotations": truth["rotations"].at[:, :, 0].set(root)}
+  _, terms = loss(turned, batch)
+  # The squared Frobenius norm of R - I is 4 (1 - cos), of 9 entries.
+  error = 4 * (1 - np.cos(0.2)) / 9
+  assert terms["rotations"] == pytest.approx(error / 24, rel=1e-3)
+  assert terms["rotations_camera"] == pytest.approx(error, rel=1e-3)
+
+
+def test_gravity_and_standing_feet_have_known_errors(loss, batch):
+  truth, world = _prediction(0)[0], _world(batch)
+  sure = np.where(world["standing"], 30.0, -30.0)
+  _, terms = loss(_in_the_world(truth, world["gravity"], sure), world)
+  assert terms["gravity"] == pytest.approx(0, abs=1e-7)
+  assert terms["standing"] == pytest.approx(0, abs=1e-6)
+  _, terms = loss(_in_the_world(truth, -world["gravity"], 0.0), world)
+  assert terms["gravity"] == pytest.approx(4, rel=1e-5)
+  assert terms["standing"] == pytest.approx(np.log(2), rel=1e-5)
+  _, terms = loss(_in_the_world(truth, world["gravity"], -sure), world)
+  assert terms["standing"] == pytest.approx(30, rel=1e-5)
+
+
+def test_the_new_terms_are_left_out_without_target_or_weight(body, batch):
+  world = _world(batch)
+  prediction = _in_the_world(_prediction(1)[0], world["gravity"], 0.0)
+  _, terms = losses.motion_hmr_loss(body, prediction, world)
+  # Those of weight 0 that cost time are left out, others are reported.
+  assert not terms.keys() & {"joints_relative", "joints_velocity", "rotations_camera"}
+  assert {"gravity", "standing"} <= terms.keys()
+  _, without = losses.motion_hmr_loss(body, prediction, batch, ALL)
+  assert not without.keys() & {"gravity", "standing"}
+  only_2d = Batch(joints_crop=batch["joints_crop"])
+  _, terms = losses.motion_hmr_loss(body, _prediction(1)[0], only_2d, ALL)
+  assert set(terms) == {"joints_2d", "betas_prior"}
+  weights = {"gravity": 3.0, "joints_velocity": 2.0, "joints_3d": 0.0, "joints_2d": 0.0}
+  off = _in_the_world(_prediction(1)[0], -world["gravity"], 0.0)
+  value, terms = losses.motion_hmr_loss(body, off, world, weights)
+  expected = 3 * terms["gravity"] + 2 * terms["joints_velocity"]
+  assert value == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_garbage_in_invalid_frames_changes_no_new_term(loss, batch):
+  valid = np.ones(FRAMES, bool)
+  valid[0, 1] = False
+  clean = {**_world(batch), "valid": valid}
+  clean["rotations"] = np.array(rotations.axis_angle_to_matrix(clean.pop("pose")))
+  prediction = _in_the_world(_prediction(1)[0], -_down(), 0.3)
+  value = jax.jit(jax.value_and_grad(lambda p, b: loss(p, b), has_aux=True))
+  (_, expected), gradient = value(prediction, Batch(clean))
+  fields = {name: np.array(leaf) for name, leaf in clean.items()}
+  for name in ("rotations", "joints_camera", "joints_crop", "gravity"):
+    fields[name][0, 1] = np.nan
+  fields["standing"][0, 1] = ~fields["standing"][0, 1]
+  (_, terms), again = value(prediction, Batch(fields))
+  for name in terms:
+    assert terms[name] == pytest.approx(float(expected[name]), rel=1e-5), name
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+  jax.tree.map(close, again, gradient)
+  assert not any(np.any(leaf[0, 1]) for leaf in jax.tree.leaves(again))
+  # The change into an invalid frame, and out of it, does not count either.
+  assert terms["joints_velocity"] > 0
+  middle = np.zeros(FRAMES, bool)
+  middle[:, 1] = True
+  single = value(prediction, Batch({**clean, "valid": middle}))[0][1]
+  assert single["joints_velocity"] == 0
+  assert single["joints_relative"] > 0

@@ -1,14 +1,17 @@
 """The training step of a config on a mesh: its first state, and parts of a batch."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
+from mhmr_jax.errors import InputError
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
-from mhmr_jax.training import steps
+from mhmr_jax.training import steps, train_step
 from tests import tiny
 from tests.data.clips import make_source
 
@@ -67,3 +70,102 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(tmp_path):
     parts.opt_state[1][0].mu,
     whole.opt_state[1][0].mu,
   )
+
+
+def _optimizer(**changes):
+  settings = dict(
+    steps=100,
+    optimizer="adamw",
+    learning_rate=0.5,
+    warmup_steps=10,
+    hold=0.0,
+    weight_decay=0.0,
+    grad_clip=1e9,
+  )
+  return train_step.make_optimizer(ConfigDict(settings | changes))
+
+
+def _learning_rates(**changes):
+  """The rate of every step, which the sign of a constant gradient is multiplied by."""
+  optimizer = _optimizer(**changes)
+  params = {"bias": jnp.zeros(1)}
+
+  def step(state, _):
+    updates, state = optimizer.update({"bias": jnp.ones(1)}, state, params)
+    return state, -updates["bias"][0]
+
+  return np.asarray(jax.lax.scan(step, optimizer.init(params), length=101)[1])
+
+
+def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
+  rates = _learning_rates(hold=0.3)
+  np.testing.assert_allclose(rates[:11], 0.5 * np.arange(11) / 10, atol=1e-4)
+  np.testing.assert_allclose(rates[10:41], 0.5, rtol=1e-3)
+  fallen = np.arange(60 + 1) / 60
+  cosine = 0.25 * (1 + np.cos(np.pi * fallen))
+  np.testing.assert_allclose(rates[40:], cosine, atol=1e-3)
+  # Without it the cosine begins at once.
+  plain = _learning_rates()
+  np.testing.assert_allclose(plain[:11], rates[:11], atol=1e-6)
+  assert plain[55] == pytest.approx(0.25, abs=1e-3)
+  assert plain[100] == pytest.approx(0, abs=1e-6)
+
+
+def test_muon_updates_matrices_near_orthogonally_and_the_rest_as_adam():
+  rng = np.random.default_rng(0)
+  params = {"kernel": jnp.zeros((24, 12)), "bias": jnp.zeros(12)}
+  # A gradient of very different singular values.
+  left, right = rng.normal(size=(24, 12)), rng.normal(size=(12, 12))
+  gradient = left @ np.diag(np.geomspace(1, 30, 12)) @ right
+  gradients = {
+    "kernel": jnp.asarray(gradient, jnp.float32),
+    "bias": jnp.asarray(rng.normal(size=12), jnp.float32),
+  }
+  optimizer = _optimizer(optimizer="muon", warmup_steps=0, learning_rate=0.1)
+  updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+  update = np.asarray(updates["kernel"], np.float64)
+  singular = np.linalg.svd(update, compute_uv=False)
+  before = np.linalg.svd(gradient, compute_uv=False)
+  assert before.max() / before.min() > 30
+  assert singular.max() / singular.min() < 2
+  # The root mean square of a step of rate 1 is 0.4.
+  assert np.sqrt(np.mean(update**2)) == pytest.approx(0.1 * 0.4, rel=0.25)
+  assert np.vdot(update, gradient) < 0
+  # Adam's first step with Nesterov's momentum, of a decay of 0.9.
+  first = 0.9 * 0.1 / (1 - 0.9**2) + 1
+  expected = -0.1 * first * np.sign(gradients["bias"])
+  np.testing.assert_allclose(updates["bias"], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_only_matrices_decay(name):
+  params = {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)}
+  nothing = jax.tree.map(jnp.zeros_like, params)
+  optimizer = _optimizer(optimizer=name, warmup_steps=0, weight_decay=0.2)
+  updates, _ = optimizer.update(nothing, optimizer.init(params), params)
+  np.testing.assert_allclose(updates["kernel"], -0.5 * 0.2, rtol=1e-3)
+  np.testing.assert_array_equal(updates["bias"], 0)
+
+
+def test_a_config_without_the_new_keys_trains_as_before():
+  with_keys, old = (
+    _optimizer(),
+    ConfigDict(
+      dict(
+        steps=100, learning_rate=0.5, warmup_steps=10, weight_decay=0.0, grad_clip=1e9
+      )
+    ),
+  )
+  params = {"kernel": jnp.ones((3, 2))}
+  gradients = {"kernel": jnp.arange(6.0).reshape(3, 2)}
+  for optimizer in (with_keys, train_step.make_optimizer(old)):
+    state = optimizer.init(params)
+    _, state = optimizer.update(gradients, state, params)
+    updates, _ = optimizer.update(gradients, state, params)
+    np.testing.assert_allclose(updates["kernel"][1:], -0.05, rtol=1e-4)
+
+
+def test_an_unknown_optimizer_is_named():
+  with pytest.raises(InputError) as caught:
+    _optimizer(optimizer="sgd")
+  assert str(caught.value) == "config.train.optimizer is 'sgd': use 'adamw' or 'muon'."

@@ -12,10 +12,10 @@ _HIPS = np.array([_INDEX["left_hip"], _INDEX["right_hip"]])
 _EARS = np.array([_INDEX["left_ear"], _INDEX["right_ear"]])
 _TRUNK_RADIUS = 0.12  # Metres.
 # How much farther than the trunk's axis, than the ears' middle (for nose and eyes) and
-# than the nose (for an ear) a hidden point lies, metres.
+# than the other ear (for an ear) a hidden point lies, metres.
 _BEHIND_TRUNK = 0.04
 _BEHIND_EARS = 0.03
-_BEHIND_NOSE = 0.04
+_BEHIND_EAR = 0.06
 
 
 def hidden_points(
@@ -38,5 +38,6 @@ def hidden_points(
   hidden = (aside < _TRUNK_RADIUS**2) & (depth > nearest[..., 2] + _BEHIND_TRUNK)
   nose, ears = depth[:, :1], depth[:, _EARS]
   turned_away = nose > jnp.mean(ears, axis=-1, keepdims=True) + _BEHIND_EARS
-  face = jnp.concatenate([jnp.repeat(turned_away, 3, 1), ears > nose + _BEHIND_NOSE], 1)
+  far_ear = ears > ears[:, ::-1] + _BEHIND_EAR
+  face = jnp.concatenate([jnp.repeat(turned_away, 3, 1), far_ear], axis=1)
   return hidden.at[:, :5].set(face)
