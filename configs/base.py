@@ -34,14 +34,15 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # 1 every device has its own. Arrays smaller than `fsdp_min_size` numbers are not
   # shared.
   config.mesh = ConfigDict(dict(fsdp=1, fsdp_min_size=2**18))
-  # The weights of the loss terms: the error of Procrustes-aligned 3D joints (metres)
-  # and of reprojected joints (crop units, -1 to 1); the error of joints relative to the
-  # pelvis without alignment, and of their change from frame to frame (metres); the
-  # squared error of rotation matrices, relative to the parent and in the camera's frame;
-  # that of betas, and the square of the predicted betas; that of gravity's direction,
-  # and the cross entropy of standing feet. The paper's loss is the first two terms, and
-  # so is that of `paper`. Synthetic people have exact rotations; training on these too
-  # is much faster, and it settles the twist of limbs, which joints do not show.
+  # The weights of the loss terms. `joints_3d` is the error of Procrustes-aligned 3D
+  # joints (metres), `joints_2d` that of reprojected joints (crop units, -1 to 1); these
+  # two are the paper's loss, and that of `paper`. `joints_relative` is the error of
+  # joints relative to the pelvis without alignment, `joints_velocity` that of their
+  # change from frame to frame (metres). The others are squared errors: of rotation
+  # matrices, relative to the parent or in the camera's frame, of betas, of the betas
+  # from 0, and of gravity's direction. `standing` is standing feet's cross entropy.
+  # Synthetic people have exact rotations; training on these too is much faster, and it
+  # settles the twist of limbs, which joints do not show.
   config.loss = ConfigDict(
     dict(
       joints_3d=5.0,
@@ -97,7 +98,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # stored frames, and kept beside the clips.
   config.flow = ConfigDict(dict(source="dis", preset="medium", weights="", cache=False))
   # Keypoints enter the network as "heatmaps" among the image's channels, or as
-  # "coordinates" through an encoder of their own (`form`). With `noise`, exact keypoints
+  # "coordinates" through an encoder of their own (`form`). With `noise`, exact points
   # get the errors of a detector. `noise_file` is a file of mhmr_jax.keypoints.fit_noise
   # with their sizes; if empty, the defaults are used.
   config.keypoints = ConfigDict(dict(form="heatmaps", noise=True, noise_file=""))

@@ -34,7 +34,7 @@ from mhmr_jax.evaluation.results import Results, RunFacts
 from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.files import atomic
-from mhmr_jax.inference import sequences, trained
+from mhmr_jax.inference import fitted_sequences, keypoint_fit, sequences, trained
 from mhmr_jax.inference.sequences import SequencePrediction
 from mhmr_jax.models.motion_hmr import Variables
 from mhmr_jax.runtime import process_flags, processes, program, sharding
@@ -58,6 +58,11 @@ _PREDICTIONS = flags.DEFINE_list(
   "predictions",
   [],
   "Files with predictions of other methods, scored beside the workdirs or alone.",
+)
+_WITH_FIT = flags.DEFINE_boolean(
+  "with_fit",
+  False,
+  "Whether the predicted bodies are fitted to the keypoints that the network is given.",
 )
 _CONFIG = config_flags.DEFINE_config_dict(
   "config", config_paths.local_paths(), **program.REDEFINED_FLAG
@@ -131,6 +136,9 @@ def main(argv: list[str]) -> None:
   processes.disconnect()
   if not processes.is_first():
     return
+  if _WITH_FIT.value:
+    pairs = zip(task.entrants, predictions, strict=True)
+    predictions = [fit(entrant, own) for entrant, own in pairs]
   scored = dict(zip(task.names, score(task, predictions), strict=True))
   if len(scored) == 1:
     write_metrics(scored[task.names[0]].results, task.out)
@@ -171,6 +179,8 @@ def open_task(dataset: str) -> Task:
   entrants = [Entrant(run, source, scorer) for run in runs[:1]]
   entrants += [_entrant(run, scorer, where) for run in runs[1:]]
   names = _names([run.workdir for run in runs] + files)
+  if _WITH_FIT.value:
+    names[: len(runs)] = [f"{name} with fit" for name in names[: len(runs)]]
   return Task(entrants, from_files, names, scorer, config, where, out)
 
 
@@ -205,6 +215,25 @@ def predict(entrant: Entrant) -> list[SequencePrediction]:
   return sequences.gather(list(shown), lengths)
 
 
+def fit(
+  entrant: Entrant, predictions: Sequence[SequencePrediction]
+) -> list[SequencePrediction]:
+  """Fits an entrant's bodies to the keypoints that the network was given.
+
+  Raises:
+    InputError: the network is given none.
+  """
+  run, source, scorer = entrant
+  if "keypoints" not in run.config.model.inputs:
+    raise InputError(
+      f"--with_fit: the network of {run.workdir} is given no keypoints to fit bodies "
+      "to: leave --with_fit out."
+    )
+  clips = list(sequences.labels(source))
+  body = keypoint_fit.load_body(scorer.bodies.neutral)
+  return fitted_sequences.fit(body, clips, predictions, run.config.data.size)
+
+
 def score(
   task: Task, predictions: Sequence[Sequence[SequencePrediction]]
 ) -> Iterator[Scored]:
@@ -218,7 +247,7 @@ def score(
     )
     figures, errors = results.of_predicted(entrant.scorer, joined, base)
     body = pathlib.Path(entrant.run.config.body.path).name or "free"
-    facts = RunFacts(step=entrant.run.step, body=body)
+    facts = RunFacts(step=entrant.run.step, body=body, fit=_WITH_FIT.value)
     yield Scored(Results(**figures, **facts, **task.where), errors)
   for predicted in task.from_files:
     figures, errors = results.of_predicted(task.scorer, predicted, base)
@@ -228,9 +257,9 @@ def score(
 def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
   """The mean pose of the training split; None if its clips are not on this machine."""
   if not sources.training_is_here(config):
-    print("The training clips are not on this machine: no mean pose to compare with.")
+    print("There are no training clips on this machine: no mean pose to compare with.")
     return None
-  training = sources.open_training(config)
+  training = sources.open_stored(config)
   parts = training.sources if isinstance(training, sources.Mixture) else [training]
   return baselines.mean_pose(
     itertools.chain.from_iterable(map(sequences.labels, parts))
@@ -249,7 +278,8 @@ def write_report(
   """Prints the scores of one run, and writes `report.html` and `overlay.mp4`."""
   run, source, scorer = task.entrants[0]
   found, errors = scored
-  print(f"{_facts(task)}, step {run.step:,}")
+  fitted = ", bodies fitted to the keypoints" if found["fit"] else ""
+  print(f"{_facts(task)}, step {run.step:,}{fitted}")
   print(table(found))
   if found["ratio_to_mean_pose"] is not None:
     print(f"PA-MPJPE is {found['ratio_to_mean_pose']:.3f} of the mean pose's.")

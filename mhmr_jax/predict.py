@@ -1,12 +1,14 @@
 """Recovers the motion of a person in a video.
 
-  python -m mhmr_jax.predict --workdir=DIR --video=FILE --out=DIR \
+  python -m mhmr_jax.predict --video=FILE --out=DIR [--workdir=DIR] \
     [--keypoints=FILE_OR_DIR --keypoint_format=openpose_body25]
 
+Without --workdir the network has the weights that come with the package.
 Without --keypoints a detector finds the people (see `keypoints.detect`). Writes
 `prediction.npz`, whose arrays (see `schema.Motion`) have a row for each frame in which
 the person is followed, and `overlay.mp4`. The video is read frame by frame, so memory
-does not grow with its size.
+does not grow with its size. --fit says whether the network's result is then fitted to
+the keypoints (see `inference.keypoint_fit`).
 """
 
 import contextlib
@@ -29,7 +31,14 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import atomic, video, video_writer
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.inference import placement, streaming, trained
+from mhmr_jax.inference import (
+  keypoint_fit,
+  packed,
+  placement,
+  smoothing,
+  streaming,
+  trained,
+)
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
@@ -44,6 +53,13 @@ _PERSON = flags.DEFINE_integer(
 )
 _FOCAL = flags.DEFINE_float(
   "focal", None, "Focal length in px; by default the diagonal of the image."
+)
+_FIT = flags.DEFINE_enum(
+  "fit",
+  "auto",
+  ["auto", "on", "off"],
+  "Whether the bodies are fitted to the keypoints; auto: if the keypoints are of a "
+  "format or detector where that lowered the error.",
 )
 
 _COLOUR = (122, 168, 214)
@@ -66,6 +82,11 @@ class KeypointSource:
   detector: str = "mediapipe"
   weights: pathlib.Path | None = None
 
+  @property
+  def name(self) -> str:
+    """What made the keypoints: the format of the file, or else the detector."""
+    return self.detector if self.path is None else str(self.format)
+
 
 class Recovered(NamedTuple):
   """One person's motion in a video, and what it takes to draw it over the frames."""
@@ -77,7 +98,7 @@ class Recovered(NamedTuple):
 
 
 def predict(
-  workdir: epath.Path,
+  workdir: epath.Path | None,
   video_path: pathlib.Path,
   keypoints: KeypointSource,
   out: pathlib.Path,
@@ -86,7 +107,7 @@ def predict(
   """Recovers one person's motion and writes both files to a folder.
 
   Args:
-    workdir: of the trained run.
+    workdir: of the trained run; None: the weights that come with the package.
     video_path: the video file.
     keypoints: where the people's keypoints come from.
     out: an existing folder.
@@ -108,30 +129,32 @@ def predict(
 
 
 def recover(
-  workdir: epath.Path,
+  workdir: epath.Path | None,
   video_path: pathlib.Path,
   keypoints: KeypointSource,
   times: StageTimes,
   *,
   person: int = 0,
   focal: float | None = None,
+  fit: str = "auto",
 ) -> Recovered:
   """Recovers one person's motion, without drawing it or writing any file.
 
   Args:
-    workdir: of the trained run.
+    workdir: of the trained run; None: the weights that come with the package.
     video_path: the video file.
     keypoints: where the people's keypoints come from.
     times: measures the stages.
     person: the person's place in the order of size, from 0 for the largest.
     focal: length, px; None: the diagonal of the image.
+    fit: "on", "off" or "auto": whether the bodies are fitted to the keypoints.
 
   Raises:
     InputError: the run, the video or the keypoints cannot be used, or nobody is found.
   """
   # ---- The network, and what it is given.
   with times.running("loading"):
-    run = trained.restore(workdir)
+    run = packed.read() if workdir is None else trained.restore(workdir)
     # A video is read once.
     run.config.flow.cache = False
     spec = InputSpec.from_config(run.config).for_video()
@@ -157,12 +180,16 @@ def recover(
   batches = times.over(
     "inputs", streaming.make_batches(chunks, frames, spec, intrinsics)
   )
-  outputs = run_network(run, chunks, batches, info.fps, times)
+  outputs = smoothing.smooth(run_network(run, chunks, batches, info.fps, times))
 
   # ---- From crops to space.
   spans = streaming.segments(track.frame_index, info.fps)
+  pelvis = None
+  if is_fitted(fit, keypoints):
+    with times.running("fit"):
+      outputs, pelvis = fit_keypoints(body, outputs, chunks, intrinsics, info.fps)
   with times.running("placement"):
-    motion = placement.place(body, outputs, spans, intrinsics)
+    motion = placement.place(body, outputs, spans, intrinsics, pelvis)
   return Recovered(motion, info, body, intrinsics)
 
 
@@ -224,6 +251,40 @@ def run_network(
   return streaming.join(parts)
 
 
+def is_fitted(fit: str, keypoints: KeypointSource) -> bool:
+  """Whether the bodies are fitted: as `fit` says, "auto" by the keypoints' source."""
+  return keypoint_fit.BY_DEFAULT[keypoints.name] if fit == "auto" else fit == "on"
+
+
+def fit_keypoints(
+  body: smpl.SmplModel,
+  outputs: CropOutputs,
+  chunks: list[Chunk],
+  intrinsics: Float[np.ndarray, "3 3"],
+  fps: float,
+) -> tuple[CropOutputs, Float[np.ndarray, "frames 3"]]:
+  """Fits a person's body to the keypoints that the network was given.
+
+  Returns:
+    The outputs with the fitted rotations and shape, and the pelvis of each of their
+    frames in the camera frame, metres.
+  """
+  person = keypoint_fit.Person(
+    rotations=outputs.rotations,
+    betas=outputs.betas,
+    camera=outputs.camera,
+    box=outputs.box,
+    keypoints=np.concatenate([chunk.keypoints for chunk in chunks]),
+    intrinsics=intrinsics,
+    segment=outputs.segment,
+  )
+  rate = fps / streaming.stride(fps)
+  (fitted,) = keypoint_fit.fit(keypoint_fit.load_body(body), [person], rate)
+  betas = np.broadcast_to(fitted.betas, outputs.betas.shape)
+  changed = outputs._replace(rotations=fitted.rotations, betas=betas)
+  return changed, fitted.pelvis_camera
+
+
 def draw(
   frames: Iterable[UInt8[np.ndarray, "height width 3"]],
   body: smpl.SmplModel,
@@ -279,17 +340,22 @@ def _results_folder(out: pathlib.Path) -> Iterator[None]:
     raise
 
 
+def flag_workdir() -> epath.Path | None:
+  """The work directory of the flags; None for the weights of the package."""
+  return None if program.WORKDIR.value is None else program.workdir()
+
+
 def flag_options() -> dict[str, Any]:
   """The options of `recover` that the flags set; InputError for an impossible one."""
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  return {"person": _PERSON.value, "focal": _FOCAL.value}
+  return {"person": _PERSON.value, "focal": _FOCAL.value, "fit": _FIT.value}
 
 
 def main(argv: list[str]) -> None:
   """Reads the flags and predicts."""
   del argv
-  workdir = program.workdir()
+  workdir = flag_workdir()
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   keypoints = KeypointSource(
     path=keypoint_flags.KEYPOINTS.value,

@@ -47,7 +47,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   checkpoints.prepare_workdir(workdir, config)
 
   # ---- Data.
-  dataset = flow_pairs.training_dataset(sources.open_training(config), config)
+  dataset = flow_pairs.training_dataset(sources.open_stored(config), config)
   host = sharding.host_rows(mesh, config.train.batch_size)
   iterator = pipeline.elastic_iterator(dataset, config, host)
 

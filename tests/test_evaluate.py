@@ -78,6 +78,24 @@ def test_report_and_video_are_there(evaluated):
   assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 20
 
 
+@pytest.mark.slow
+def test_a_fit_changes_the_figures_and_is_named_beside_them(
+  evaluated, workdir, tmp_path
+):
+  flags = (f"--workdir={workdir}", "--dataset=synthetic_clips", f"--out={tmp_path}")
+  status, output, errors = tiny.run("evaluate", *flags, "--with_fit")
+  assert status == 0, errors
+  without, fitted = (
+    json.loads((folder / "metrics.json").read_text())
+    for folder in (evaluated[0], tmp_path)
+  )
+  assert (without["fit"], fitted["fit"]) == (False, True)
+  assert fitted["pa_mpjpe_mm"] != without["pa_mpjpe_mm"]
+  assert "bodies fitted to the keypoints" in output
+  assert "fitted to the keypoints" not in evaluated[1]
+  assert "bodies fitted to the keypoints" in (tmp_path / "report.html").read_text()
+
+
 def check_fails_with(words, h36m_regressor="", **values):
   """Calls the program in this process, with these flags."""
   paths = config_paths.local_paths()

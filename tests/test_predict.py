@@ -18,7 +18,8 @@ from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import video, video_writer
-from mhmr_jax.keypoints import detectors
+from mhmr_jax.inference import keypoint_fit
+from mhmr_jax.keypoints import detectors, formats
 from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.predict import KeypointSource
 from mhmr_jax.schema import Motion
@@ -137,6 +138,33 @@ def test_another_person_by_size(workdir, footage, tmp_path):
   motion = _predict(workdir, footage, tmp_path, person=1, focal=500.0)
   assert motion.frame_index.tolist() == list(range(_FRAMES))
   assert np.all(motion.box[:, 2] - motion.box[:, 0] < 30)
+
+
+def test_the_fit_moves_the_body_to_the_keypoints(workdir, predicted, footage, tmp_path):
+  fitted = _predict(workdir, footage, tmp_path, fit="on")
+  with np.load(predicted[0] / "prediction.npz") as file:
+    before = dict(file)
+  with np.load(tmp_path / "prediction.npz") as file:
+    assert file.keys() == before.keys()
+    for array in file.values():
+      assert np.isfinite(array).all()
+  np.testing.assert_array_equal(fitted.frame_index, before["frame_index"])
+  assert np.ptp(fitted.betas, axis=0).max() == 0
+  targets = np.array([_person(frame)[11:13, :2].mean(0) for frame in range(2, 17)])
+  away = np.linalg.norm(fitted.keypoints_image[:, 0] - targets, axis=-1).mean()
+  away_before = np.linalg.norm(before["keypoints_image"][:, 0] - targets, axis=-1)
+  assert away < away_before.mean()
+
+
+def test_the_fit_is_on_by_default_only_where_it_was_found_to_help():
+  given = KeypointSource("folder", "openpose_body25b")
+  detected = KeypointSource()
+  assert predict.is_fitted("auto", given)
+  assert not predict.is_fitted("auto", detected)
+  assert not predict.is_fitted("off", given)
+  assert predict.is_fitted("on", detected)
+  sources = {*formats.FORMATS, *detectors.NAMES}
+  assert keypoint_fit.BY_DEFAULT.keys() == sources
 
 
 @pytest.mark.parametrize(

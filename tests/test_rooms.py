@@ -33,6 +33,7 @@ ROOMS = (
   "mhmr_jax.evaluation",
   "mhmr_jax.export",
   "mhmr_jax.visualize",
+  "mhmr_jax.weights",
   "mhmr_jax.aot",
 )
 PROGRAMS = ("train", "train_flow", "evaluate", "predict", "compile")

@@ -12,7 +12,7 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from mhmr_jax.body import skinned_points, smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data import config_paths
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
@@ -48,7 +48,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Callable[[Batch], Batch]:
   body = smpl.load(config.body.path or None)
   whole, split = sharding.replicated(mesh), sharding.batched(mesh)
   constants = sharding.replicate(
-    (open_bank(config, "train"), body, skinned_points.of_keypoints(body)), mesh
+    (open_bank(config, "train"), body, posed_keypoints.moments(body)), mesh
   )
   jitted = jax.jit(
     functools.partial(examples.make_batch, example_spec(config)),

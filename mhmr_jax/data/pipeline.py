@@ -83,7 +83,9 @@ def example_numbers(source: Generated) -> grain.MapDataset:
   """The endless stream of the numbers of generated examples."""
 
   def record(number: int) -> HostBatch:
-    return {"number": np.uint32((number + _SEED_STRIDE * source.seed) % 2**32)}
+    return {
+      "number": np.asarray((number + _SEED_STRIDE * source.seed) % 2**32, np.uint32)
+    }
 
   return grain.MapDataset.range(2**31).map(record)
 

@@ -126,9 +126,14 @@ def open_training(config: ConfigDict) -> ClipSource | Mixture | Generated:
   Raises:
     InputError: as `config_paths.shares` and `open_source` do.
   """
-  shares = config_paths.shares(config)
-  if config_paths.GENERATED in shares:
+  if config_paths.GENERATED in config_paths.shares(config):
     return Generated(config.data.seed)
+  return open_stored(config)
+
+
+def open_stored(config: ConfigDict) -> ClipSource | Mixture:
+  """The stored clips that a config trains on; InputError if it generates examples."""
+  shares = config_paths.shares(config)
   opened = [open_source(config, "train", name) for name in shares]
   return opened[0] if len(opened) == 1 else Mixture(opened, list(shares.values()))
 
@@ -190,12 +195,14 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
 
 
 def training_is_here(config: ConfigDict) -> bool:
-  """Whether `open_training` finds all clips, so that it makes none."""
+  """Whether `open_stored` finds all clips, so that it makes none."""
   try:
     config_paths.check_paths(config)
   except InputError:
     return False
-  names = config_paths.shares(config).keys() - {config_paths.GENERATED}
+  names = config_paths.shares(config)
+  if config_paths.GENERATED in names:
+    return False
   return all(_BUILDERS[name](config).data_path.exists() for name in names)
 
 

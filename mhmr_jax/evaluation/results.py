@@ -64,6 +64,7 @@ class RunFacts(TypedDict, total=False):
 
   step: int
   body: str
+  fit: bool  # Whether the bodies were fitted to the keypoints after the network.
 
 
 class Where(TypedDict):

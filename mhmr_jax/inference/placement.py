@@ -5,12 +5,9 @@ to chunk, and predicts a shape for each. The motion has a row for every frame, o
 shape, and positions in image pixels and in metres.
 """
 
-import functools
-
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import pinhole
@@ -29,6 +26,7 @@ def place(
   outputs: CropOutputs,
   spans: list[tuple[int, int]],
   intrinsics: Float[np.ndarray, "3 3"],
+  pelvis_fitted: Float[np.ndarray, "frames 3"] | None = None,
 ) -> Motion:
   """Makes a row for every frame of the spans.
 
@@ -42,28 +40,36 @@ def place(
     outputs: of all chunks of the video.
     spans: first and last frame of each segment.
     intrinsics: of the video; without skew.
+    pelvis_fitted: the pelvis of each frame of `outputs` in the camera frame, metres,
+      as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
+      read, and the motion's are those that are tangent at the pelvis.
   """
   betas = np.median(outputs.betas, axis=0)
-  scale, pelvis = _image_camera(outputs.camera, outputs.box)
-  scale = _refitted(scale, body, outputs, betas)
-
   frames, left, right, weight = _between(outputs, spans)
   rotations = np.asarray(
     _slerp(outputs.rotations[left], outputs.rotations[right], weight)
   )
-  scale = _linear(scale, left, right, weight)
-  pelvis = _linear(pelvis, left, right, weight)
   box = _linear(outputs.box, left, right, weight)
-
   joints = _relative_joints(body, rotations, betas)
-  keypoints = pelvis[:, None] + scale[:, None, None] * joints[..., :2]
-  pelvis_camera = _in_front(
-    pinhole.translation(joints, keypoints, intrinsics),
-    joints,
-    scale,
-    pelvis,
-    intrinsics,
-  )
+
+  if pelvis_fitted is None:
+    scale, pelvis = _image_camera(outputs.camera, outputs.box)
+    scale = _refitted(scale, body, outputs, betas)
+    scale = _linear(scale, left, right, weight)
+    pelvis = _linear(pelvis, left, right, weight)
+    keypoints = pelvis[:, None] + scale[:, None, None] * joints[..., :2]
+    pelvis_camera = _in_front(
+      pinhole.translation(joints, keypoints, intrinsics),
+      joints,
+      scale,
+      pelvis,
+      intrinsics,
+    )
+  else:
+    pelvis_camera = _pushed(_linear(pelvis_fitted, left, right, weight), joints)
+    pelvis = pinhole.project(pelvis_camera, intrinsics)
+    scale = intrinsics[[0, 1], [0, 1]].mean() / pelvis_camera[:, 2]
+    keypoints = pinhole.project(joints + pelvis_camera[:, None], intrinsics)
   # SMPL's `transl` moves the body from its rest pose, whose pelvis lies here.
   root = (
     np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
@@ -84,6 +90,7 @@ def place(
 
 _joints_from_matrices = jax.jit(smpl.joints_from_matrices)
 _axis_angle = jax.jit(rot.matrix_to_axis_angle)
+_slerp = jax.jit(rot.slerp)
 
 
 def _relative_joints(
@@ -162,17 +169,13 @@ def _linear(
   return (1 - weight) * values[left] + weight * values[right]
 
 
-@jax.jit
-def _slerp(
-  start: Float[Array, "N 24 3 3"],
-  end: Float[Array, "N 24 3 3"],
-  weight: Float[Array, "N"],
-) -> Float[Array, "N 24 3 3"]:
-  """Interpolates rotations: turns from start to end about one axis."""
-  precise = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-  turn = rot.matrix_to_axis_angle(precise("...ji,...jk->...ik", start, end))
-  part = rot.axis_angle_to_matrix(weight[:, None, None] * turn)
-  return precise("...ij,...jk->...ik", start, part)
+def _pushed(
+  pelvis_camera: Float[np.ndarray, "N 3"], joints: Float[np.ndarray, "N 24 3"]
+) -> Float[np.ndarray, "N 3"]:
+  """Moves pelvises along their rays until all joints are in front of the camera."""
+  least = _MIN_DEPTH - joints[..., 2].min(axis=1)
+  depth = pelvis_camera[:, 2]
+  return pelvis_camera * (np.maximum(depth, least) / depth)[:, None]
 
 
 def _in_front(

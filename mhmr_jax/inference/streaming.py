@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 
 import cv2
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
@@ -15,10 +16,10 @@ from mhmr_jax.data.chunks import Chunk, cut, make_inputs
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
-from mhmr_jax.inference import eval_step
+from mhmr_jax.inference import eval_step, mirroring
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
-from mhmr_jax.models.motion_hmr import Carry, Variables
+from mhmr_jax.models.motion_hmr import Carry, MotionHMR, Variables
 from mhmr_jax.schema import Batch, Prediction
 
 Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
@@ -145,7 +146,10 @@ def _chosen_images(
 def make_step(
   config: ConfigDict, variables: Variables, flow_scale: float = 1.0
 ) -> tuple[Step, Carry | None]:
-  """The model as a jitted function of a chunk's input and the LSTM's state.
+  """The model as a jitted function of a chunk's input and the state before it.
+
+  The chunk is also shown mirrored, and the two predictions are averaged: errors that
+  depend on the side cancel out.
 
   Args:
     config: of the training run.
@@ -159,9 +163,9 @@ def make_step(
   # The step's results are committed to a device. Its arguments must be so from the
   # first call on: the second call, with the first one's carry, would compile anew.
   variables, carry = jax.device_put(
-    (variables, model.initial_carry(1)), jax.local_devices()[0]
+    (variables, model.initial_carry(2)), jax.local_devices()[0]
   )
-  jitted = jax.jit(functools.partial(eval_step.run_chunk, model=model))
+  jitted = jax.jit(functools.partial(_run_mirrored, model=model))
   with_flow = device_flow.make(config)
 
   def step(batch: Batch, carry: Carry | None) -> tuple[Prediction, Carry | None]:
@@ -172,6 +176,21 @@ def make_step(
     return output
 
   return step, carry
+
+
+def _run_mirrored(
+  variables: Variables, batch: Batch, carry: Carry | None, *, model: MotionHMR
+) -> tuple[Prediction, Carry | None]:
+  """`run_chunk` on one clip and its mirror image; their carries stay apart."""
+  both = jax.tree.map(
+    lambda own, other: jnp.concatenate([own, other]),
+    batch,
+    mirroring.mirror_inputs(batch, model.size),
+  )
+  predicted, carry = eval_step.run_chunk(variables, both, carry, model=model)
+  own = jax.tree.map(lambda leaf: leaf[:1], predicted)
+  other = jax.tree.map(lambda leaf: leaf[1:], predicted)
+  return mirroring.average(own, mirroring.mirror_prediction(other)), carry
 
 
 def run(

@@ -12,12 +12,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 # Points with lower scores count as missing.
 _MIN_SCORE = 0.05
 # The crop moves by this share of its past place and size from one frame to the next.
 _PERSISTENCE = 0.8
+# The weight of a stream's frames so far, above which the crop follows them.
+_BEGUN = 1e-6
 # A frame with fewer points does not move the crop.
 _MIN_POINTS = 4
 # Features are clipped to these magnitudes, and scaled to be of the order of 1.
@@ -43,6 +45,7 @@ class SmoothCrop(NamedTuple):
 
   centre: Float[Array, "batch time 2"]
   size: Float[Array, "batch time"]  # Half of the crop's side.
+  begun: Bool[Array, "batch time"]  # False as long as it is the blank one.
 
 
 def initial_state(batch_size: int) -> CropState:
@@ -96,15 +99,16 @@ def follow(
     flat = values.reshape(*values.shape[:2], -1)
     carried = past[None, :, None] * before.reshape(before.shape[0], 1, -1)
     summed = carried + jnp.sum(decay[None, :, :, None] * flat[:, None], axis=2)
-    return summed.reshape(values.shape)
+    return jnp.reshape(summed, values.shape)
 
   weight = mean_of(boxed.astype(jnp.float32), state.weight)
   sums = mean_of(centre, state.centre), mean_of(half, state.size)
-  started = weight > 1e-6
-  safe = jnp.where(started, weight, 1.0)
+  begun = weight > _BEGUN
+  safe = jnp.where(begun, weight, 1.0)
   crop = SmoothCrop(
-    centre=jnp.where(started[..., None], sums[0] / safe[..., None], blank[:, None, :2]),
-    size=jnp.maximum(jnp.where(started, sums[1] / safe, blank[:, None, 2]), 1e-3),
+    centre=jnp.where(begun[..., None], sums[0] / safe[..., None], blank[:, None, :2]),
+    size=jnp.maximum(jnp.where(begun, sums[1] / safe, blank[:, None, 2]), 1e-3),
+    begun=begun,
   )
   last = jnp.concatenate([points[:, -1, :, :2], known[:, -1]], axis=-1)
   return crop, CropState(weight[:, -1], sums[0][:, -1], sums[1][:, -1], last)
@@ -136,21 +140,31 @@ def features(
     _SPEED_UNIT * jnp.clip(velocity, -_MAX_SPEED, _MAX_SPEED),
     score,
   ]
-  by_point = jnp.concatenate(by_point, axis=-1).reshape(*points.shape[:2], 85)
-  # The crop before this chunk's first one is known where the stream has begun.
-  begun = state.weight > 1e-6
-  safe = jnp.where(begun, state.weight, 1.0)
-  first = jnp.where(begun[:, None], state.centre / safe[:, None], crop.centre[:, 0])
-  first_size = jnp.where(begun, state.size / safe, crop.size[:, 0])
-  centre_before = jnp.concatenate([first[:, None], crop.centre[:, :-1]], axis=1)
-  size_before = jnp.concatenate([first_size[:, None], crop.size[:, :-1]], axis=1)
+  joined = jnp.concatenate(by_point, axis=-1).reshape(*points.shape[:2], 85)
+  motion = _motion(crop, state)
+  where = [2 * crop.centre, jnp.log(crop.size / _TYPICAL_SIZE)[..., None]]
+  return jnp.concatenate(
+    [joined, jnp.clip(motion, -_MAX_MOTION, _MAX_MOTION), *where], axis=-1
+  )
+
+
+def _motion(crop: SmoothCrop, state: CropState) -> Float[Array, "batch time 3"]:
+  """The crop's motion and growth since the frame before; zero as long as it is blank.
+
+  Where a chunk starts, the crop before it is that of the state. A blank crop is the
+  chunk's own window, so that a step from it would depend on how frames are divided.
+  """
+  begun = jnp.concatenate([state.weight[:, None] > _BEGUN, crop.begun[:, :-1]], axis=1)
+  begun = begun & crop.begun
+  weight = jnp.maximum(state.weight, _BEGUN)[:, None]
+  centre_before = jnp.concatenate(
+    [state.centre[:, None] / weight[..., None], crop.centre[:, :-1]], axis=1
+  )
+  size_before = jnp.concatenate([state.size[:, None] / weight, crop.size[:, :-1]], 1)
   moved = _MOTION_UNIT * (crop.centre - centre_before) / crop.size[..., None]
   zoomed = _ZOOM_UNIT * jnp.log(crop.size / jnp.maximum(size_before, 1e-3))
   motion = jnp.concatenate([moved, zoomed[..., None]], axis=-1)
-  where = [2 * crop.centre, jnp.log(crop.size / _TYPICAL_SIZE)[..., None]]
-  return jnp.concatenate(
-    [by_point, jnp.clip(motion, -_MAX_MOTION, _MAX_MOTION), *where], axis=-1
-  )
+  return jnp.where(begun[..., None], motion, 0.0)
 
 
 class PointEncoder(nn.Module):

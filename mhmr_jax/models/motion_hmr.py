@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
 
+from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.keypoints.form import reads_coordinates
 from mhmr_jax.models import coordinates
@@ -121,7 +122,7 @@ class MotionHMR(nn.Module):
   def _frame_features(
     self, batch: Batch, crop: CropState | None, train: bool
   ) -> tuple[Float[Array, "batch time features"], Observed | None, CropState | None]:
-    """Each frame's features; with coordinates also the points and the next crop state."""
+    """The frames' features; with coordinates the points and the next crop state."""
     features = []
     if self.encoder is not None:
       stack = self.channels(batch)
@@ -155,9 +156,17 @@ def from_config(config: ConfigDict) -> MotionHMR:
   """Builds the model that a whole config describes.
 
   It reads `model`, `data.size` and `keypoints.form`.
+
+  Raises:
+    InputError: there is no such form of keypoints, or feedback lacks coordinates.
   """
   size, as_points = config.data.size, reads_coordinates(config)
   config = config.model
+  if config.regressor.get("feedback", False) and not as_points:
+    raise InputError(
+      "config.model.regressor.feedback needs keypoints as coordinates: set "
+      "config.keypoints.form = 'coordinates' and keypoints among config.model.inputs."
+    )
   dtype = jnp.dtype(config.dtype)
   memory = None
   if config.lstm_features:

@@ -12,7 +12,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mhmr_jax.body import skinned_points, smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import rotations
 from mhmr_jax.models.coordinates import SmoothCrop
@@ -20,8 +20,8 @@ from mhmr_jax.schema import Prediction
 
 NUM_BETAS = 10
 # The size of a rotation in each representation. Those of "6d_camera" are in the
-# camera's frame, all others relative to the joint's parent: a limb's direction in the image then
-# depends on one rotation, and not on all of its chain.
+# camera's frame, all others relative to the joint's parent: a limb's direction in the
+# image then depends on one rotation, and not on all of its chain.
 POSE_REPRESENTATIONS = {"axis_angle": 3, "6d": 6, "6d_camera": 6}
 # The initial parameters are chosen, not learned: a person who stands upright, faces the
 # camera with the arms at 20 degrees from the body, and fills most of the crop.
@@ -83,13 +83,13 @@ class Observed(NamedTuple):
 
 
 @functools.cache
-def _free_body() -> tuple[smpl.SmplModel, skinned_points.SkinnedPoints]:
+def _free_body() -> tuple[smpl.SmplModel, posed_keypoints.KeypointMoments]:
   """The body whose points the feedback projects, whatever body the losses use."""
   with jax.ensure_compile_time_eval():
     body = smpl.load()
-    points = skinned_points.of_keypoints(body)
+    moments = posed_keypoints.moments(body)
     used = smpl.restrict(body, np.zeros((1, len(body.v_template))))
-  return used, points
+  return used, moments
 
 
 def reprojection_error(
@@ -100,9 +100,9 @@ def reprojection_error(
   The weak perspective camera is read as a perspective one: where the scale is s, the
   pelvis has the depth at which a metre has that length in the image.
   """
-  body, points = _free_body()
-  joints, placed, _ = skinned_points.joints_and_points(
-    body, points, prediction["rotations"], prediction["betas"]
+  body, moments = _free_body()
+  placed, joints = posed_keypoints.keypoints_and_joints(
+    body, moments, prediction["rotations"], prediction["betas"]
   )
   centre, size = observed.crop.centre, observed.crop.size[..., None]
   scale = size * jnp.maximum(prediction["camera"][..., :1], _MIN_SCALE)
@@ -219,6 +219,8 @@ class IterativeRegressor(nn.Module):
     for _ in range(self.rounds):
       first = from_features + from_parameters(parameters)
       if from_error is not None:
+        if observed is None:
+          raise ValueError("feedback needs keypoints as coordinates")
         error = reprojection_error(self._as_prediction(parameters), observed)
         first = first + from_error(error)
       x = drop(nn.relu(first))

@@ -125,7 +125,8 @@ def _summary(results: Results) -> str:
     f"split <b>{html.escape(results['split'])}</b>, "
     f"protocol <b>{html.escape(results['protocol'])}</b>, "
     f"body <b>{html.escape(results['body'])}</b>, "
-    f"checkpoint of step {results['step']:,}."
+    f"checkpoint of step {results['step']:,}"
+    + (", bodies fitted to the keypoints." if results["fit"] else ".")
   )
   ratio = results["ratio_to_mean_pose"]
   compared = "" if ratio is None else f", {ratio:.2f} of the mean pose's"

@@ -1,6 +1,6 @@
 """Error of `predict` on real video with 3D truth: Pose2Sim's balancing man.
 
-  python -m tests.benchmarks.real_video --workdir=RUN \
+  python -m tests.benchmarks.real_video [--workdir=RUN] [--fit=off] \
     [--detector_weights=pose_landmarker.task] [--overlays=DIR]
 
 4 views of 100 frames at 60 Hz (see `balancing_man`, which fetches them by pip).
@@ -101,7 +101,7 @@ def measure_view(view: View, recording: Recording) -> dict[str, Errors]:
   for name, source in keypoint_sources(view).items():
     options = predict.flag_options()
     motion, info, _, _ = predict.recover(
-      program.workdir(), view.video, source, StageTimes(), **options
+      predict.flag_workdir(), view.video, source, StageTimes(), **options
     )
     joints = motion.joints_camera[:, _LIMBS]
     found[name] = errors_in(motion.frame_index, joints, recording)

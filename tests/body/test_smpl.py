@@ -10,6 +10,7 @@ import pytest
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import rotations as rot
 from tests.body import random_smpl
 
 forward = jax.jit(smpl.forward)
@@ -236,3 +237,16 @@ def test_what_is_not_smpls_form_is_one_sentence_naming_file_and_key(
 def test_a_missing_file_is_named(tmp_path):
   with pytest.raises(InputError, match=r"nobody\.pkl"):
     smpl.load(tmp_path / "nobody.pkl")
+
+
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_world_rotations_are_the_bones_and_have_an_inverse(small, batch):
+  pose, betas, _ = random_smpl.inputs(batch)
+  relative = rot.axis_angle_to_matrix(jnp.asarray(pose))
+  world = jax.jit(smpl.world_rotations)(relative)
+  R, _, _ = jax.jit(smpl.bone_transforms)(small, relative, betas)
+  np.testing.assert_allclose(world, R, atol=1e-5)
+  inverse = jax.jit(smpl.parent_relative)
+  np.testing.assert_allclose(inverse(world), relative, atol=1e-5)
+  again = jax.jit(smpl.world_rotations)(inverse(relative))
+  np.testing.assert_allclose(again, relative, atol=1e-5)

@@ -144,3 +144,33 @@ def test_depth_is_proportional_to_the_focal_length(body):
     far.transl_camera[:, 2] / near.transl_camera[:, 2], 2, rtol=0.05
   )
   np.testing.assert_array_equal(near.keypoints_image, far.keypoints_image)
+
+
+def test_a_fitted_position_replaces_the_weak_perspective_one(body):
+  intrinsics = pinhole.centred_intrinsics(640, 480)
+  outputs = _outputs([0, 2, 4])
+  outputs = outputs._replace(betas=np.ones_like(outputs.betas))
+  pelvis = np.array([[0.1, 0.2, 4], [0.3, 0.2, 5], [0.5, 0.2, 6]])
+  motion = placement.place(body, outputs, [(0, 4)], intrinsics, pelvis)
+  np.testing.assert_allclose(motion.joints_camera[::2, 0], pelvis, atol=1e-5)
+  np.testing.assert_allclose(motion.joints_camera[1, 0], [0.2, 0.2, 4.5], atol=1e-5)
+  np.testing.assert_allclose(
+    motion.keypoints_image, pinhole.project(motion.joints_camera, intrinsics), atol=0.01
+  )
+  joints = jax.jit(smpl.joints)(body, motion.pose, motion.betas, motion.transl_camera)
+  np.testing.assert_allclose(joints, motion.joints_camera, atol=1e-4)
+  # The weak-perspective camera is tangent: it shows the pelvis at the same place.
+  crop = weak_perspective.project(np.zeros((5, 1, 3), np.float32), motion.camera)
+  corner, opposite = motion.box[:, None, :2], motion.box[:, None, 2:]
+  image = corner + (crop + 1) / 2 * (opposite - corner)
+  np.testing.assert_allclose(image, motion.keypoints_image[:, :1], atol=0.01)
+
+
+def test_a_fitted_position_within_the_body_is_moved_before_the_camera(body):
+  intrinsics = pinhole.centred_intrinsics(640, 480)
+  pelvis = np.array([[0.01, 0.0, 0.05]])
+  motion = placement.place(body, _outputs([0]), [(0, 0)], intrinsics, pelvis)
+  assert motion.joints_camera[..., 2].min() > 0.0999
+  np.testing.assert_allclose(
+    motion.joints_camera[0, 0, 0] / motion.joints_camera[0, 0, 2], 0.2, atol=1e-4
+  )

@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.schema import INPUT_CHANNELS, Batch
+from tests import tiny
 
 SIZE, TIME = 16, 4
 
 
-def _model(inputs=("flow", "keypoints"), **changes):
+def _model(inputs=("flow", "keypoints"), form="heatmaps", **changes):
   model = ConfigDict(
     dict(
       inputs=inputs,
@@ -32,7 +34,7 @@ def _model(inputs=("flow", "keypoints"), **changes):
     )
   )
   model.update(changes)
-  config = dict(model=model, data=dict(size=SIZE), keypoints=dict(form="heatmaps"))
+  config = dict(model=model, data=dict(size=SIZE), keypoints=dict(form=form))
   return motion_hmr.from_config(ConfigDict(config))
 
 
@@ -118,3 +120,146 @@ def test_bfloat16_predicts_nearly_the_same(batch):
 def test_unknown_input_is_refused(batch):
   with pytest.raises(ValueError, match="depth"):
     _model(("depth",)).init(jax.random.key(0), batch)
+
+
+WINDOW = np.float32([[0.05, -0.1, 0.4], [0.3, 0.0, 0.2]])
+
+
+def _coordinates_model(inputs=("keypoints",), **regressor):
+  settings = dict(hidden=(16,), rounds=2, pose_representation="6d_camera", **regressor)
+  encoder = dict(
+    stage_blocks=(1,), stage_widths=(8,), stem_kernel=4, stem_stride=4, features=12
+  )
+  return _model(inputs, "coordinates", regressor=settings, encoder=encoder)
+
+
+class _Coordinates:
+  """A network with all that coordinates allow, and its jitted application."""
+
+  def __init__(self):
+    self.model = _coordinates_model(feedback=True, world=True)
+    self.apply = jax.jit(self.model.apply)
+    shapes = Batch(keypoints=jnp.zeros((2, TIME, 17, 3)), window=jnp.zeros((2, 3)))
+    init = jax.jit(lambda key: motion_hmr.init_variables(self.model, key, shapes))
+    self.variables = init(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def coordinates():
+  return _Coordinates()
+
+
+@pytest.fixture(scope="module")
+def people():
+  """Points in the camera, in focal lengths off the principal point, and scores."""
+  rng = np.random.default_rng(3)
+  body = rng.uniform([-0.1, -0.25], [0.1, 0.25], (2, 1, 17, 2))
+  path = np.linspace([0.0, 0.0], [0.1, 0.05], TIME)[:, None]
+  place = body + path + rng.normal(0, 0.01, (2, TIME, 17, 2))
+  return np.concatenate([place, rng.uniform(0.2, 1, (2, TIME, 17, 1))], axis=-1)
+
+
+def _seen(people, window=WINDOW):
+  """The batch of these people in crop windows."""
+  centre, half = window[:, None, None, :2], window[:, None, None, 2:]
+  pixels = ((people[..., :2] - centre) / half + 1) * (SIZE / 2)
+  keypoints = np.concatenate([pixels, people[..., 2:]], axis=-1).astype(np.float32)
+  valid = np.ones(people.shape[:2], bool)
+  return Batch(keypoints=keypoints, window=np.float32(window), valid=valid)
+
+
+def _image_points(prediction, window):
+  """Where points of the body's frame are predicted in the camera's image."""
+  camera = np.asarray(prediction["camera"])[:, :, None]
+  points = np.array([[0, 0], [0.3, -0.5], [-0.2, 0.8]])
+  crop = camera[..., :1] * (points + camera[..., 1:])
+  return window[:, None, None, :2] + window[:, None, None, 2:] * crop
+
+
+def test_the_chunks_window_changes_nothing_but_the_cameras_units(coordinates, people):
+  first, _ = coordinates.apply(coordinates.variables, _seen(people))
+  moved = WINDOW * np.float32([1, 1, 1.5]) + np.float32([0.1, -0.2, 0.0])
+  second, _ = coordinates.apply(coordinates.variables, _seen(people, moved))
+  for name in ("rotations", "betas", "gravity", "standing_logits"):
+    np.testing.assert_allclose(second[name], first[name], atol=1e-4, err_msg=name)
+  assert np.abs(second["camera"] - first["camera"]).max() > 0.1
+  ours, theirs = _image_points(first, WINDOW), _image_points(second, moved)
+  np.testing.assert_allclose(theirs, ours, atol=1e-4)
+  # In pixels of a video with a focal length of 1000 px they agree to a tenth.
+  assert np.abs(1000 * (theirs - ours)).max() < 0.1
+
+
+def test_an_untrained_camera_is_the_mean_one_in_the_smooth_crop(coordinates, people):
+  """The pelvis is predicted near the centre of the person's box."""
+  prediction, _ = coordinates.apply(coordinates.variables, _seen(people))
+  pelvis = _image_points(prediction, WINDOW)[:, 0, 0]
+  found = people[:, 0, :, :2]
+  box = (found.min(axis=1) + found.max(axis=1)) / 2
+  side = (found.max(axis=1) - found.min(axis=1)).max()
+  assert np.abs(pelvis - box).max() < 0.5 * side
+
+
+def test_streaming_coordinates_in_chunks_equals_the_whole(coordinates, people):
+  whole, last = coordinates.apply(coordinates.variables, _seen(people))
+  other = np.float32([[0.1, 0.1, 0.6], [0.0, 0.2, 0.3]])
+  carry, chunks = coordinates.model.initial_carry(2), []
+  for part, window in ((slice(0, 2), WINDOW), (slice(2, TIME), other)):
+    batch = _seen(people[:, part], window)
+    prediction, carry = coordinates.apply(coordinates.variables, batch, carry)
+    image = _image_points(prediction, window)
+    del prediction["camera"]
+    chunks.append({**prediction, "image": image})
+  joined = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *chunks)
+  expected = {**whole, "image": _image_points(whole, WINDOW)}
+  for name, value in joined.items():
+    np.testing.assert_allclose(value, expected[name], atol=1e-4, err_msg=name)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), carry, last)
+  # And the memory is not idle.
+  alone, _ = coordinates.apply(coordinates.variables, _seen(people[:, 2:]))
+  assert np.abs(alone["betas"] - whole["betas"][:, 2:]).max() > 1e-4
+
+
+def test_padded_frames_change_nothing_before_them(coordinates, people):
+  batch = _seen(people)
+  whole, _ = coordinates.apply(coordinates.variables, batch)
+  keypoints, valid = np.array(batch["keypoints"]), np.array(batch["valid"])
+  keypoints[:, 3:], valid[:, 3:] = 7.0, False
+  padded = Batch(keypoints=keypoints, window=batch["window"], valid=valid)
+  prediction, _ = coordinates.apply(coordinates.variables, padded)
+  for name, value in prediction.items():
+    assert np.isfinite(value).all()
+    np.testing.assert_array_equal(value[:, :3], whole[name][:, :3], err_msg=name)
+
+
+def test_nobody_found_is_finite(coordinates, people):
+  prediction, _ = coordinates.apply(coordinates.variables, _seen(0 * people))
+  assert all(np.isfinite(leaf).all() for leaf in prediction.values())
+
+
+@pytest.mark.parametrize("name", ["kp", "flow_kp"])
+def test_coordinates_are_an_encoder_beside_that_of_images(name, tmp_path):
+  config = tiny.config(tmp_path, name, keypoints__form="coordinates")
+  model = motion_hmr.from_config(config)
+  shapes = motion_hmr.input_shapes(config)
+  assert shapes["window"].shape == (4, 3)
+  init = lambda key: motion_hmr.init_variables(model, key, shapes)
+  variables = jax.eval_shape(init, jax.random.key(0))
+  params = variables["params"]
+  assert params["point_encoder"]["hidden1"]["kernel"].shape == (91, 16)
+  assert ("encoder" in params) == (name == "flow_kp")
+  if name == "flow_kp":
+    # The images' encoder gets the flow alone.
+    assert params["encoder"]["stem"]["kernel"].shape[2] == 2
+  prediction, carry = jax.eval_shape(model.apply, variables, shapes)
+  assert prediction["rotations"].shape == (4, 4, 24, 3, 3)
+  assert prediction["camera"].shape == (4, 4, 3)
+  assert carry.crop.points.shape == (4, 17, 3)
+
+
+def test_feedback_without_coordinates_is_refused(tmp_path):
+  for name, form in (("kp", "heatmaps"), ("flow", "coordinates")):
+    config = tiny.config(
+      tmp_path, name, keypoints__form=form, model__regressor__feedback=True
+    )
+    with pytest.raises(InputError, match="feedback needs keypoints as coordinates"):
+      motion_hmr.from_config(config)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-from mhmr_jax.body import skinned_points
-from mhmr_jax.body.skinned_points import SkinnedPoints
+from mhmr_jax.body import posed_keypoints
+from mhmr_jax.body.posed_keypoints import KeypointMoments
 from mhmr_jax.body.smpl import SmplModel
 from mhmr_jax.keypoints import device_corruption
 from mhmr_jax.keypoints.noise import KeypointNoise
@@ -51,7 +51,7 @@ def make_batch(
   spec: ExampleSpec,
   bank: MotionBank,
   body: SmplModel,
-  points: SkinnedPoints,
+  moments: KeypointMoments,
   key: UInt32[Array, "2"],
   numbers: UInt32[Array, "batch"],
 ) -> Batch:
@@ -61,14 +61,14 @@ def make_batch(
     spec: what they are like.
     bank: the motions.
     body: the free body, or the user's.
-    points: its COCO-17.
+    moments: its COCO-17.
     key: the data of a key, of the seed.
     numbers: each alone decides its example.
   """
 
   def make(number: UInt32[Array, ""]) -> Batch:
     own = jax.random.fold_in(jax.random.wrap_key_data(key), number)
-    return _example(spec, bank, body, points, own)
+    return _example(spec, bank, body, moments, own)
 
   batch: Batch = jax.vmap(make)(numbers)
   return batch
@@ -78,7 +78,7 @@ def _example(
   spec: ExampleSpec,
   bank: MotionBank,
   body: SmplModel,
-  points: SkinnedPoints,
+  moments: KeypointMoments,
   key: PRNGKeyArray,
 ) -> Batch:
   draws = Draws(
@@ -94,8 +94,8 @@ def _example(
     view.rotation[:, :, None] * movement.rotations[:, 0, None, :, :], axis=-2
   )
   rotations = movement.rotations.at[:, 0].set(turned)
-  joints, keypoints, _ = skinned_points.joints_and_points(
-    body, points, rotations, betas
+  keypoints, joints = posed_keypoints.keypoints_and_joints(
+    body, moments, rotations, betas
   )
   place = _path(movement.transl, view) - joints[:, :1]
   joints, keypoints = joints + place, keypoints + place

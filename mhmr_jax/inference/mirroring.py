@@ -1,0 +1,63 @@
+"""Mirrors a network's inputs and predictions left to right, on the device."""
+
+from typing import cast
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from mhmr_jax.body.joints import COCO_FLIP, SMPL_FLIP
+from mhmr_jax.geometry import rotations as rot
+from mhmr_jax.schema import Batch, Prediction
+
+# x to -x on both sides of a rotation.
+_ROTATION_SIGNS = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.float32)
+_NEGATIVE_X = np.array([-1, 1, 1], np.float32)
+
+
+def mirror_inputs(batch: Batch, size: int) -> Batch:
+  """Mirrors the inputs of clips; left and right keypoints change places.
+
+  Args:
+    batch: a network's inputs, without targets.
+    size: side of the crop, px.
+  """
+  fields = cast(dict[str, Array], batch)
+  mirrored = dict(fields)
+  for key in fields.keys() & {"rgb", "rgb_before", "flow"}:
+    mirrored[key] = jnp.flip(fields[key], axis=-2)
+  if "flow" in fields:
+    mirrored["flow"] = mirrored["flow"] * jnp.array([-1, 1], mirrored["flow"].dtype)
+  if "keypoints" in fields:
+    x, rest = fields["keypoints"][..., :1], fields["keypoints"][..., 1:]
+    x = jnp.where(rest[..., 1:] > 0, size - x, 0.0)
+    points = jnp.concatenate([x, rest], axis=-1)
+    mirrored["keypoints"] = points[..., np.array(COCO_FLIP), :]
+  if "window" in fields:
+    mirrored["window"] = fields["window"] * _NEGATIVE_X
+  return cast(Batch, mirrored)
+
+
+def mirror_prediction(prediction: Prediction) -> Prediction:
+  """Mirrors what was predicted; left and right joints change places."""
+  mirrored = Prediction(
+    rotations=prediction["rotations"][..., np.array(SMPL_FLIP), :, :] * _ROTATION_SIGNS,
+    betas=prediction["betas"],
+    camera=prediction["camera"] * np.array([1, -1, 1], np.float32),
+  )
+  if "gravity" in prediction:
+    mirrored["gravity"] = prediction["gravity"] * _NEGATIVE_X
+  if "standing_logits" in prediction:
+    mirrored["standing_logits"] = prediction["standing_logits"][..., ::-1]
+  return mirrored
+
+
+def average(one: Prediction, other: Prediction) -> Prediction:
+  """The mean of two predictions for the same clips."""
+  fields, others = cast(dict[str, Array], one), cast(dict[str, Array], other)
+  mean = {key: (fields[key] + others[key]) / 2 for key in fields.keys() & others.keys()}
+  mean["rotations"] = rot.rot6d_to_matrix(rot.matrix_to_rot6d(mean["rotations"]))
+  if "gravity" in mean:
+    length = jnp.sqrt(jnp.sum(jnp.square(mean["gravity"]), axis=-1, keepdims=True))
+    mean["gravity"] = mean["gravity"] / jnp.maximum(length, 1e-6)
+  return cast(Prediction, mean)

@@ -1,0 +1,88 @@
+"""A trained run as one small file: its config and its variables, in half precision.
+
+The file is a .safetensors file. The variables' names are their paths, joined by "/";
+the header holds the config as JSON and the step.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from ml_collections import ConfigDict
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic, untrusted
+from mhmr_jax.inference.trained import TrainedRun
+from mhmr_jax.models import motion_hmr
+
+SHIPPED = pathlib.Path(__file__).parents[1] / "weights" / "kp.safetensors"
+
+# Keys that name folders of the machine on which the run was trained.
+_LOCAL_KEYS = ("data.motion", "data.backgrounds", "surreal.dir", "threedpw.dir")
+
+
+def write(run: TrainedRun, path: pathlib.Path) -> None:
+  """Packs a run.
+
+  Raises:
+    InputError: the file cannot be written, or a variable is not finite in float16.
+  """
+  config = ConfigDict(run.config.to_dict())
+  config.data.dir = "~/.cache/mhmr_jax"
+  for key in _LOCAL_KEYS:
+    section, name = key.split(".")
+    config[section][name] = ""
+  variables = flax.traverse_util.flatten_dict(run.variables, sep="/")
+  with np.errstate(over="ignore"):  # What overflows is reported below.
+    tensors = {
+      name: np.asarray(value).astype(np.float16) for name, value in variables.items()
+    }
+  for name, value in tensors.items():
+    if not np.isfinite(value).all():
+      raise InputError(
+        f"{name} of the run is not finite in float16: it cannot be packed."
+      )
+  header = {"config": json.dumps(config.to_dict()), "step": str(run.step)}
+  atomic.write(
+    path, safetensors.numpy.save(tensors, header), "name another file by --out"
+  )
+
+
+def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
+  """Unpacks a run; the variables are float32 again.
+
+  Raises:
+    InputError: the file is missing or damaged, or holds other variables than its
+      config's model has.
+  """
+  with untrusted.reading(path, "a file of packed weights"):
+    with safetensors.safe_open(path, framework="numpy") as file:
+      header = file.metadata() or {}
+      tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = ConfigDict(json.loads(header["config"]))
+    step = int(header["step"])
+  abstract = jax.eval_shape(
+    lambda key: motion_hmr.init_variables(
+      motion_hmr.from_config(config), key, motion_hmr.input_shapes(config)
+    ),
+    jax.random.key(0),
+  )
+  expected = flax.traverse_util.flatten_dict(abstract, sep="/", keep_empty_nodes=True)
+  variables: dict[str, Any] = {}
+  for name, shape in expected.items():
+    if shape is flax.traverse_util.empty_node:
+      variables[name] = shape
+    elif name not in tensors or tensors[name].shape != shape.shape:
+      raise InputError(
+        f"{path} does not hold the model of its config: {name} is missing or has "
+        "another shape; pack it again by mhmr_jax.inference.pack_weights."
+      )
+    else:
+      variables[name] = jax.numpy.asarray(tensors[name], jax.numpy.float32)
+  tree = flax.traverse_util.unflatten_dict(variables, sep="/")
+  return TrainedRun(config, tree, step)

@@ -1,0 +1,46 @@
+"""The keypoints from bones against those that are read from skinned vertices."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mhmr_jax.body import posed_keypoints, smpl
+from mhmr_jax.geometry import rotations as rot
+from tests.body import random_smpl
+
+
+def _random_body(tmp_path, name: str) -> smpl.SmplModel:
+  if name == "free":
+    return smpl.load()
+  data = random_smpl.arrays(120)
+  if name == "without pose blend shapes":
+    data["posedirs"] = np.zeros_like(data["posedirs"])
+  np.savez(tmp_path / "model.npz", **data)
+  return smpl.load(tmp_path / "model.npz")
+
+
+@pytest.mark.parametrize("name", ["free", "random", "without pose blend shapes"])
+@pytest.mark.parametrize("batch", [(), (3, 2)])
+def test_keypoints_are_those_of_the_skinned_vertices(tmp_path, name, batch):
+  body = _random_body(tmp_path, name)
+  pose, betas, transl = map(jnp.asarray, random_smpl.inputs(batch))
+  keypoints, joints = jax.jit(posed_keypoints.keypoints_and_joints)(
+    body, posed_keypoints.moments(body), rot.axis_angle_to_matrix(pose), betas
+  )
+  restricted = smpl.restrict(body, body.keypoint_regressor)
+  regressed = jax.jit(smpl.regressed_joints)(restricted, pose, betas, transl)
+  np.testing.assert_allclose(keypoints + transl[..., None, :], regressed, atol=2e-5)
+  expected = jax.jit(smpl.joints)(body, pose, betas, transl)
+  np.testing.assert_allclose(joints + transl[..., None, :], expected, atol=2e-5)
+
+
+def test_one_shape_serves_all_frames(tmp_path):
+  body = _random_body(tmp_path, "random")
+  pose, betas, _ = map(jnp.asarray, random_smpl.inputs((4,)))
+  rotations, sums = rot.axis_angle_to_matrix(pose), posed_keypoints.moments(body)
+  function = jax.jit(posed_keypoints.keypoints_and_joints)
+  together, _ = function(body, sums, rotations, betas[:1])
+  for row in range(4):
+    alone, _ = function(body, sums, rotations[row], betas[0])
+    np.testing.assert_allclose(together[row], alone, atol=1e-5)

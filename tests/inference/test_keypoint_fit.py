@@ -1,0 +1,249 @@
+"""The fit to keypoints: known bodies are found again, and windows show no seam."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from mhmr_jax.body import posed_keypoints, smpl
+from mhmr_jax.geometry import metrics, pinhole
+from mhmr_jax.inference import fitted_sequences, keypoint_fit, reprojection
+from mhmr_jax.inference.keypoint_fit import Person
+from mhmr_jax.inference.sequences import SequencePrediction
+from mhmr_jax.motion import pose_prior, procedural
+
+_INTRINSICS = pinhole.centred_intrinsics(640, 480)
+_HALF = 160.0  # Pixels.
+_DISTANCE = 5.0  # Metres.
+_FRAMES = 16
+
+
+@pytest.fixture(scope="module")
+def body():
+  return keypoint_fit.load_body(smpl.load())
+
+
+def _noisy(rotations, degrees, rng):
+  turns = rng.normal(0, np.radians(degrees), (*rotations.shape[:2], 3))
+  noise = Rotation.from_rotvec(turns.reshape(-1, 3)).as_matrix()
+  return (rotations @ noise.reshape(rotations.shape)).astype(np.float32)
+
+
+@functools.cache
+def _posed():
+  return jax.jit(posed_keypoints.keypoints_and_joints)
+
+
+def _joints(body, rotations, betas):
+  """The joints relative to the pelvis, m."""
+  shape = np.broadcast_to(betas, (len(rotations), 10)).astype(np.float32)
+  _, joints = _posed()(body.model, body.moments, rotations, shape)
+  return np.asarray(joints - joints[:, :1])
+
+
+def _project(body, rotations, betas, pelvis):
+  shape = np.broadcast_to(betas, (len(rotations), 10)).astype(np.float32)
+  keypoints, joints = _posed()(body.model, body.moments, rotations, shape)
+  points = np.asarray(keypoints - joints[:, :1]) + pelvis[:, None]
+  return pinhole.project(points, _INTRINSICS)
+
+
+def _walk(body, frames=_FRAMES, seed=2, degrees=12.0):
+  """A moving person, the network's result for them with noise, and exact keypoints.
+
+  Returns:
+    The person, the true rotations and the true positions of the pelvis.
+  """
+  rng = np.random.default_rng(seed)
+  motion = procedural.generate(seed, frames, 30.0)
+  rotations = Rotation.from_rotvec(motion.pose.reshape(-1, 3)).as_matrix()
+  rotations = rotations.reshape(frames, 24, 3, 3)
+  to_camera = np.diag([1.0, -1.0, -1.0])
+  rotations[:, 0] = to_camera @ rotations[:, 0]
+  rotations = rotations.astype(np.float32)
+  pelvis = np.array([0.2, -0.1, _DISTANCE]) + 0.01 * np.arange(frames)[:, None]
+  betas = np.zeros(10, np.float32)
+  image = _project(body, rotations, betas, pelvis)
+  centre = pinhole.project(pelvis, _INTRINSICS)
+  focal = _INTRINSICS[0, 0]
+  scale = focal / _DISTANCE / _HALF * np.exp(rng.normal(0, 0.03, frames))
+  shift = rng.normal(0, 0.03, (frames, 2))
+  box = np.concatenate([centre - _HALF, centre + _HALF], axis=1)
+  person = Person(
+    rotations=_noisy(rotations, degrees, rng),
+    betas=np.zeros((frames, 10), np.float32),
+    camera=np.concatenate([scale[:, None], shift], 1).astype(np.float32),
+    box=box.astype(np.float32),
+    keypoints=np.concatenate([image, np.ones((frames, 17, 1))], 2).astype(np.float32),
+    intrinsics=_INTRINSICS,
+    segment=np.zeros(frames, int),
+  )
+  return person, rotations, pelvis
+
+
+@pytest.fixture(scope="module")
+def walk(body):
+  return _walk(body)
+
+
+@pytest.fixture(scope="module")
+def fitted(body, walk):
+  (one,) = keypoint_fit.fit(body, [walk[0]], 30.0)
+  return one
+
+
+def _pixels_off(body, person, fitted):
+  image = _project(body, fitted.rotations, fitted.betas, fitted.pelvis_camera)
+  return np.linalg.norm(image - person.keypoints[..., :2], axis=-1)
+
+
+def test_exact_keypoints_lead_from_a_noisy_start_to_the_body(body, walk, fitted):
+  person, rotations, pelvis = walk
+  target = jnp.asarray(_joints(body, rotations, np.zeros(10)))
+  error = functools.partial(metrics.pa_mpjpe, target=target)
+  before = np.mean(error(jnp.asarray(_joints(body, person.rotations, np.zeros(10)))))
+  after = np.mean(error(jnp.asarray(_joints(body, fitted.rotations, fitted.betas))))
+  assert after < 0.6 * before
+  assert _pixels_off(body, person, fitted).mean() < 0.02 * _HALF
+  assert np.abs(fitted.pelvis_camera - pelvis)[:, :2].mean() < 0.05
+  assert np.abs(fitted.pelvis_camera[:, 2] / pelvis[:, 2] - 1).mean() < 0.1
+  identity = fitted.rotations @ np.swapaxes(fitted.rotations, -1, -2)
+  np.testing.assert_allclose(
+    identity, np.broadcast_to(np.eye(3), identity.shape), atol=1e-5
+  )
+
+
+def test_without_points_only_the_smoothing_changes_the_networks_result(body, walk):
+  person = walk[0]
+  missing = person._replace(keypoints=np.zeros_like(person.keypoints))
+  weights = reprojection.Weights(joints_acceleration=0.0, pelvis_acceleration=0.0)
+  (kept,) = keypoint_fit.fit(body, [missing], 30.0, weights=weights)
+  np.testing.assert_allclose(kept.rotations, person.rotations, atol=1e-3)
+  np.testing.assert_allclose(kept.betas, 0, atol=1e-3)
+  depth = _INTRINSICS[0, 0] / (_HALF * person.camera[:, 0])
+  np.testing.assert_allclose(kept.pelvis_camera[:, 2], depth, rtol=1e-3)
+  (smooth,) = keypoint_fit.fit(body, [missing], 30.0)
+  assert _shaking(body, smooth) < 0.7 * _shaking(body, kept)
+
+
+def _shaking(body, fitted):
+  joints = _joints(body, fitted.rotations, fitted.betas)
+  return np.linalg.norm(np.diff(joints, 2, axis=0), axis=-1).mean()
+
+
+def test_frames_without_points_follow_their_neighbours(body, walk):
+  person, rotations, _ = walk
+  keypoints = person.keypoints.copy()
+  keypoints[5:9] = 0
+  (one,) = keypoint_fit.fit(body, [person._replace(keypoints=keypoints)], 30.0)
+  target = _joints(body, rotations, np.zeros(10))
+  before = _joints(body, person.rotations, np.zeros(10)) - target
+  after = _joints(body, one.rotations, one.betas) - target
+  assert np.abs(after[5:9]).mean() < np.abs(before[5:9]).mean()
+
+
+def test_people_do_not_change_each_other(body, walk, fitted):
+  other = _walk(body, frames=11, seed=5)[0]
+  together = keypoint_fit.fit(body, [walk[0], other], 30.0)
+  (alone,) = keypoint_fit.fit(body, [other], 30.0)
+  for one, expected in zip(together, (fitted, alone), strict=True):
+    assert len(one.rotations) == len(expected.rotations)
+    np.testing.assert_allclose(one.rotations, expected.rotations, atol=2e-3)
+    np.testing.assert_allclose(one.pelvis_camera, expected.pelvis_camera, atol=5e-3)
+    np.testing.assert_allclose(one.betas, expected.betas, atol=2e-3)
+
+
+def test_hostile_points_leave_everything_finite(body, walk):
+  person = walk[0]
+  keypoints = person.keypoints.copy()
+  keypoints[0, :, :2] = 1e30
+  keypoints[1, :, :2] = -1e9
+  keypoints[2:4] = 0
+  camera = person.camera.copy()
+  camera[4] = [-3, 1e4, 0]
+  camera[5, 0] = 1e4  # The camera is then within the body.
+  box = person.box.copy()
+  box[6] = 0
+  rotations = person.rotations.copy()
+  rotations[7] = np.eye(3)
+  rotations[8] = np.diag([1.0, -1.0, -1.0])
+  person = person._replace(
+    keypoints=keypoints, camera=camera, box=box, rotations=rotations
+  )
+  (one,) = keypoint_fit.fit(body, [person], 30.0)
+  for array in one:
+    assert np.isfinite(array).all()
+  assert (one.pelvis_camera[:, 2] > 0).all()
+
+
+def test_a_joint_that_is_not_trusted_follows_the_points_further(body, walk):
+  person = walk[0]
+  trust = np.ones((_FRAMES, 24), np.float32)
+  weights = reprojection.Weights(rotations=30.0, prior=0.0)
+  (sure,) = keypoint_fit.fit(
+    body, [person._replace(trust=trust)], 30.0, weights=weights
+  )
+  (unsure,) = keypoint_fit.fit(
+    body, [person._replace(trust=0 * trust)], 30.0, weights=weights
+  )
+  assert (
+    _pixels_off(body, person, unsure).mean()
+    < 0.5 * _pixels_off(body, person, sure).mean()
+  )
+
+
+@pytest.mark.slow
+def test_a_long_sequence_is_fitted_as_in_one_window_without_a_seam(body):
+  person, _, _ = _walk(body, frames=100, degrees=8.0)
+  (whole,) = keypoint_fit.fit(body, [person], 30.0, window=128)
+  (parts,) = keypoint_fit.fit(body, [person], 30.0, window=64)
+  np.testing.assert_allclose(parts.betas, whole.betas, atol=1e-3)
+  far = np.r_[0:40, 72:100]  # From the overlap, which is 48 to 63.
+  distance = np.linalg.norm(
+    _joints(body, parts.rotations, parts.betas)
+    - _joints(body, whole.rotations, whole.betas),
+    axis=-1,
+  ).max(axis=1)
+  assert distance[far].max() < 0.005
+  shaking = np.linalg.norm(
+    np.diff(_joints(body, parts.rotations, parts.betas), 2, axis=0), axis=-1
+  ).max(axis=1)
+  assert shaking[45:65].max() < 1.5 * shaking.max(initial=0, where=np.arange(98) < 40)
+
+
+def test_segments_are_not_linked(body, walk):
+  person = walk[0]
+  turned = person.segment.copy()
+  turned[8:] = 1
+  (linked,) = keypoint_fit.fit(body, [person], 30.0)
+  (apart,) = keypoint_fit.fit(body, [person._replace(segment=turned)], 30.0)
+  assert np.abs(linked.rotations - apart.rotations)[7:9].max() > 1e-3
+
+
+def test_predictions_for_clips_are_fitted_in_the_crops_units(body, walk, fitted):
+  person = walk[0]
+  size = 64
+  keypoints = person.keypoints.copy()
+  keypoints[..., :2] -= person.box[:, None, :2]
+  keypoints[..., :2] *= size / (2 * _HALF)
+  prediction = SequencePrediction(
+    person.rotations, person.betas, person.camera, person.box, keypoints
+  )
+  (one,) = fitted_sequences.fit(
+    body, [{"fps": 30.0, "intrinsics": _INTRINSICS}], [prediction], size
+  )
+  np.testing.assert_allclose(one.rotations, fitted.rotations, atol=5e-3)
+  assert one.betas.shape == (_FRAMES, 10)
+  np.testing.assert_array_equal(one.camera, person.camera)
+  (unknown,) = fitted_sequences.fit(body, [{}], [prediction], size)
+  assert np.abs(unknown.rotations - fitted.rotations).mean() < 0.1
+
+
+def test_the_shipped_prior_prefers_a_pose_to_its_limbs_turned_round(body):
+  rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (2, 24, 3, 3)).copy()
+  rotations[1, [4, 5]] = Rotation.from_rotvec([-1.5, 0, 0]).as_matrix()  # Knees.
+  upright, bent = pose_prior.negative_log_density(body.prior, jnp.asarray(rotations))
+  assert upright < bent

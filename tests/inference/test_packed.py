@@ -1,0 +1,93 @@
+"""Packed weights, and those that come with the package."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from mhmr_jax.data.input_spec import InputSpec
+from mhmr_jax.errors import InputError
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.inference import packed, streaming
+from mhmr_jax.inference.trained import TrainedRun
+from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.models import motion_hmr
+from tests import tiny
+from tests.keypoints import people
+
+
+@pytest.fixture(scope="module")
+def run():
+  config = tiny.config(name="kp", keypoints__form="coordinates")
+  shapes = motion_hmr.input_shapes(config)
+  model = motion_hmr.from_config(config)
+  init = jax.jit(lambda key: motion_hmr.init_variables(model, key, shapes))
+  return TrainedRun(config, init(jax.random.key(0)), 20)
+
+
+def test_a_packed_run_is_read_again(run, tmp_path):
+  path = tmp_path / "weights.safetensors"
+  packed.write(run, path)
+  again = packed.read(path)
+  assert again.step == 20
+  assert again.config.model.to_dict() == json.loads(
+    json.dumps(run.config.model.to_dict())
+  )
+  assert jax.tree.structure(again.variables) == jax.tree.structure(run.variables)
+  for ours, theirs in zip(
+    jax.tree.leaves(again.variables), jax.tree.leaves(run.variables), strict=True
+  ):
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_folders_of_the_training_machine_are_left_out(run, tmp_path):
+  path = tmp_path / "weights.safetensors"
+  run.config.data.motion = "/somebody/motion"
+  packed.write(run, path)
+  assert b"/somebody" not in path.read_bytes()
+
+
+def test_weights_that_are_too_large_are_one_sentence(run, tmp_path):
+  variables = jax.tree.map(lambda leaf: leaf + 1e6, run.variables)
+  with pytest.raises(InputError, match=r"not finite in float16"):
+    packed.write(run._replace(variables=variables), tmp_path / "weights.safetensors")
+  assert not list(tmp_path.iterdir())
+
+
+def test_another_models_weights_are_one_sentence(run, tmp_path):
+  path = tmp_path / "weights.safetensors"
+  packed.write(run, path)
+  header = {"config": json.dumps(run.config.to_dict()), "step": "1"}
+  tensors = safetensors.numpy.load_file(path)
+  tensors.popitem()
+  path.write_bytes(safetensors.numpy.save(tensors, header))
+  with pytest.raises(InputError, match="does not hold the model of its config"):
+    packed.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 100])
+def test_a_damaged_file_is_one_sentence(content, tmp_path):
+  path = tmp_path / "weights.safetensors"
+  path.write_bytes(content)
+  with pytest.raises(InputError, match="packed weights") as caught:
+    packed.read(path)
+  assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_weights_see_a_person_who_walks():
+  shipped = packed.read()
+  spec = InputSpec.from_config(shipped.config).for_video()
+  keypoints = people.movement(0)
+  track = Track(np.arange(len(keypoints)), keypoints)
+  chunks = streaming.plan(track, 30.0, spec, (400, 320))
+  intrinsics = pinhole.centred_intrinsics(400, 320)
+  batches = streaming.make_batches(chunks, None, spec, intrinsics)
+  step, carry = streaming.make_step(shipped.config, shipped.variables)
+  outputs = streaming.join(list(streaming.run(chunks, batches, step, carry)))
+  assert np.isfinite(outputs.camera).all()
+  # The person stands upright before the camera: the body's y points up in the image.
+  assert np.all(outputs.rotations[:, 0, 1, 1] < -0.5)
+  assert packed.SHIPPED.stat().st_size < 10e6
