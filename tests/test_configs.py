@@ -24,6 +24,12 @@ NAMES = sorted(
   if path.stem not in ("__init__", "base", *FLOW_NETWORKS)
 )
 
+# These differ from flow_kp in what the network sees, or in what it learns from, alone:
+# its network is theirs, but for the first convolution's inputs.
+ALIKE = (
+  *("rgb", "flow", "kp", "rgb_flow", "rgb_kp", "rgb_flow_kp"),
+  *("kinetics", "flow_kp_kinetics"),
+)
 
 INPUTS = {
   "rgb": {"rgb"},
@@ -63,6 +69,12 @@ def test_inputs_and_parameters_have_shapes(name, variant):
   config = tiny.experiment(name, variant)
   batch = steps.batch_shapes(config)
   assert batch.keys() & {"rgb", "flow", "keypoints"} == INPUTS[name]
+  if name in ALIKE:
+    # Tracing takes seconds; tests/models/test_motion_hmr.py has any inputs' shapes.
+    assert _without_inputs(config) == _without_inputs(
+      tiny.experiment("flow_kp", variant)
+    )
+    return
   made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
   params = jax.eval_shape(made.init, jax.random.key(0)).params
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
@@ -130,6 +142,15 @@ def test_the_adversarys_schedule_is_as_long_as_the_run():
   assert config.model.domain_classifier.steps == 77
   paper = tiny.experiment("dann", "paper")
   assert paper.model.domain_classifier.steps == paper.train.steps == 300_000
+
+
+def _without_inputs(config):
+  """Its values without those that say what goes into the network."""
+  values = config.to_dict()
+  del values["model"]["inputs"]
+  for key in ("source", "mixture", "people"):
+    del values["data"][key]
+  return values
 
 
 def test_an_unknown_variant_is_refused():

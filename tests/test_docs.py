@@ -49,6 +49,15 @@ def read_commands(page: pathlib.Path) -> list[Command]:
   return found
 
 
+# Tests need what these leave, so that `workdirs` runs them on the tiny config.
+RUN_ELSEWHERE = {
+  "python -m mhmr_jax.train --config=configs/flow_kp.py --workdir=runs/flow_kp": (
+    workdirs.trained
+  ),
+  "python -m mhmr_jax.evaluate --workdir=runs/flow_kp --dataset=synthetic_clips": (
+    workdirs.evaluated
+  ),
+}
 COMMANDS = [command for page in PAGES for command in read_commands(page)]
 RUN = {
   " ".join(command.words): command
@@ -63,8 +72,8 @@ def folder(tmp_path_factory):
   folder = tmp_path_factory.mktemp("user")
   for name in ("configs", "data_builders", "mhmr_jax", "tests"):
     (folder / name).symlink_to(tiny.ROOT / name)
-  for name in ("flow_kp", "longer"):
-    workdirs.make_untrained(folder / "runs" / name)
+  shutil.copytree(workdirs.trained(), folder / "runs" / "flow_kp")
+  workdirs.make_untrained(folder / "runs" / "longer")
   with video_writer.writing(folder / "run.mp4", 30.0) as writer:
     for _ in range(FRAMES):
       writer.write(np.zeros((320, 400, 3), np.uint8))
@@ -103,12 +112,17 @@ def _smaller(words: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("line", RUN)
+@pytest.mark.parametrize("line", RUN_ELSEWHERE)
+def test_a_command_that_other_tests_need_runs(line):
+  assert line in RUN
+  assert RUN_ELSEWHERE[line]().exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", [line for line in RUN if line not in RUN_ELSEWHERE])
 def test_a_command_runs(line, folder):
   words = RUN[line].words
   flags = dict(word.split("=", 1) for word in words if word.startswith("--"))
-  if words[2] == "mhmr_jax.train":
-    shutil.rmtree(folder / flags["--workdir"], ignore_errors=True)
   done = subprocess.run(
     [sys.executable, *words[1:], *_smaller(words)],
     cwd=folder,

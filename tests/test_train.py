@@ -114,20 +114,13 @@ def test_damaged_clips_are_named(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-  ("flag", "words"),
-  [
-    ("--config=configs/flow_kp.py:papper", "papper"),
-    ("--num_processes=2", "--coordinator, "),
-  ],
-)
-def test_bad_flags_end_in_one_sentence(flag, words, tmp_path):
+def test_a_bad_flag_ends_in_one_sentence(tmp_path):
   workdir = tmp_path / "run"
   status, output, errors = tiny.run(
-    "train", "--config=configs/flow_kp.py", f"--workdir={workdir}", flag
+    "train", "--config=configs/flow_kp.py:papper", f"--workdir={workdir}"
   )
   assert status == 1
-  assert words in errors.strip().splitlines()[-1]
+  assert "papper" in errors.strip().splitlines()[-1]
   assert "Traceback" not in output + errors
   assert not workdir.exists()
 

@@ -8,7 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
+from configs import flow_raft
+from mhmr_jax import train_flow
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import learned
 from mhmr_jax.training import flow_step, train_step
@@ -97,11 +100,9 @@ def test_trains_resumes_and_is_read_back(tmp_path):
     learned.load("raft", str(workdir))
 
 
-@pytest.mark.slow
 def test_sizes_that_the_network_cannot_take_are_refused(tmp_path):
-  status, _, errors = _run(
-    "flow_raft", tmp_path / "data", tmp_path / "run", "--config.data.size=64"
-  )
-  assert status == 1
-  assert "config.data.size is 64" in errors.strip().splitlines()[-1]
-  assert not (tmp_path / "run").exists()
+  config = flow_raft.get_config()
+  config.data.update(dir=str(tmp_path / "data"), size=64)
+  with pytest.raises(InputError, match=r"config\.data\.size is 64"):
+    train_flow.train(config, epath.Path(tmp_path / "run"))
+  assert not list(tmp_path.iterdir())

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ml_collections import ConfigDict
+from absl import flags as flags_lib
+from ml_collections import ConfigDict, config_flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -74,6 +75,14 @@ def flags(data_dir: pathlib.Path = DATA, name: str = "flow_kp") -> list[str]:
   return [f"--config=configs/{name}.py"] + [
     f"--config.{key}={value}" for key, value in values.items()
   ]
+
+
+def config_flag(config: ConfigDict) -> flags_lib.FlagHolder:
+  """A flag that gives a program this config, in a test's own process."""
+  values = flags_lib.FlagValues()
+  flag = config_flags.DEFINE_config_dict("config", config, flag_values=values)
+  values.mark_as_parsed()
+  return flag
 
 
 def start(program: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":

@@ -104,20 +104,10 @@ def test_weights_are_asked_for_before_anything_is_made(tmp_path):
 @pytest.mark.slow
 def test_programs_run_with_it_on_two_devices(weights, tmp_path):
   workdir = tmp_path / "run"
-  status, _, errors = tiny.run(
-    "train",
-    *tiny.flags(),
-    f"--workdir={workdir}",
-    "--config.flow.source=flownets",
-    f"--config.flow.weights={weights}",
-    "--config.train.steps=2",
-    devices=2,
-  )
-  assert status == 0, errors
-  status, _, errors = tiny.run(
-    "evaluate", f"--workdir={workdir}", "--dataset=synthetic_clips", devices=2
-  )
-  assert status == 0, errors
+  module = "tests.data.train_and_evaluate"
+  process = tiny.start_module(module, str(workdir), str(weights), devices=2)
+  _, errors = process.communicate(timeout=600)
+  assert process.returncode == 0, errors
   out = workdir / "evaluation" / "synthetic_clips"
   assert json.loads((out / "metrics.json").read_text())["pa_mpjpe_mm"] > 0
   assert "flow (hue" in (out / "report.html").read_text()

@@ -81,6 +81,17 @@ def test_errors_of_the_user_end_in_their_sentence(start, capsys, error, status):
   assert capsys.readouterr().err == "error: x.json is damaged.\n"
 
 
+def test_every_program_that_reads_flags_ends_so():
+  found = 0
+  for folder in ("mhmr_jax", "data_builders"):
+    for path in (pathlib.Path(__file__).parents[2] / folder).rglob("*.py"):
+      rest, is_program, start = path.read_text().partition('if __name__ == "__main__":')
+      if is_program and "program" in rest and "def main(argv" in rest:
+        assert start.strip().startswith("program.run(main"), path
+        found += 1
+  assert found >= 8
+
+
 def test_leave_is_told_of_errors_and_chooses_the_status(start):
   told = []
   leave = lambda status: told.append(status) or 42

@@ -4,9 +4,11 @@ import json
 
 import cv2
 import pytest
+from absl.testing import flagsaver
 
 from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
+from mhmr_jax.errors import InputError
 from mhmr_jax.visualize import clips, datasheet, datasheet_page
 from tests import tiny
 from tests.data_builders import miniature
@@ -76,13 +78,12 @@ def test_shows_filmed_people(tmp_path, dataset, lacking, held):
   assert "Share of the mask" not in page
 
 
-@pytest.mark.slow
-def test_an_unknown_dataset_is_one_sentence(tmp_path):
-  status, _, errors = tiny.run(
-    "visualize.clips",
-    *tiny.flags(tmp_path),
-    f"--out={tmp_path / 'out'}",
-    "--dataset=nowhere",
-  )
-  assert status == 1
-  assert errors.strip().startswith("error: There is no dataset 'nowhere'")
+def test_an_unknown_dataset_is_named(tmp_path, monkeypatch):
+  config = tiny.config(tmp_path / "data")
+  monkeypatch.setattr(clips, "_CONFIG", tiny.config_flag(config))
+  values = {"out": str(tmp_path / "out"), "dataset": "nowhere", "split": "train"}
+  with (
+    flagsaver.flagsaver(**values),
+    pytest.raises(InputError, match="There is no dataset 'nowhere'"),
+  ):
+    clips.main([])
