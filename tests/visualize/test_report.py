@@ -40,6 +40,7 @@ def _results(sequence="walk_01"):
     ],
     "dataset": "synthetic_clips",
     "split": "test",
+    "fit": False,
     "step": 4000,
     "body": "free",
     "ratio_to_mean_pose": 0.5,
