@@ -240,7 +240,9 @@ def run_network(
 ) -> CropOutputs:
   """Runs the network along the chunks of a video, and shows the progress."""
   flow_scale = streaming.flow_scale(fps)
-  step, carry = streaming.make_step(run.config, run.variables, flow_scale)
+  step, carry = streaming.make_step(
+    run.config, run.variables, flow_scale, mirrored=True
+  )
   outputs = times.over("network", streaming.run(chunks, batches, step, carry))
   total = sum(len(chunk.frames) for chunk in chunks)
   parts = []

@@ -144,17 +144,20 @@ def _chosen_images(
 
 
 def make_step(
-  config: ConfigDict, variables: Variables, flow_scale: float = 1.0
+  config: ConfigDict,
+  variables: Variables,
+  flow_scale: float = 1.0,
+  *,
+  mirrored: bool = False,
 ) -> tuple[Step, Carry | None]:
   """The model as a jitted function of a chunk's input and the state before it.
-
-  The chunk is also shown mirrored, and the two predictions are averaged: errors that
-  depend on the side cancel out.
 
   Args:
     config: of the training run.
     variables: of the model.
     flow_scale: all flow is multiplied by it.
+    mirrored: also shows the chunk mirrored, and averages the two predictions: errors
+      that depend on the side cancel out, for twice the time.
 
   Returns:
     The function, and the state to begin with.
@@ -163,9 +166,10 @@ def make_step(
   # The step's results are committed to a device. Its arguments must be so from the
   # first call on: the second call, with the first one's carry, would compile anew.
   variables, carry = jax.device_put(
-    (variables, model.initial_carry(2)), jax.local_devices()[0]
+    (variables, model.initial_carry(2 if mirrored else 1)), jax.local_devices()[0]
   )
-  jitted = jax.jit(functools.partial(_run_mirrored, model=model))
+  run_step = _run_mirrored if mirrored else eval_step.run_chunk
+  jitted = jax.jit(functools.partial(run_step, model=model))
   with_flow = device_flow.make(config)
 
   def step(batch: Batch, carry: Carry | None) -> tuple[Prediction, Carry | None]:

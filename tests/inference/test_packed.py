@@ -85,7 +85,7 @@ def test_the_shipped_weights_see_a_person_who_walks():
   chunks = streaming.plan(track, 30.0, spec, (400, 320))
   intrinsics = pinhole.centred_intrinsics(400, 320)
   batches = streaming.make_batches(chunks, None, spec, intrinsics)
-  step, carry = streaming.make_step(shipped.config, shipped.variables)
+  step, carry = streaming.make_step(shipped.config, shipped.variables, mirrored=True)
   outputs = streaming.join(list(streaming.run(chunks, batches, step, carry)))
   assert np.isfinite(outputs.camera).all()
   # The person stands upright before the camera: the body's y points up in the image.
