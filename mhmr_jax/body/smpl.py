@@ -28,6 +28,8 @@ FREE_BODY = pathlib.Path(__file__).parent / "free_body.npz"
 # The nose, left eye, right eye, left ear and right ear on SMPL's own mesh.
 _FACE_VERTICES = (332, 2800, 6260, 583, 4071)
 _SMPL_NUM_VERTICES = 6890
+# x to -x on both sides of a rotation.
+_MIRROR_SIGNS = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.float32)
 
 # A TPU would otherwise multiply in bfloat16: centimetres at human scale.
 _einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
@@ -182,7 +184,7 @@ def world_rotations(
   world = [rotations[..., 0, :, :]]
   for joint in range(1, 24):
     parent = body_joints.SMPL_PARENTS[joint]
-    world.append(_product(world[parent], rotations[..., joint, :, :]))
+    world.append(rot.product(world[parent], rotations[..., joint, :, :]))
   return jnp.stack(world, axis=-3)
 
 
@@ -193,8 +195,15 @@ def parent_relative(
   parents = np.array(body_joints.SMPL_PARENTS[1:])
   inverse = jnp.swapaxes(world[..., parents, :, :], -1, -2)
   return jnp.concatenate(
-    [world[..., :1, :, :], _product(inverse, world[..., 1:, :, :])], axis=-3
+    [world[..., :1, :, :], rot.product(inverse, world[..., 1:, :, :])], axis=-3
   )
+
+
+def mirror_rotations(
+  rotations: Float[Array, "*batch 24 3 3"],
+) -> Float[Array, "*batch 24 3 3"]:
+  """Mirrors rotations left to right, as `joints.flip_pose` does axis-angle poses."""
+  return rotations[..., np.array(body_joints.SMPL_FLIP), :, :] * _MIRROR_SIGNS
 
 
 def restrict(
@@ -267,14 +276,6 @@ def _skin(
   blended_R = _einsum("vj,...jik->...vik", model.weights, R)
   blended_t = _einsum("vj,...ji->...vi", model.weights, t)
   return _einsum("...vik,...vk->...vi", blended_R, vertices) + blended_t
-
-
-def _product(
-  A: Float[Array, "*#batch 3 3"], B: Float[Array, "*#batch 3 n"]
-) -> Float[Array, "*#batch 3 n"]:
-  # Not a dot: for such small matrices it is slower, and in the training step XLA's
-  # CPU compiler (jaxlib 0.10.2) aborts while it simplifies these dots' gradients.
-  return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
 
 
 def _kinematic_chain(

@@ -60,6 +60,15 @@ def matrix_to_rot6d(matrix: Float[Array, "*batch 3 3"]) -> Float[Array, "*batch 
   return jnp.concatenate([matrix[..., :, 0], matrix[..., :, 1]], axis=-1)
 
 
+def product(
+  A: Float[Array, "*#batch 3 3"], B: Float[Array, "*#batch 3 n"]
+) -> Float[Array, "*#batch 3 n"]:
+  """The matrix product A B, in full precision on every device."""
+  # Not a dot: for such small matrices it is slower, and in the training step XLA's
+  # CPU compiler (jaxlib 0.10.2) aborts while it simplifies these dots' gradients.
+  return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
+
+
 def slerp(
   start: Float[Array, "*batch 24 3 3"],
   end: Float[Array, "*batch 24 3 3"],

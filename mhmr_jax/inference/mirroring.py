@@ -6,12 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from mhmr_jax.body.joints import COCO_FLIP, SMPL_FLIP
+from mhmr_jax.body import smpl
+from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.schema import Batch, Prediction
 
-# x to -x on both sides of a rotation.
-_ROTATION_SIGNS = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.float32)
 _NEGATIVE_X = np.array([-1, 1, 1], np.float32)
 
 
@@ -41,7 +40,7 @@ def mirror_inputs(batch: Batch, size: int) -> Batch:
 def mirror_prediction(prediction: Prediction) -> Prediction:
   """Mirrors what was predicted; left and right joints change places."""
   mirrored = Prediction(
-    rotations=prediction["rotations"][..., np.array(SMPL_FLIP), :, :] * _ROTATION_SIGNS,
+    rotations=smpl.mirror_rotations(prediction["rotations"]),
     betas=prediction["betas"],
     camera=prediction["camera"] * np.array([1, -1, 1], np.float32),
   )

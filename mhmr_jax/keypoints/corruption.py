@@ -17,9 +17,9 @@ SPREAD = np.array(
   [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89], np.float32
 )
 SPREAD = SPREAD / SPREAD.mean()
-_FLIP = np.array(COCO_FLIP)
-_LEFT = np.array([i for i, name in enumerate(COCO_KEYPOINTS) if "left" in name])
-_RIGHT = _FLIP[_LEFT]
+FLIP = np.array(COCO_FLIP)
+LEFT = np.array([i for i, name in enumerate(COCO_KEYPOINTS) if "left" in name])
+RIGHT = FLIP[LEFT]
 # Rows: left arm, right arm, left leg, right leg, as masks over the points. A limb's
 # root (shoulder, hip) stays when the limb is lost.
 LIMBS = np.zeros((4, 17), bool)
@@ -27,12 +27,12 @@ for _limb, _points in enumerate([(7, 9), (8, 10), (13, 15), (14, 16)]):
   LIMBS[_limb, list(_points)] = True
 # What is exchanged together: the eight pairs one by one, then both arms, both legs.
 SWAPS = np.zeros((10, 17), np.float32)
-for _pair, (_left, _right) in enumerate(zip(_LEFT, _RIGHT, strict=True)):
+for _pair, (_left, _right) in enumerate(zip(LEFT, RIGHT, strict=True)):
   SWAPS[_pair, [_left, _right]] = 1
 SWAPS[8, 5:11] = 1
 SWAPS[9, 11:17] = 1
 # The columns of uniform numbers: misses, outliers, limbs, the frame, swaps.
-_COLUMNS = np.cumsum([17, 17, len(LIMBS), 1, len(SWAPS)])
+COLUMNS = np.cumsum([17, 17, len(LIMBS), 1, len(SWAPS)])
 
 
 def corrupt(
@@ -60,8 +60,8 @@ def corrupt(
   occluded = keypoints[..., 2] <= 0
   size = person_size(true, known)
   quality = np.exp(noise.quality * rng.standard_normal())
-  uniform = _held_uniform(rng, len(true), int(_COLUMNS[-1]), noise)
-  u_miss, u_outlier, u_limb, u_frame, u_swap = np.split(uniform, _COLUMNS[:-1], axis=1)
+  uniform = _held_uniform(rng, len(true), int(COLUMNS[-1]), noise)
+  u_miss, u_outlier, u_limb, u_frame, u_swap = np.split(uniform, COLUMNS[:-1], axis=1)
 
   error = size * _jitter(true / size, occluded, quality, rng, noise)
   far = rng.standard_normal((17, 2), np.float32) * (noise.outlier_distance * size)
@@ -82,7 +82,7 @@ def corrupt(
   detections = np.concatenate([points, score[..., None]], axis=-1, dtype=np.float32)
   detections[missing] = 0
   swapped = _swapped(u_swap, occluded, noise)
-  detections = np.where(swapped[..., None], detections[:, _FLIP], detections)
+  detections = np.where(swapped[..., None], detections[:, FLIP], detections)
   jumped = _held_uniform(rng, len(true), 1, noise) < noise.jump
   if jumped.any():
     other = _somebody_else(detections, size, rng, image_size)
@@ -134,10 +134,10 @@ def _definition_offset(
   own, shared = rng.standard_normal((2, 17, 2), np.float32)
   trunk = true[:, 5] + true[:, 6] - true[:, 11] - true[:, 12]
   up = trunk / np.maximum(_length(trunk), 1e-3 * size)[:, None]
-  shared[_RIGHT] = shared[_LEFT]
+  shared[RIGHT] = shared[LEFT]
   spread = SPREAD[:, None] * noise.offset * size
   along = 2 * shared[:, :1] * spread * up[:, None]
-  outward = 0.5 * noise.width * shared[:, 1:] * (true - true[:, _FLIP])
+  outward = 0.5 * noise.width * shared[:, 1:] * (true - true[:, FLIP])
   return own * spread + along + outward
 
 
@@ -204,7 +204,7 @@ def _swapped(
   noise: KeypointNoise,
 ) -> Bool[np.ndarray, "time 17"]:
   """Whether each point is at its partner's place; two swaps at once cancel out."""
-  either = occluded[:, _LEFT] | occluded[:, _RIGHT]
+  either = occluded[:, LEFT] | occluded[:, RIGHT]
   pairs = u_swap[:, :8] < np.where(either, 3 * noise.swap, noise.swap)
   limbs = u_swap[:, 8:] < noise.swap_limbs
   events = np.concatenate([pairs, limbs], axis=1, dtype=np.float32)
@@ -226,7 +226,7 @@ def _somebody_else(
   scale = np.exp(rng.normal(0, 0.2, 2)) * [rng.choice([-1, 1]), 1]
   shift = np.array([rng.choice([-1, 1]) * rng.uniform(0.5, 2), rng.normal(0, 0.15)])
   if scale[0] < 0:
-    other = other[:, _FLIP]
+    other = other[:, FLIP]
   other[..., :2] = (other[..., :2] - centre) * scale + centre + shift * size
   gone = other[..., 2] == 0
   if image_size is not None:

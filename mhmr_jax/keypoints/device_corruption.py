@@ -12,17 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from mhmr_jax.body.joints import COCO_FLIP
-from mhmr_jax.keypoints import corruption
+from mhmr_jax.keypoints.corruption import (
+  COLUMNS,
+  FLIP,
+  LEFT,
+  LIMBS,
+  RIGHT,
+  SPREAD,
+  SWAPS,
+)
 from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.runtime.draws import Draws
 
-_FLIP = np.array(COCO_FLIP)
-_LEFT = np.array([1, 3, 5, 7, 9, 11, 13, 15])
-_RIGHT = _FLIP[_LEFT]
-_SPREAD = corruption.SPREAD
 # Uniform numbers a frame for misses, outliers, limbs, the frame and swaps.
-_EVENTS = 49
+_EVENTS = int(COLUMNS[-1])
 # The share of clips whose points lag behind, and the longest delay in frames.
 _LAGGING, _MOST_DELAY = 0.5, 0.8
 # How many numbers `corrupt` takes: for each frame, and besides.
@@ -55,7 +58,7 @@ def corrupt(
   size = jnp.maximum(jnp.median(jnp.max(high - low, axis=-1)), 1e-6)
   quality = jnp.exp(noise.quality * draws.normal())
   u_miss, u_outlier, u_limb, u_frame, u_swap = jnp.split(
-    _held_uniform(draws, frames, noise.run), (17, 34, 38, 39), axis=-1
+    _held_uniform(draws, frames, noise.run), COLUMNS[:-1], axis=-1
   )
 
   true = _delayed(true, draws)
@@ -66,7 +69,7 @@ def corrupt(
 
   miss = jnp.where(occluded, noise.miss_occluded, noise.miss) * jnp.minimum(quality, 2)
   missing = (u_miss < miss) | (u_frame < noise.miss_frame)
-  limbs = (u_limb < noise.miss_limb).astype(jnp.float32) @ corruption.LIMBS
+  limbs = (u_limb < noise.miss_limb).astype(jnp.float32) @ LIMBS
   missing = missing | (limbs > 0)
   outside, border = _cut(true, draws)
   missing = jnp.where(outside, u_miss < noise.miss_outside, missing)
@@ -79,7 +82,7 @@ def corrupt(
   detections = jnp.concatenate([points, score[..., None]], axis=-1)
   detections = jnp.where(missing[..., None], 0.0, detections)
   swapped = _swapped(u_swap, occluded, noise)
-  return jnp.where(swapped[..., None], detections[:, _FLIP], detections)
+  return jnp.where(swapped[..., None], detections[:, FLIP], detections)
 
 
 def _delayed(
@@ -110,13 +113,13 @@ def _definition_offset(
 ) -> Float[Array, "time 17 2"]:
   """The clip's systematic error, which moves with the body."""
   own, shared = draws.normal(2, 17, 2)
-  shared = shared.at[_RIGHT].set(shared[_LEFT])
+  shared = shared.at[RIGHT].set(shared[LEFT])
   trunk = true[:, 5] + true[:, 6] - true[:, 11] - true[:, 12]
   length = jnp.sqrt(jnp.sum(jnp.square(trunk), axis=-1))
   up = trunk / jnp.maximum(length, 1e-3 * size)[:, None]
-  spread = _SPREAD[:, None] * noise.offset * size
+  spread = SPREAD[:, None] * noise.offset * size
   along = 2 * shared[:, :1] * spread * up[:, None]
-  outward = 0.5 * noise.width * shared[:, 1:] * (true - true[:, _FLIP])
+  outward = 0.5 * noise.width * shared[:, 1:] * (true - true[:, FLIP])
   return own * spread + along + outward
 
 
@@ -143,7 +146,7 @@ def _jitter(
   # noise over the root of half a sum of two exponential draws.
   chi_square = -jnp.log(draws.uniform(2, *true.shape, low=1e-6))
   flicker = draws.normal(*true.shape) * jax.lax.rsqrt(jnp.sum(chi_square, axis=0) / 2)
-  scale = quality * _SPREAD * jnp.where(occluded, noise.occluded, 1.0)
+  scale = quality * SPREAD * jnp.where(occluded, noise.occluded, 1.0)
   steps = jnp.sqrt(jnp.sum(jnp.square(true[1:] - true[:-1]), axis=-1))
   speed = jnp.concatenate([jnp.zeros((1, 17)), jnp.minimum(steps, 0.2)])
   drift = drift * (noise.jitter * scale + noise.speed * speed)[..., None]
@@ -182,8 +185,8 @@ def _swapped(
   noise: KeypointNoise,
 ) -> Bool[Array, "time 17"]:
   """Whether each point is at its partner's place; two swaps at once cancel out."""
-  either = occluded[:, _LEFT] | occluded[:, _RIGHT]
+  either = occluded[:, LEFT] | occluded[:, RIGHT]
   pairs = u_swap[:, :8] < jnp.where(either, 3 * noise.swap, noise.swap)
   limbs = u_swap[:, 8:] < noise.swap_limbs
   events = jnp.concatenate([pairs, limbs], axis=1).astype(jnp.float32)
-  return (events @ corruption.SWAPS) % 2 == 1
+  return (events @ SWAPS) % 2 == 1

@@ -35,9 +35,7 @@ class CropState(NamedTuple):
   weight: Float[Array, "batch"]  # Of the frames so far; 0 at the start of a stream.
   centre: Float[Array, "batch 2"]  # The weighted sum.
   size: Float[Array, "batch"]  # The weighted sum of half the box's longer side.
-  points: Float[
-    Array, "batch 17 3"
-  ]  # The last frame's points, and whether each is known.
+  points: Float[Array, "batch 17 3"]  # The last frame's; 1 where one is known.
 
 
 class SmoothCrop(NamedTuple):

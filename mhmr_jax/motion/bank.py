@@ -63,18 +63,18 @@ def build(sources: list[tuple[MotionSource, float]], split: str) -> MotionBank:
     chances.append(share * lengths / lengths.sum())
   chance = np.concatenate(chances)
   lengths = np.array([len(motion) for motion in motions])
-  world = [_matrices(motion) for motion in motions]
+  poses = [_matrices(motion) for motion in motions]
   rot6d = np.concatenate(
-    [np.concatenate([R[..., 0], R[..., 1]], axis=-1, dtype=np.float16) for R in world]
+    [np.concatenate([R[..., 0], R[..., 1]], axis=-1, dtype=np.float16) for R in poses]
   )
+  standing = [
+    standing_feet(pose, motion.transl, motion.fps)
+    for pose, motion in zip(poses, motions, strict=True)
+  ]
   return MotionBank(
     rot6d=jnp.asarray(rot6d),
     transl=jnp.asarray(np.concatenate([m.transl for m in motions]), jnp.float32),
-    standing=jnp.asarray(
-      np.concatenate(
-        [standing_feet(R, m.transl, m.fps) for R, m in zip(world, motions, strict=True)]
-      )
-    ),
+    standing=jnp.asarray(np.concatenate(standing)),
     starts=jnp.asarray(np.cumsum([0, *lengths[:-1]]), jnp.int32),
     lengths=jnp.asarray(lengths, jnp.int32),
     cumulative=jnp.asarray(np.cumsum(chance) / chance.sum(), jnp.float32),

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 from mhmr_jax.body import posed_keypoints
 from mhmr_jax.body.posed_keypoints import KeypointMoments
 from mhmr_jax.body.smpl import SmplModel
+from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.keypoints import device_corruption
 from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.motion.bank import MotionBank
@@ -90,9 +91,7 @@ def _example(
   view = viewpoints.draw(draws, spec.viewpoints)
   betas = jnp.clip(draws.normal(10), -_MAX_BETA, _MAX_BETA)
 
-  turned = jnp.sum(
-    view.rotation[:, :, None] * movement.rotations[:, 0, None, :, :], axis=-2
-  )
+  turned = rot.product(view.rotation, movement.rotations[:, 0])
   rotations = movement.rotations.at[:, 0].set(turned)
   keypoints, joints = posed_keypoints.keypoints_and_joints(
     body, moments, rotations, betas

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from mhmr_jax.body import joints
+from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.motion.bank import MotionBank
@@ -88,15 +88,10 @@ def draw(bank: MotionBank, draws: Draws, frames: int, variety: Variety) -> Movem
   movement = _exchange(movement, other, draws, variety)
   movement = _mirror(movement, draws.happens(0.5))
   turns = _turns(draws, variety)
-  rotations = _product(movement.rotations, turns.offset)
-  rotations = rotations.at[:, 0].set(_product(rotations[:, 0], turns.tilt))
-  rotations = rotations.at[:, _HIPS].set(_product(turns.back, rotations[:, _HIPS]))
+  rotations = rot.product(movement.rotations, turns.offset)
+  rotations = rotations.at[:, 0].set(rot.product(rotations[:, 0], turns.tilt))
+  rotations = rotations.at[:, _HIPS].set(rot.product(turns.back, rotations[:, _HIPS]))
   return movement._replace(rotations=rotations)
-
-
-def _product(A: Array, B: Array) -> Array:
-  # Not a dot: for such small matrices it is slower on a CPU.
-  return jnp.sum(A[..., :, :, None] * B[..., None, :, :], axis=-2)
 
 
 def _window(bank: MotionBank, draws: Draws, frames: int, variety: Variety) -> Movement:
@@ -142,10 +137,8 @@ def _exchange(
 
 def _mirror(movement: Movement, mirrored: Bool[Array, ""]) -> Movement:
   """Mirrors a window left to right, if it so happens."""
-  # x to -x on both sides of a rotation.
-  signs = np.array([[1, -1, -1], [-1, 1, 1], [-1, 1, 1]], np.float32)
   other = Movement(
-    rotations=movement.rotations[:, np.array(joints.SMPL_FLIP)] * signs,
+    rotations=smpl.mirror_rotations(movement.rotations),
     transl=movement.transl * jnp.array([-1.0, 1, 1]),
     standing=movement.standing[:, ::-1],
   )
