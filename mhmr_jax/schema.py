@@ -103,16 +103,36 @@ class Prediction(TypedDict):
 
 
 class Motion(NamedTuple):
-  """The predicted motion of one person in a video, as `prediction.npz` stores it.
+  """The motion of one person in a video, as `prediction.npz` stores it.
 
-  N counts the frames in which the person is tracked.
+  N counts the frames of the video from the person's first to their last, but for gaps
+  of over a second. The camera frame is x right, y down, z forward; in the world y is
+  up and the floor is at y = 0. Lengths are in metres. The pose has the SMPL joints'
+  order and is in axis-angle; betas are the shape of the body that `body` names.
   """
 
   frame_index: Int[np.ndarray, "N"]  # Frames of the video, from 0.
-  pose: Float[np.ndarray, "N 24 3"]  # Axis-angle; entry 0 is in the camera frame.
+  times: Float[np.ndarray, "N"]  # Seconds from the video's first frame.
+  fps: float  # The video's frames a second, on average.
+  image_size: Int[np.ndarray, "2"]  # Width and height of the video, px.
+  # px, without skew; one matrix a row if the focal length changes in the video.
+  intrinsics: Float[np.ndarray, "*N 3 3"]
+  body: str  # "free" for the project's own body, else the name of the SMPL file.
+  # Whether the keypoints of a row were found; if not, its neighbours fill it.
+  detected: Bool[np.ndarray, "N"]
+  keypoints_found: Float[np.ndarray, "N 17 3"]  # COCO-17 as found: x, y px, score.
+  confidence: Float[np.ndarray, "N"]  # From 0 to 1; see `inference.confidence`.
+  pose: Float[np.ndarray, "N 24 3"]  # Entry 0 is in the camera frame.
   betas: Float[np.ndarray, "N 10"]  # All rows are the same, the median over time.
   camera: Float[np.ndarray, "N 3"]  # Weak perspective [s, tx, ty] in the crop.
   box: Float[np.ndarray, "N 4"]  # The crop, [x0, y0, x1, y1] px.
-  transl_camera: Float[np.ndarray, "N 3"]  # SMPL's `transl` in the camera frame, m.
-  joints_camera: Float[np.ndarray, "N 24 3"]  # m.
-  keypoints_image: Float[np.ndarray, "N 24 2"]  # px.
+  transl_camera: Float[np.ndarray, "N 3"]  # SMPL's `transl` in the camera frame.
+  joints_camera: Float[np.ndarray, "N 24 3"]
+  keypoints_image: Float[np.ndarray, "N 24 2"]  # `joints_camera` in the image, px.
+  gravity_camera: Float[np.ndarray, "N 3"]  # The unit vector down, camera frame.
+  camera_motion: str  # "static" or "moving"; if moving, the path is the camera's too.
+  pose_world: Float[np.ndarray, "N 24 3"]  # Entry 0 is in the world; feet are locked.
+  transl_world: Float[np.ndarray, "N 3"]  # SMPL's `transl` in the world.
+  joints_world: Float[np.ndarray, "N 24 3"]
+  # How probably the left and the right foot stand still on the floor, from 0 to 1.
+  contacts: Float[np.ndarray, "N 2"]
