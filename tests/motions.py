@@ -37,6 +37,7 @@ def walking(
   found = rng.uniform(100, 300, (frames, 17, 3))
   found[..., 2] = rng.uniform(0.3, 1, (frames, 17))
   motion = Motion(
+    person=seed,
     frame_index=np.arange(frames) + 3,
     times=(np.arange(frames) + 3) / fps,
     fps=fps,
