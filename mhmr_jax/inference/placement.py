@@ -5,6 +5,8 @@ to chunk, and predicts a shape for each. The motion has a row for every frame, o
 shape, and positions in image pixels and in metres.
 """
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,8 +14,8 @@ from jaxtyping import Float, Int
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.geometry import rotations as rot
+from mhmr_jax.inference.seen_motion import SeenMotion
 from mhmr_jax.inference.streaming import CropOutputs
-from mhmr_jax.schema import Motion
 
 # At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
 # the network, and the depth, which is their inverse, would grow without bound.
@@ -21,13 +23,27 @@ _MIN_SCALE = 0.1
 _MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
 
 
+class Placed(NamedTuple):
+  """One person's motion in the camera frame, and where it is in the image.
+
+  All fields but `seen` are those of `schema.Motion`.
+  """
+
+  frame_index: Int[np.ndarray, "N"]
+  camera: Float[np.ndarray, "N 3"]
+  box: Float[np.ndarray, "N 4"]
+  keypoints_image: Float[np.ndarray, "N 24 2"]
+  seen: SeenMotion
+
+
 def place(
   body: smpl.SmplModel,
   outputs: CropOutputs,
   spans: list[tuple[int, int]],
+  times: Float[np.ndarray, "num_frames"],
   intrinsics: Float[np.ndarray, "3 3"],
   pelvis_fitted: Float[np.ndarray, "frames 3"] | None = None,
-) -> Motion:
+) -> Placed:
   """Makes a row for every frame of the spans.
 
   Between the frames that the network was given, rotations are interpolated on the
@@ -39,6 +55,7 @@ def place(
     body: the neutral body, which the network predicts.
     outputs: of all chunks of the video.
     spans: first and last frame of each segment.
+    times: of all frames of the video, s.
     intrinsics: of the video; without skew.
     pelvis_fitted: the pelvis of each frame of `outputs` in the camera frame, metres,
       as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
@@ -74,18 +91,22 @@ def place(
   root = (
     np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
   )
-  columns = Motion(
+  joints_camera = joints + pelvis_camera[:, None]
+  return Placed(
     frame_index=frames,
-    pose=np.asarray(_axis_angle(rotations)),
-    betas=np.broadcast_to(betas, (len(frames), 10)),
-    camera=_crop_camera(scale, pelvis, box),
-    box=box,
-    transl_camera=pelvis_camera - root,
-    joints_camera=joints + pelvis_camera[:, None],
-    keypoints_image=keypoints,
+    camera=_crop_camera(scale, pelvis, box).astype(np.float32),
+    box=box.astype(np.float32),
+    keypoints_image=keypoints.astype(np.float32),
+    seen=SeenMotion(
+      times=times[frames],
+      pose=np.asarray(_axis_angle(rotations)),
+      betas=np.broadcast_to(betas, (len(frames), 10)).astype(np.float32),
+      transl_camera=(pelvis_camera - root).astype(np.float32),
+      joints_camera=joints_camera.astype(np.float32),
+      gravity=_linear(outputs.gravity, left, right, weight).astype(np.float32),
+      standing=_linear(outputs.standing, left, right, weight).astype(np.float32),
+    ),
   )
-  floats = (np.asarray(column, np.float32) for column in columns[1:])
-  return Motion(frames, *floats)
 
 
 _joints_from_matrices = jax.jit(smpl.joints_from_matrices)

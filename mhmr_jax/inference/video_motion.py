@@ -1,8 +1,8 @@
 """Recovers the motion of everybody in a video: all stages, in their order.
 
-  from mhmr_jax import inference
+from mhmr_jax import inference
 
-  motions = inference.predict_video("run.mp4")
+motions = inference.predict_video("run.mp4")
 """
 
 import dataclasses
@@ -30,8 +30,10 @@ from mhmr_jax.inference import (
   streaming,
   world,
 )
+from mhmr_jax.inference.placement import Placed
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
+from mhmr_jax.inference.world import WorldMotion
 from mhmr_jax.keypoints import tracking
 from mhmr_jax.keypoints.formats import Detections
 from mhmr_jax.keypoints.source import KeypointSource
@@ -98,7 +100,13 @@ def predict_video(
   found = follow(source.find_people(path, info), info.fps)
   wanted = choose(found, people)
   return recover(
-    path, info, source.name, wanted, run or packed.read(), scene or Scene(), StageTimes()
+    path,
+    info,
+    source.name,
+    wanted,
+    run or packed.read(),
+    scene or Scene(),
+    StageTimes(),
   )
 
 
@@ -178,13 +186,15 @@ def recover(
       crops = _fitted(body, crops, intrinsics, info)
   with times.running("placement"):
     placed = [
-      placement.place(body, crop.outputs, crop.spans, intrinsics, crop.pelvis)
+      placement.place(
+        body, crop.outputs, crop.spans, info.times, intrinsics, crop.pelvis
+      )
       for crop in crops
     ]
   with times.running("world"):
-    in_world = world.place(placed, body, scene.camera)
+    in_world = world.place([one.seen for one in placed], body, scene.camera)
   return [
-    _motion(*views, info, intrinsics, scene.camera, run)
+    _motion(*views, info, intrinsics, scene.camera, run.config.body.path)
     for views in zip(people, placed, in_world, strict=True)
   ]
 
@@ -272,3 +282,42 @@ def _fitted(
     )
     for one, fitted in zip(crops, found, strict=True)
   ]
+
+
+def _motion(
+  person: FollowedPerson,
+  placed: Placed,
+  in_world: WorldMotion,
+  info: video.VideoInfo,
+  intrinsics: Float[np.ndarray, "3 3"],
+  camera_motion: str,
+  body_path: str,
+) -> Motion:
+  """Puts together all that is known of a person."""
+  seen = placed.seen
+  count = len(placed.frame_index)
+  detected = np.isin(placed.frame_index, person.track.frame_index)
+  keypoints = np.zeros((count, 17, 3), np.float32)
+  rows = np.isin(person.track.frame_index, placed.frame_index)
+  keypoints[detected] = person.track.keypoints[rows]
+  return Motion(
+    person=person.number,
+    frame_index=placed.frame_index,
+    times=seen.times,
+    fps=info.fps,
+    image_size=np.array([info.width, info.height]),
+    intrinsics=intrinsics.astype(np.float32),
+    body=pathlib.Path(body_path).name if body_path else "free",
+    detected=detected,
+    keypoints_found=keypoints,
+    confidence=confidence.of_rows(keypoints, placed.keypoints_image),
+    pose=seen.pose,
+    betas=seen.betas,
+    camera=placed.camera,
+    box=placed.box,
+    transl_camera=seen.transl_camera,
+    joints_camera=seen.joints_camera,
+    keypoints_image=placed.keypoints_image,
+    camera_motion=camera_motion,
+    **in_world._asdict(),
+  )
