@@ -111,6 +111,7 @@ class Motion(NamedTuple):
   order and is in axis-angle; betas are the shape of the body that `body` names.
   """
 
+  person: int  # The person's number: 0 for the largest in the video.
   frame_index: Int[np.ndarray, "N"]  # Frames of the video, from 0.
   times: Float[np.ndarray, "N"]  # Seconds from the video's first frame.
   fps: float  # The video's frames a second, on average.

@@ -16,7 +16,7 @@ _MIN_SCALE = 1e-3
 
 
 def smooth(outputs: CropOutputs) -> CropOutputs:
-  """Smooths rotations and cameras; the crops stay as they are."""
+  """Smooths all that the network predicts but the shape; the crops stay."""
   rotations = _along(outputs.rotations, outputs.segment)
   half = (outputs.box[:, 2:] - outputs.box[:, :2]).mean(axis=1) / 2
   centre = (outputs.box[:, :2] + outputs.box[:, 2:]) / 2
@@ -27,9 +27,14 @@ def smooth(outputs: CropOutputs) -> CropOutputs:
   pelvis = _along(pelvis, outputs.segment)
   shift = (pelvis - centre) / scale[:, None]
   camera = np.concatenate([(scale / half)[:, None], shift], axis=-1)
+  gravity = _along(outputs.gravity, outputs.segment)
+  # Directions that are opposite would have a mean without a direction.
+  length = np.maximum(np.linalg.norm(gravity, axis=1, keepdims=True), _MIN_SCALE)
   return outputs._replace(
     rotations=nearest_rotations(rotations).astype(np.float32),
     camera=camera.astype(np.float32),
+    gravity=(gravity / length).astype(np.float32),
+    standing=_along(outputs.standing, outputs.segment).astype(np.float32),
   )
 
 

@@ -8,6 +8,7 @@ import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.special
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
@@ -27,6 +28,7 @@ Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
 _TRAINING_FPS = 30.0
 # After a longer gap the person moves otherwise, and the network's memory starts anew.
 _RESET_SECONDS = 1.0
+_IMAGE_DOWN = (0.0, 1.0, 0.0)
 
 
 class CropOutputs(NamedTuple):
@@ -41,6 +43,9 @@ class CropOutputs(NamedTuple):
   betas: Float[np.ndarray, "frames 10"]
   camera: Float[np.ndarray, "frames 3"]  # Weak perspective [s, tx, ty] of the crop.
   box: Float[np.ndarray, "frames 4"]  # The crop window, image pixels.
+  gravity: Float[np.ndarray, "frames 3"]  # The unit vector down, camera frame.
+  # How probably the left and the right foot stand still, from 0 to 1.
+  standing: Float[np.ndarray, "frames 2"]
 
 
 def stride(fps: float) -> int:
@@ -226,9 +231,18 @@ def run(
 
 
 def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
-  """Fetches a chunk's prediction from the device, without padded frames."""
+  """Fetches a chunk's prediction from the device, without padded frames.
+
+  For a network that predicts no `gravity` it is the image's down, and for one that
+  predicts no `standing_logits` no foot stands.
+  """
   length = len(chunk.frames)
   fetched = jax.device_get(prediction)
+  gravity, standing = np.tile(_IMAGE_DOWN, (length, 1)), np.zeros((length, 2))
+  if "gravity" in fetched:
+    gravity = fetched["gravity"][0, :length]
+  if "standing_logits" in fetched:
+    standing = scipy.special.expit(fetched["standing_logits"][0, :length])
   return CropOutputs(
     frames=chunk.frames,
     segment=np.full(length, chunk.segment),
@@ -236,6 +250,8 @@ def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
     betas=fetched["betas"][0, :length],
     camera=fetched["camera"][0, :length],
     box=np.broadcast_to(chunk.box, (length, 4)),
+    gravity=gravity.astype(np.float32),
+    standing=standing.astype(np.float32),
   )
 
 

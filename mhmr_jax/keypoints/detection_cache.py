@@ -22,15 +22,24 @@ from mhmr_jax.keypoints.formats import detections_npz
 
 _FOLDER = pathlib.Path("~/.cache/mhmr_jax/keypoints")
 # Raise it when a detector's output changes, so that older files are not used.
-_VERSION = 1
+_VERSION = 2
 
 Source = dict[str, str]
 
 
 def source(
-  video: pathlib.Path, detector: str, weights: Iterable[pathlib.Path] | str
+  video: pathlib.Path,
+  detector: str,
+  weights: Iterable[pathlib.Path] | str,
+  people: int | None = None,
 ) -> Source:
   """Identifies a video, a detector and its weights (by their name, or their files).
+
+  Args:
+    video: the video file.
+    detector: one of `detectors.NAMES`.
+    weights: the name of the weights, or their files.
+    people: how many people were looked for; None: as many as the detector can.
 
   Raises:
     InputError: a file cannot be read.
@@ -42,6 +51,7 @@ def source(
     "video": _digest(video),
     "detector": detector,
     "weights": weights,
+    "people": "all" if people is None else str(people),
   }
 
 

@@ -33,6 +33,8 @@ def _outputs(frames, seed=0, segment=None, boxes=None):
     camera=np.array([0.9, 0.1, -0.2], np.float32)
     + rng.normal(0, 0.02, (count, 3)).astype(np.float32),
     box=np.tile(box, (count, 1)) if boxes is None else boxes,
+    gravity=np.tile(np.float32([0, 1, 0]), (count, 1)),
+    standing=np.zeros((count, 2), np.float32),
   )
 
 

@@ -22,6 +22,8 @@ def make_outputs(angles, box=None, segment=None):
     betas=np.zeros((count, 10), np.float32),
     camera=np.tile(np.float32([0.9, 0.1, -0.2]), (count, 1)),
     box=np.asarray(box, np.float32),
+    gravity=np.tile(np.float32([0, 0.8, 0.6]), (count, 1)),
+    standing=np.tile(np.float32([0.9, 0.2]), (count, 1)),
   )
 
 
@@ -34,6 +36,8 @@ def test_what_does_not_move_stays():
   smoothed = smoothing.smooth(outputs)
   np.testing.assert_allclose(smoothed.rotations, outputs.rotations, atol=1e-6)
   np.testing.assert_allclose(smoothed.camera, outputs.camera, rtol=1e-5)
+  np.testing.assert_allclose(smoothed.gravity, outputs.gravity, rtol=1e-5)
+  np.testing.assert_allclose(smoothed.standing, outputs.standing, rtol=1e-5)
 
 
 def test_flicker_falls_and_a_slow_turn_stays():
@@ -54,6 +58,21 @@ def test_rotations_stay_rotations():
     product, np.broadcast_to(np.eye(3), product.shape), atol=1e-5
   )
   np.testing.assert_allclose(np.linalg.det(smoothed), 1, atol=1e-5)
+
+
+def test_gravity_stays_a_direction_and_standing_a_probability():
+  rng = np.random.default_rng(2)
+  down = np.array([0, 0.8, 0.6]) + rng.normal(0, 0.1, (FRAMES, 3))
+  down /= np.linalg.norm(down, axis=1, keepdims=True)
+  standing = rng.integers(0, 2, (FRAMES, 2)).astype(np.float32)
+  outputs = make_outputs(np.zeros(FRAMES))
+  noisy = outputs._replace(gravity=down.astype(np.float32), standing=standing)
+  smoothed = smoothing.smooth(noisy)
+  np.testing.assert_allclose(np.linalg.norm(smoothed.gravity, axis=1), 1, atol=1e-6)
+  error = lambda found: np.linalg.norm(found - [0, 0.8, 0.6], axis=1).mean()
+  assert error(smoothed.gravity) < 0.7 * error(down)
+  assert smoothed.standing.min() >= 0 and smoothed.standing.max() <= 1
+  assert np.std(smoothed.standing) < 0.7 * np.std(standing)
 
 
 def test_nothing_is_carried_from_one_segment_to_the_next():

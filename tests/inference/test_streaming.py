@@ -180,3 +180,27 @@ def test_the_state_is_carried_through_a_segment_and_no_further():
   np.testing.assert_array_equal(outputs.box[[0, 5]], [chunks[0].box, chunks[1].box])
   assert outputs.rotations.shape == (16, 24, 3, 3)
   assert outputs.betas.shape == (16, 10)
+  # This network predicts neither gravity nor standing feet.
+  np.testing.assert_array_equal(outputs.gravity, np.tile([0, 1, 0], (16, 1)))
+  assert not outputs.standing.any()
+
+
+def test_gravity_and_standing_feet_are_the_network_s():
+  spec = dataclasses.replace(FLOW_KP, inputs=("keypoints",))
+  chunks = streaming.plan(_track(range(6)), 30.0, spec, _SIZE)
+  batches = list(streaming.make_batches(chunks, None, spec, _INTRINSICS))
+  down = jnp.array([0.0, 0.8, 0.6])
+
+  def predict(batch, carry):
+    prediction = {
+      "rotations": jnp.zeros((1, 4, 24, 3, 3)),
+      "betas": jnp.zeros((1, 4, 10)),
+      "camera": jnp.zeros((1, 4, 3)),
+      "gravity": jnp.broadcast_to(down, (1, 4, 3)),
+      "standing_logits": jnp.broadcast_to(jnp.array([0.0, np.log(3)]), (1, 4, 2)),
+    }
+    return prediction, carry
+
+  outputs = streaming.join(list(streaming.run(chunks, batches, predict, None)))
+  np.testing.assert_allclose(outputs.gravity, np.tile(down, (6, 1)))
+  np.testing.assert_allclose(outputs.standing, np.tile([0.5, 0.75], (6, 1)), rtol=1e-6)
