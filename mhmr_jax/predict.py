@@ -111,16 +111,15 @@ def write_results(
     small = new / "page.mp4"
     frames = times.over("reading the video", video.read_frames(video_path))
     drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
+    timing = (info.fps, info.times)
     with (
-      video_writer.writing(
-        new / "overlay.mp4", info.fps, info.times, sound_of=video_path
-      ) as overlay_writer,
-      video_writer.writing(small, info.fps, info.times, quality=_PAGE_QUALITY) as page_writer,
+      video_writer.writing(new / "overlay.mp4", *timing, video_path) as whole,
+      video_writer.writing(small, *timing, quality=_PAGE_QUALITY) as shrunk,
     ):
       for frame, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
         with times.running("encoding"):
-          overlay_writer.write(shown)
-          page_writer.write(_shrunk(frame))
+          whole.write(shown)
+          shrunk.write(_shrunk(frame))
     with times.running("page"):
       viewer.write(new / "motion.html", motions, body, small, video_path.name)
     small.unlink()

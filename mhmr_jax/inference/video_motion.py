@@ -26,11 +26,13 @@ from mhmr_jax.inference import (
   keypoint_fit,
   packed,
   placement,
+  sampling,
   smoothing,
   streaming,
   world,
 )
 from mhmr_jax.inference.placement import Placed
+from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.inference.world import WorldMotion
@@ -186,9 +188,7 @@ def recover(
       crops = _fitted(body, crops, intrinsics, info)
   with times.running("placement"):
     placed = [
-      placement.place(
-        body, crop.outputs, crop.spans, info.times, intrinsics, crop.pelvis
-      )
+      placement.place(body, crop.outputs, crop.rows, intrinsics, crop.pelvis)
       for crop in crops
     ]
   with times.running("world"):
@@ -203,7 +203,7 @@ class _Crops(NamedTuple):
   """The network's results along one person's track."""
 
   chunks: list[Chunk]
-  spans: list[tuple[int, int]]
+  rows: Rows
   outputs: CropOutputs
   pelvis: Float[np.ndarray, "frames 3"] | None = None  # As the fit finds it.
 
@@ -225,13 +225,13 @@ class _Network:
     self._intrinsics, self._times = intrinsics, times
     self._spec = InputSpec.from_config(run.config).for_video()
     self._step, self._carry = streaming.make_step(
-      run.config, run.variables, streaming.flow_scale(info.fps), mirrored=True
+      run.config, run.variables, mirrored=True
     )
 
   def run(self, track: Track) -> _Crops:
     """Returns the smoothed results for a person."""
     info, spec, times = self._info, self._spec, self._times
-    chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
+    chunks = streaming.plan(track, info.times, spec, (info.width, info.height))
     frames = None
     if spec.needs_images:
       frames = times.over("reading the video", video.read_frames(self._path))
@@ -247,8 +247,7 @@ class _Network:
         parts.append(part)
         progress.update(len(part.frames))
     smooth = smoothing.smooth(streaming.join(parts))
-    spans = streaming.segments(track.frame_index, info.fps)
-    return _Crops(chunks, spans, smooth)
+    return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
 
 def _fitted(
@@ -270,7 +269,7 @@ def _fitted(
     )
     for one in crops
   ]
-  rate = info.fps / streaming.stride(info.fps)
+  rate = 1 / sampling.step(info.times)
   found = keypoint_fit.fit(keypoint_fit.load_body(body), people, rate)
   return [
     one._replace(
@@ -296,10 +295,9 @@ def _motion(
   """Puts together all that is known of a person."""
   seen = placed.seen
   count = len(placed.frame_index)
-  detected = np.isin(placed.frame_index, person.track.frame_index)
   keypoints = np.zeros((count, 17, 3), np.float32)
   rows = np.isin(person.track.frame_index, placed.frame_index)
-  keypoints[detected] = person.track.keypoints[rows]
+  keypoints[placed.detected] = person.track.keypoints[rows]
   return Motion(
     person=person.number,
     frame_index=placed.frame_index,
@@ -308,7 +306,7 @@ def _motion(
     image_size=np.array([info.width, info.height]),
     intrinsics=intrinsics.astype(np.float32),
     body=pathlib.Path(body_path).name if body_path else "free",
-    detected=detected,
+    detected=placed.detected,
     keypoints_found=keypoints,
     confidence=confidence.of_rows(keypoints, placed.keypoints_image),
     pose=seen.pose,

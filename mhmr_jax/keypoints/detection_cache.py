@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic, npz
+from mhmr_jax.files import atomic, images_folder, npz
 from mhmr_jax.keypoints import formats
 from mhmr_jax.keypoints.formats import detections_npz
 
@@ -102,7 +102,12 @@ def _places(video: pathlib.Path, origin: Source) -> Iterator[pathlib.Path]:
 
 
 def _digest(path: str | os.PathLike[str]) -> str:
+  """Identifies the content of a file, or of a folder of images."""
   try:
+    if os.path.isdir(path):
+      parts = images_folder.images(pathlib.Path(path))
+      listed = [f"{part.name} {_digest(part)}" for part in parts]
+      return hashlib.sha256("\n".join(listed).encode()).hexdigest()
     with open(path, "rb") as stream:
       return hashlib.file_digest(stream, "sha256").hexdigest()
   except OSError as error:
