@@ -1,8 +1,8 @@
 """Recovers the motion of everybody in a video: all stages, in their order.
 
-from mhmr_jax import inference
+  from mhmr_jax import inference
 
-motions = inference.predict_video("run.mp4")
+  motions = inference.predict_video("run.mp4")
 """
 
 import dataclasses
@@ -98,13 +98,7 @@ def predict_video(
   found = follow(source.find_people(path, info), info.fps)
   wanted = choose(found, people)
   return recover(
-    path,
-    info,
-    source.name,
-    wanted,
-    run or packed.read(),
-    scene or Scene(),
-    StageTimes(),
+    path, info, source.name, wanted, run or packed.read(), scene or Scene(), StageTimes()
   )
 
 
