@@ -6,8 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 . launch/environment.sh .venv-test test
-python -m pip install --quiet --disable-pip-version-check --no-deps \
-  --requirement launch/detectors.txt
 
 ruff check .
 ruff format --check .

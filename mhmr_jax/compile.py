@@ -18,7 +18,7 @@ from mhmr_jax.aot import measure, report, topologies
 from mhmr_jax.aot.topologies import Topology
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
-from mhmr_jax.runtime import program
+from mhmr_jax.runtime import config_check, program
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to compile.")
 _TOPOLOGY = flags.DEFINE_string(
@@ -184,6 +184,7 @@ def main(argv: list[str]) -> None:
   """Reads the flags, compiles and reports."""
   del argv
   config = program.config_of(_CONFIG)
+  config_check.check(config)
   topology = topologies.parse(program.require(_TOPOLOGY))
   if _PRICE.value is not None and not 0 < _PRICE.value < float("inf"):
     raise InputError(f"--price={_PRICE.value}: give what a chip costs for an hour.")

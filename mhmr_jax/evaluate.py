@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from absl import flags
 from etils import epath
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from configs import flow_kp
@@ -64,9 +64,7 @@ _WITH_FIT = flags.DEFINE_boolean(
   False,
   "Whether the predicted bodies are fitted to the keypoints that the network is given.",
 )
-_CONFIG = config_flags.DEFINE_config_dict(
-  "config", config_paths.local_paths(), **program.REDEFINED_FLAG
-)
+_CONFIG = program.define_config(config_paths.local_paths())
 
 
 class Run(NamedTuple):

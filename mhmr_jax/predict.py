@@ -1,22 +1,19 @@
-"""Recovers the motion of a person in a video.
+"""Recovers the motion of everybody in a video.
 
   python -m mhmr_jax.predict --video=FILE --out=DIR [--workdir=DIR] \
     [--keypoints=FILE_OR_DIR --keypoint_format=openpose_body25]
 
-Without --workdir the network has the weights that come with the package.
-Without --keypoints a detector finds the people (see `keypoints.detect`). Writes
-`prediction.npz`, whose arrays (see `schema.Motion`) have a row for each frame in which
-the person is followed, and `overlay.mp4`. The video is read frame by frame, so memory
-does not grow with its size. --fit says whether the network's result is then fitted to
-the keypoints (see `inference.keypoint_fit`).
+Without --workdir the network has the weights that come with the package. Without
+--keypoints a detector finds the people (see `keypoints.detect`). docs/predict.md says
+what the files in the folder are. The video is read frame by frame, so memory does not
+grow with its size.
 """
 
 import contextlib
-import dataclasses
 import pathlib
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
+import cv2
 import jax
 import numpy as np
 from absl import flags
@@ -25,34 +22,30 @@ from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
 from mhmr_jax.body import smpl
-from mhmr_jax.data.chunks import Chunk
-from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
-from mhmr_jax.export import prediction_npz
+from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz, summary
 from mhmr_jax.files import atomic, video, video_writer
-from mhmr_jax.geometry import pinhole
-from mhmr_jax.inference import (
-  keypoint_fit,
-  packed,
-  placement,
-  smoothing,
-  streaming,
-  trained,
-)
-from mhmr_jax.inference.streaming import CropOutputs
+from mhmr_jax.inference import packed, trained, video_motion
 from mhmr_jax.inference.trained import TrainedRun
-from mhmr_jax.keypoints import detection, formats, keypoint_flags, tracking
+from mhmr_jax.keypoints import keypoint_flags
 from mhmr_jax.runtime import program
+from mhmr_jax.runtime.ahead import made_ahead
 from mhmr_jax.runtime.batching import padded_batches
 from mhmr_jax.runtime.stage_times import StageTimes
-from mhmr_jax.schema import Batch, Motion
-from mhmr_jax.visualize import overlay
+from mhmr_jax.schema import Motion
+from mhmr_jax.visualize import charts, overlay, viewer
 
-_PERSON = flags.DEFINE_integer(
-  "person", 0, "Which person, by their size over the clip: 0 is the largest."
+_PERSON = flags.DEFINE_list(
+  "person",
+  None,
+  "Who is wanted, by their size over the clip: 0 is the largest; 0,2 are two people. By "
+  "default everybody who is followed for half a second or longer.",
 )
-_FOCAL = flags.DEFINE_float(
-  "focal", None, "Focal length in px; by default the diagonal of the image."
+_CAMERA = flags.DEFINE_enum(
+  "camera",
+  "static",
+  video_motion.CAMERAS,
+  "Whether the camera stands still. If it moves, the people's paths are relative to it.",
 )
 _FIT = flags.DEFINE_enum(
   "fit",
@@ -62,246 +55,114 @@ _FIT = flags.DEFINE_enum(
   "format or detector where that lowered the error.",
 )
 
-_COLOUR = (122, 168, 214)
 _BATCH = 32  # Frames whose meshes are computed at once.
+_PAGE_WIDTH = 640  # Of the video in the page, at most, px.
+_PERSON_FOLDER = "person_{:02d}"
 
 
-@dataclasses.dataclass(frozen=True)
-class KeypointSource:
-  """Where the people's keypoints come from.
-
-  Attributes:
-    path: of a file or folder of keypoints; None: the detector finds them.
-    format: of that file, one of `formats.FORMATS`.
-    detector: one of `detectors.NAMES`.
-    weights: the detector's; None: it downloads its own.
-  """
-
-  path: str | None = None
-  format: str | None = None
-  detector: str = "mediapipe"
-  weights: pathlib.Path | None = None
-
-  @property
-  def name(self) -> str:
-    """What made the keypoints: the format of the file, or else the detector."""
-    return self.detector if self.path is None else str(self.format)
+def folder_of(motion: Motion) -> str:
+  """The name of the folder of a person's own files."""
+  return _PERSON_FOLDER.format(motion.person)
 
 
-class Recovered(NamedTuple):
-  """One person's motion in a video, and what it takes to draw it over the frames."""
-
-  motion: Motion
-  info: video.VideoInfo
-  body: smpl.SmplModel
-  intrinsics: Float[np.ndarray, "3 3"]  # Of the video, px.
-
-
-def predict(
-  workdir: epath.Path | None,
-  video_path: pathlib.Path,
-  keypoints: KeypointSource,
+def write_results(
   out: pathlib.Path,
-  **options: Any,
-) -> Motion:
-  """Recovers one person's motion and writes both files to a folder.
-
-  Args:
-    workdir: of the trained run; None: the weights that come with the package.
-    video_path: the video file.
-    keypoints: where the people's keypoints come from.
-    out: an existing folder.
-    options: those of `recover`.
-
-  Raises:
-    InputError: as `recover` does, or the files cannot be written.
-  """
-  times = StageTimes()
-  found = recover(workdir, video_path, keypoints, times, **options)
-  motion, info, body, intrinsics = found
-  frames = times.over("reading the video", video.read_frames(video_path))
-  drawn = times.over("drawing", draw(frames, body, motion, intrinsics))
-  shown = iter(tqdm(drawn, "Drawing", info.num_frames, unit="frame"))
-  with times.running("encoding"):
-    write_results(out, motion, shown, info.fps)
-  print(times.summary(info.num_frames))
-  return motion
-
-
-def recover(
-  workdir: epath.Path | None,
-  video_path: pathlib.Path,
-  keypoints: KeypointSource,
-  times: StageTimes,
-  *,
-  person: int = 0,
-  focal: float | None = None,
-  fit: str = "auto",
-) -> Recovered:
-  """Recovers one person's motion, without drawing it or writing any file.
-
-  Args:
-    workdir: of the trained run; None: the weights that come with the package.
-    video_path: the video file.
-    keypoints: where the people's keypoints come from.
-    times: measures the stages.
-    person: the person's place in the order of size, from 0 for the largest.
-    focal: length, px; None: the diagonal of the image.
-    fit: "on", "off" or "auto": whether the bodies are fitted to the keypoints.
-
-  Raises:
-    InputError: the run, the video or the keypoints cannot be used, or nobody is found.
-  """
-  # ---- The network, and what it is given.
-  with times.running("loading"):
-    run = packed.read() if workdir is None else trained.restore(workdir)
-    # A video is read once.
-    run.config.flow.cache = False
-    spec = InputSpec.from_config(run.config).for_video()
-    body = smpl.load(run.config.body.path or None)
-
-  # ---- The person in the video.
-  with times.running("reading the video"):
-    info = video.probe(video_path)
-  with times.running("finding people"):
-    people = find_people(video_path, info, keypoints)
-    track = choose_person(people, info.fps, person)
-  print(
-    f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, person in "
-    f"{len(track.frame_index)} of {info.num_frames} frames; model of step {run.step}"
-  )
-
-  # ---- The network, crop by crop.
-  intrinsics = pinhole.centred_intrinsics(info.width, info.height, focal)
-  chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
-  frames = None
-  if spec.needs_images:
-    frames = times.over("reading the video", video.read_frames(video_path))
-  batches = times.over(
-    "inputs", streaming.make_batches(chunks, frames, spec, intrinsics)
-  )
-  outputs = smoothing.smooth(run_network(run, chunks, batches, info.fps, times))
-
-  # ---- From crops to space.
-  spans = streaming.segments(track.frame_index, info.fps)
-  pelvis = None
-  if is_fitted(fit, keypoints):
-    with times.running("fit"):
-      outputs, pelvis = fit_keypoints(body, outputs, chunks, intrinsics, info.fps)
-  with times.running("placement"):
-    motion = placement.place(body, outputs, spans, intrinsics, pelvis)
-  return Recovered(motion, info, body, intrinsics)
-
-
-def find_people(
-  video_path: pathlib.Path, info: video.VideoInfo, source: KeypointSource
-) -> formats.Detections:
-  """Reads or detects the keypoints of everybody in a video.
-
-  Raises:
-    InputError: the keypoints are wrong, or the detector cannot be used.
-  """
-  if source.path is None:
-    return detection.detect(video_path, info, source.detector, source.weights)
-  if source.format is None:
-    raise InputError(
-      f"--keypoint_format is missing: name what {source.path} is, one of "
-      f"{', '.join(formats.FORMATS)}."
-    )
-  size = (info.width, info.height)
-  return formats.read(source.path, source.format, info.num_frames, size)
-
-
-def choose_person(
-  detections: formats.Detections, fps: float, person: int
-) -> tracking.Track:
-  """Follows the people through the video and picks one, the largest first.
-
-  Raises:
-    InputError: there is nobody, or no such person.
-  """
-  tracks = tracking.track(detections, fps)
-  if person == 0:
-    return tracking.largest(tracks)
-  if not 0 <= person < len(tracks):
-    raise InputError(
-      f"--person={person}: {len(tracks)} people were followed through the video; give "
-      f"0 for the largest, up to {len(tracks) - 1}."
-    )
-  return tracks[person]
-
-
-def run_network(
-  run: TrainedRun,
-  chunks: list[Chunk],
-  batches: Iterable[Batch],
-  fps: float,
-  times: StageTimes,
-) -> CropOutputs:
-  """Runs the network along the chunks of a video, and shows the progress."""
-  flow_scale = streaming.flow_scale(fps)
-  step, carry = streaming.make_step(
-    run.config, run.variables, flow_scale, mirrored=True
-  )
-  outputs = times.over("network", streaming.run(chunks, batches, step, carry))
-  total = sum(len(chunk.frames) for chunk in chunks)
-  parts = []
-  with tqdm(desc="Predicting", total=total, unit="frame") as progress:
-    for part in outputs:
-      parts.append(part)
-      progress.update(len(part.frames))
-  return streaming.join(parts)
-
-
-def is_fitted(fit: str, keypoints: KeypointSource) -> bool:
-  """Whether the bodies are fitted: as `fit` says, "auto" by the keypoints' source."""
-  return keypoint_fit.BY_DEFAULT[keypoints.name] if fit == "auto" else fit == "on"
-
-
-def fit_keypoints(
+  motions: Sequence[Motion],
   body: smpl.SmplModel,
-  outputs: CropOutputs,
-  chunks: list[Chunk],
-  intrinsics: Float[np.ndarray, "3 3"],
-  fps: float,
-) -> tuple[CropOutputs, Float[np.ndarray, "frames 3"]]:
-  """Fits a person's body to the keypoints that the network was given.
+  video_path: pathlib.Path,
+  times: StageTimes,
+) -> list[pathlib.Path]:
+  """Writes all files of a video's people, which appear together or not at all.
+
+  Args:
+    out: an existing folder.
+    motions: of at least one person.
+    body: which the motions are of.
+    video_path: the video.
+    times: measures the stages.
 
   Returns:
-    The outputs with the fitted rotations and shape, and the pelvis of each of their
-    frames in the camera frame, metres.
+    The files' paths within the folder.
+
+  Raises:
+    InputError: a file cannot be written.
   """
-  person = keypoint_fit.Person(
-    rotations=outputs.rotations,
-    betas=outputs.betas,
-    camera=outputs.camera,
-    box=outputs.box,
-    keypoints=np.concatenate([chunk.keypoints for chunk in chunks]),
-    intrinsics=intrinsics,
-    segment=outputs.segment,
-  )
-  rate = fps / streaming.stride(fps)
-  (fitted,) = keypoint_fit.fit(keypoint_fit.load_body(body), [person], rate)
-  betas = np.broadcast_to(fitted.betas, outputs.betas.shape)
-  changed = outputs._replace(rotations=fitted.rotations, betas=betas)
-  return changed, fitted.pelvis_camera
+  with atomic.together(out) as new:
+    with times.running("exports"):
+      for motion in motions:
+        own = new / folder_of(motion)
+        own.mkdir()
+        prediction_npz.write(own / "prediction.npz", motion)
+        amass_npz.write(own / "motion_amass.npz", motion)
+        bvh.write(own / "motion.bvh", motion, body)
+      gltf.write(new / "motion.glb", list(motions), body)
+      summary.write(new / "summary.json", motions, video_path.name)
+    info = video.probe(video_path)
+    small = new / "page.mp4"
+    frames = times.over("reading the video", video.read_frames(video_path))
+    drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
+    with (
+      video_writer.writing(
+        new / "overlay.mp4", info.fps, info.times, sound_of=video_path
+      ) as overlay_writer,
+      video_writer.writing(small, info.fps, info.times, quality=_PAGE) as page_writer,
+    ):
+      for frame, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
+        with times.running("encoding"):
+          overlay_writer.write(shown)
+          page_writer.write(_shrunk(frame))
+    with times.running("page"):
+      names = [f"person {motion.person}" for motion in motions]
+      viewer.write(new / "motion.html", motions, body, small, video_path.name, names)
+    small.unlink()
+    files = sorted(path.relative_to(new) for path in new.rglob("*.*"))
+  return files
 
 
 def draw(
   frames: Iterable[UInt8[np.ndarray, "height width 3"]],
   body: smpl.SmplModel,
-  motion: Motion,
-  intrinsics: Float[np.ndarray, "3 3"],
-) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-  """Yields every frame of the video, with the body drawn over those that have a row."""
+  motions: Sequence[Motion],
+) -> Iterator[
+  tuple[UInt8[np.ndarray, "height width 3"], UInt8[np.ndarray, "height width 3"]]
+]:
+  """Yields every frame of the video, as it is and with the people drawn over it."""
   faces = np.asarray(body.faces)
-  rows = zip(motion.frame_index.tolist(), _meshes(body, motion), strict=True)
-  following = next(rows, None)
+  rows = [_Rows(body, motion) for motion in motions]
   for number, frame in enumerate(frames):
-    if following is not None and number == following[0]:
-      frame = overlay.draw_mesh(frame, following[1], faces, intrinsics, _COLOUR)
-      following = next(rows, None)
-    yield frame
+    here = [(one.colour, *found) for one in rows if (found := one.at(number))]
+    if not here:
+      yield frame, frame
+      continue
+    colours, vertices, intrinsics = zip(*here, strict=True)
+    drawn = overlay.draw_meshes(
+      frame, np.stack(vertices), faces, intrinsics[0], colours
+    )
+    yield frame, drawn
+
+
+class _Rows:
+  """A person's meshes in the camera frame, asked for in the frames' order."""
+
+  def __init__(self, body: smpl.SmplModel, motion: Motion):
+    self.colour = _rgb(charts.COLOURS[motion.person % len(charts.COLOURS)])
+    self._rows = zip(
+      motion.frame_index.tolist(),
+      _meshes(body, motion),
+      np.broadcast_to(motion.intrinsics, (len(motion.frame_index), 3, 3)),
+      strict=True,
+    )
+    self._next = next(self._rows, None)
+
+  def at(
+    self, frame: int
+  ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "3 3"]] | None:
+    """The vertices in a frame and its intrinsics; None where the person is absent."""
+    if self._next is None or self._next[0] != frame:
+      return None
+    _, vertices, intrinsics = self._next
+    self._next = next(self._rows, None)
+    return vertices, intrinsics
 
 
 def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, "V 3"]]:
@@ -314,18 +175,20 @@ def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, 
     yield from np.asarray(vertices)[:count]
 
 
-def write_results(
-  out: pathlib.Path,
-  motion: Motion,
-  frames: Iterator[UInt8[np.ndarray, "height width 3"]],
-  fps: float,
-) -> None:
-  """Writes `prediction.npz` and `overlay.mp4`, which appear together or not at all."""
-  with atomic.whole(out / "prediction.npz") as partial:
-    prediction_npz.write(partial, motion)
-    with video_writer.writing(out / "overlay.mp4", fps) as writer:
-      for frame in frames:
-        writer.write(frame)
+def _rgb(colour: str) -> overlay.Colour:
+  """The red, green and blue of a colour written as #rrggbb."""
+  red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+  return red, green, blue
+
+
+def _shrunk(
+  frame: UInt8[np.ndarray, "height width 3"],
+) -> UInt8[np.ndarray, "height_page width_page 3"]:
+  """The frame at the size that it has in the page."""
+  height, width = frame.shape[:2]
+  scale = min(1.0, _PAGE_WIDTH / max(width, height))
+  size = (max(2, round(width * scale)), max(2, round(height * scale)))
+  return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
 
 @contextlib.contextmanager
@@ -342,35 +205,71 @@ def _results_folder(out: pathlib.Path) -> Iterator[None]:
     raise
 
 
-def flag_workdir() -> epath.Path | None:
-  """The work directory of the flags; None for the weights of the package."""
-  return None if program.WORKDIR.value is None else program.workdir()
+def flag_run() -> TrainedRun:
+  """The network of the flags: a work directory's, or that of the package."""
+  if program.WORKDIR.value is None:
+    return packed.read()
+  return trained.restore(program.workdir())
 
 
-def flag_options() -> dict[str, Any]:
-  """The options of `recover` that the flags set; InputError for an impossible one."""
+def flag_scene() -> Scene:
+  """The camera and the fit of the flags; InputError for an impossible one."""
   if _FOCAL.value is not None and not _FOCAL.value > 0:
     raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  return {"person": _PERSON.value, "focal": _FOCAL.value, "fit": _FIT.value}
+  return Scene(camera=_CAMERA.value, focal=_FOCAL.value, fit=_FIT.value)
 
 
-def main(argv: list[str]) -> None:
-  """Reads the flags and predicts."""
-  del argv
-  workdir = flag_workdir()
-  video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
-  keypoints = KeypointSource(
+def flag_people() -> list[int] | None:
+  """The numbers in --person; None for everybody."""
+  if _PERSON.value is None:
+    return None
+  try:
+    return [int(number) for number in _PERSON.value]
+  except ValueError as error:
+    raise InputError(
+      f"--person={','.join(_PERSON.value)}: give numbers, such as 0 or 0,2."
+    ) from error
+
+
+def flag_source() -> KeypointSource:
+  """Where the people's keypoints come from, by the flags."""
+  return KeypointSource(
     path=keypoint_flags.KEYPOINTS.value,
     format=keypoint_flags.FORMAT.value,
     detector=keypoint_flags.DETECTOR.value,
     weights=keypoint_flags.weights_path(),
   )
-  options = flag_options()
+
+
+def main(argv: list[str]) -> None:
+  """Reads the flags, predicts and writes the files."""
+  del argv
+  video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
+  source, people, scene = flag_source(), flag_people(), flag_scene()
+  times = StageTimes()
   with _results_folder(out):
-    motion = predict(workdir, video_path, keypoints, out, **options)
-  frames = motion.frame_index
-  print(f"{len(frames)} frames, from {frames[0]} to {frames[-1]}:")
-  for name in ("prediction.npz", "overlay.mp4"):
+    with times.running("loading"):
+      run = flag_run()
+    with times.running("reading the video"):
+      info = video.probe(video_path)
+    with times.running("finding people"):
+      found = video_motion.follow(source.find_people(video_path, info), info.fps)
+    wanted = video_motion.choose(found, people)
+    print(
+      f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, "
+      f"{info.num_frames} frames; {len(found)} people, of whom {len(wanted)} are "
+      f"wanted; model of step {run.step}"
+    )
+    motions = video_motion.recover(
+      video_path, info, source.name, wanted, run, scene, times
+    )
+    left_out = [person for person in found if person not in wanted]
+    files = write_results(out, motions, body_of(run), video_path, times)
+  print(times.summary(info.num_frames))
+  for motion in motions:
+    frames = motion.frame_index
+    print(f"person {motion.person}: frames {frames[0]} to {frames[-1]}")
+  for name in files:
     print(out / name)
 
 

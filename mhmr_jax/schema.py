@@ -64,6 +64,9 @@ class Batch(TypedDict, total=False):
   # whose flow a network estimates on the device have it, until that is done.
   rgb_before: UInt8[Array, "batch size size 3"]
   flow: Float[Array, "batch time size size 2"]
+  # The seconds between the two images of each flow. Only batches of videos have it,
+  # until the flow is brought to the rate of training.
+  flow_seconds: Float[Array, "batch time"]
   keypoints: Float[Array, "batch time 17 3"]
   # The crop window in the camera: its centre off the principal point and half its side,
   # in units of the focal length. Networks that read keypoints as coordinates need it.
@@ -111,6 +114,7 @@ class Motion(NamedTuple):
   order and is in axis-angle; betas are the shape of the body that `body` names.
   """
 
+  person: int  # The person's number: 0 for the largest in the video.
   frame_index: Int[np.ndarray, "N"]  # Frames of the video, from 0.
   times: Float[np.ndarray, "N"]  # Seconds from the video's first frame.
   fps: float  # The video's frames a second, on average.

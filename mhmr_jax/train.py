@@ -20,7 +20,7 @@ from mhmr_jax.data import (
   sources,
 )
 from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.runtime import processes, program, sharding
+from mhmr_jax.runtime import config_check, processes, program, sharding
 from mhmr_jax.training import checkpoints, loop, steps
 from mhmr_jax.training.train_step import TrainState
 
@@ -36,6 +36,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
     RestartError: the run was stopped and can go on.
   """
   # ---- Check, before anything is made.
+  config_check.check(config)
   config_paths.check_paths(config)
   InputSpec.from_config(config)
   mesh = sharding.make_mesh(fsdp=config.mesh.fsdp)

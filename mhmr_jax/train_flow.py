@@ -16,7 +16,7 @@ from ml_collections import ConfigDict, config_flags
 from mhmr_jax.data import config_paths, flow_pairs, pipeline, sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.flow import learned
-from mhmr_jax.runtime import processes, program, sharding
+from mhmr_jax.runtime import config_check, processes, program, sharding
 from mhmr_jax.training import checkpoints, flow_step, loop, train_step
 from mhmr_jax.training.train_step import TrainState
 
@@ -34,6 +34,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
     RestartError: the run was stopped and can go on.
   """
   # ---- Check, before anything is made.
+  config_check.check(config)
   config_paths.check_paths(config)
   model = learned.from_config(config.model)
   if config.data.size % model.stride or config.data.size < model.min_size:

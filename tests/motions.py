@@ -1,6 +1,7 @@
 """People's motions in a video, made up for tests of what reads `schema.Motion`."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mhmr_jax.body import smpl
@@ -22,21 +23,27 @@ def walking(
   sequence = procedural.generate(seed, frames, fps)
   betas = rng.normal(0, 0.5, 10).astype(np.float32)
   shape = np.broadcast_to(betas, (frames, 10))
-  joints = np.asarray(smpl.joints(body, sequence.pose, shape, sequence.transl))
+  place = lambda transl: np.asarray(
+    smpl.joints(body, *map(jnp.asarray, (sequence.pose, shape, transl)))
+  )
+  joints = place(sequence.transl)
   transl = sequence.transl - [0, joints[..., 1].min(), 0] + [seed * 1.0, 0, 0]
-  joints = np.asarray(smpl.joints(body, sequence.pose, shape, transl))
+  joints = place(transl)
   root = joints[:, 0] - transl  # The pelvis, in the rest pose.
 
   camera_centre = np.array([0, _CAMERA_HEIGHT, _DISTANCE])
   joints_camera = (joints - camera_centre) @ _CAMERA_FROM_WORLD.T
   pose_camera = sequence.pose.copy()
-  matrix = np.asarray(rotations.axis_angle_to_matrix(sequence.pose[:, 0]))
-  pose_camera[:, 0] = rotations.matrix_to_axis_angle(_CAMERA_FROM_WORLD @ matrix)
+  matrix = np.asarray(rotations.axis_angle_to_matrix(jnp.asarray(sequence.pose[:, 0])))
+  pose_camera[:, 0] = rotations.matrix_to_axis_angle(
+    jnp.asarray(_CAMERA_FROM_WORLD @ matrix)
+  )
   intrinsics = pinhole.centred_intrinsics(*size)
   keypoints = pinhole.project(joints_camera, intrinsics)
   found = rng.uniform(100, 300, (frames, 17, 3))
   found[..., 2] = rng.uniform(0.3, 1, (frames, 17))
   motion = Motion(
+    person=seed,
     frame_index=np.arange(frames) + 3,
     times=(np.arange(frames) + 3) / fps,
     fps=fps,

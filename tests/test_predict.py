@@ -120,7 +120,7 @@ def test_prediction_has_a_row_for_each_frame_of_the_person(predicted):
 
 def test_overlay_draws_the_person_and_leaves_other_frames(predicted, footage):
   info = video.probe(predicted[0] / "overlay.mp4")
-  assert info == video.probe(footage / "video.mp4")
+  assert info[:4] == video.probe(footage / "video.mp4")[:4]
   drawn = video.read_frames(predicted[0] / "overlay.mp4")
   original = video.read_frames(footage / "video.mp4")
   change = [

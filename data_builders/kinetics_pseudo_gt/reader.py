@@ -173,7 +173,7 @@ def read_clip(
   """
   labels = read_labels(label_path)
   _check_projection(labels, body, label_path)
-  times = video.frame_times(video_path)
+  times = video.probe(video_path).times
   number = _nearest(times, labels.time)
   # Labels after the video's end belong to another video.
   inside = labels.time <= times[-1] + _spacing(times)

@@ -22,13 +22,27 @@ from mhmr_jax.schema import HostBatch
 _WITHOUT_TIME = ("betas", "rgb_before", "window")
 
 
+class Timing(NamedTuple):
+  """When the network reads a video's frames, which may have another rate.
+
+  Attributes:
+    times: s, evenly spaced; the frames are those that are nearest.
+    flow_seconds: between the two pictures of each frame's flow; 0 where a frame repeats
+      the one before, whose flow it then has.
+  """
+
+  times: Float[np.ndarray, "time"]
+  flow_seconds: Float[np.ndarray, "time"]
+
+
 class Chunk(NamedTuple):
   """Up to a window's length of frames that the network reads in one crop window."""
 
-  frames: Int[np.ndarray, "time"]  # Their numbers in the sequence, evenly spaced.
+  frames: Int[np.ndarray, "time"]  # Their numbers in the sequence; some may repeat.
   keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels.
   box: Float[np.ndarray, "4"]  # The crop window, image pixels.
   segment: int = 0  # Chunks of one segment follow each other without a break.
+  timing: Timing | None = None  # Of videos alone.
 
 
 def crop_window(
@@ -93,16 +107,20 @@ def make_inputs(
     intrinsics: of the sequence; needed if `spec.window_in_camera`.
   """
   images = iter(images)
-  previous = None
+  latest: list[tuple[int, np.ndarray]] = []  # The last two different images.
   for number, chunk in enumerate(chunks):
     if number and chunks[number - 1].segment != chunk.segment:
-      previous = None
+      latest = []
+    others = [image for frame, image in latest if frame != chunk.frames[0]]
+    previous = others[-1] if others else None
     count = len(chunk.frames)
     own = list(itertools.islice(images, count)) if spec.needs_images else []
     batch = transforms.model_inputs(
       own, chunk.keypoints, chunk.box, spec, previous, intrinsics
     )
-    previous = own[-1] if own else None
+    for frame, image in zip(chunk.frames, own, strict=False):
+      if not latest or latest[-1][0] != frame:
+        latest = [*latest[-1:], (int(frame), image)]
     batch["valid"] = np.ones(count, bool)
     yield pad_time(batch, spec.window)
 

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.runtime import config_check, config_keys
 
 # Examples that are made on the device have no clips that could be opened.
-GENERATED = "keypoint_examples"
-NAMES = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt", GENERATED)
+GENERATED = config_keys.GENERATED
+NAMES = (*config_keys.STORED, GENERATED)
 # The paths that each dataset is read from.
 _NEEDED = {
   "synthetic_clips": (),
@@ -45,20 +46,9 @@ def check_paths(config: ConfigDict) -> None:
   """Checks everything that training reads, before anything starts.
 
   Raises:
-    InputError: the config names an unknown dataset or kind of people, or lacks paths;
-      all missing paths are in one sentence.
+    InputError: paths are missing; all of them are in one sentence.
   """
-  if config.data.people not in ("rendered", "surreal"):
-    raise InputError(
-      f"config.data.people is {config.data.people!r}: use 'rendered' or 'surreal'."
-    )
   names = [*shares(config), *filter(None, [target_dataset(config)])]
-  inputs = config.model.get("inputs")  # Optical flow's networks have none.
-  if GENERATED in names and (len(names) > 1 or inputs != ("keypoints",)):
-    raise InputError(
-      f"{GENERATED} hold no pictures: train on them alone, with "
-      "config.model.inputs = ('keypoints',)."
-    )
   needed = {key for name in names for key in _NEEDED[name]}
   if config.body.path:
     needed.add("body.path")
@@ -87,36 +77,15 @@ def _check_exist(config: ConfigDict, keys: Iterable[str]) -> None:
 
 
 def shares(config: ConfigDict) -> dict[str, float]:
-  """The datasets that a config trains on, and their shares of the examples.
-
-  Raises:
-    InputError: a dataset is unknown, a share is negative, or all shares are 0.
-  """
+  """The datasets that a config trains on, and their shares of the examples."""
   mixture = dict(config.data.get("mixture", {})) or {config.data.source: 1.0}
-  for name, share in sorted(mixture.items()):
-    check_name(name)
-    if not (isinstance(share, int | float) and 0 <= share < float("inf")):
-      raise InputError(
-        f"config.data.mixture.{name} is {share!r}: give a share, 0 or more."
-      )
   # In one order whatever the config was read from: the examples' order depends on it.
-  chosen = {name: float(share) for name, share in sorted(mixture.items()) if share}
-  if not chosen:
-    raise InputError("All shares of config.data.mixture are 0: give one that is not.")
-  return chosen
+  return {name: float(share) for name, share in sorted(mixture.items()) if share}
 
 
 def target_dataset(config: ConfigDict) -> str | None:
-  """The dataset of the target domain, or None.
-
-  Raises:
-    InputError: the dataset is unknown.
-  """
-  if "target" not in config:
-    return None
-  name = str(config.target.dataset)
-  check_name(name)
-  return name
+  """The dataset of the target domain, or None."""
+  return str(config.target.dataset) if "target" in config else None
 
 
 def check_name(name: str) -> None:
@@ -145,10 +114,15 @@ def with_local_paths(config: ConfigDict, paths: ConfigDict) -> ConfigDict:
   Args:
     config: of the run; keys that it lacks, as of an earlier version, get defaults.
     paths: as `local_paths` makes them, some of them set.
+
+  Raises:
+    InputError: one of them is not what its key can be.
   """
   values, replacements = config.to_dict(), paths.to_dict()
   for key, default in _LOCAL.items():
     section, name = key.split(".")
     old = values.setdefault(section, {}).get(name)
     values[section][name] = replacements.get(section, {}).get(name) or old or default
-  return ConfigDict(values)
+  changed = ConfigDict(values)
+  config_check.check(changed)
+  return changed

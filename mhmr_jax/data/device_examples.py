@@ -15,7 +15,6 @@ from ml_collections import ConfigDict
 from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data import config_paths
 from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.errors import InputError
 from mhmr_jax.motion import bank, library
 from mhmr_jax.motion.bank import MotionBank
 from mhmr_jax.runtime import sharding
@@ -40,8 +39,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Callable[[Batch], Batch]:
     mesh: divides the batches.
 
   Raises:
-    InputError: the motion cannot be read, or a key of `config.keypoint_examples` has
-      no meaning.
+    InputError: the motion cannot be read.
   """
   if config_paths.GENERATED not in config_paths.shares(config):
     return lambda batch: batch
@@ -69,13 +67,9 @@ def open_bank(config: ConfigDict, split: str) -> MotionBank:
   """Reads the motion that a config's keypoint examples are made of.
 
   Raises:
-    InputError: the motion cannot be read, or the procedural share is not one.
+    InputError: the motion cannot be read.
   """
   share = config.keypoint_examples.procedural
-  if not 0 <= share <= 1:
-    raise InputError(
-      f"config.keypoint_examples.procedural is {share!r}: give a share from 0 to 1."
-    )
   captured = config.data.motion
   if not captured:
     share = 1.0
@@ -86,16 +80,7 @@ def open_bank(config: ConfigDict, split: str) -> MotionBank:
 
 
 def example_spec(config: ConfigDict) -> ExampleSpec:
-  """Describes a config's keypoint examples.
-
-  Raises:
-    InputError: a key has no meaning.
-  """
-  cameras = config.keypoint_examples.cameras
-  if cameras not in ("broad", "level"):
-    raise InputError(
-      f"config.keypoint_examples.cameras is {cameras!r}: use 'broad' or 'level'."
-    )
+  """Describes a config's keypoint examples."""
   spec = InputSpec.from_config(config)
   return ExampleSpec(
     frames=spec.window,
@@ -103,5 +88,5 @@ def example_spec(config: ConfigDict) -> ExampleSpec:
     window_scale=spec.window_scale,
     noise=spec.noise,
     variety=Variety() if config.keypoint_examples.varied else _AS_CAPTURED,
-    viewpoints=Viewpoints(pitch=cameras),
+    viewpoints=Viewpoints(pitch=config.keypoint_examples.cameras),
   )

@@ -5,15 +5,12 @@ from typing import Literal
 
 from ml_collections import ConfigDict
 
-from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import form
 from mhmr_jax.keypoints.noise import KeypointNoise
-from mhmr_jax.schema import INPUT_CHANNELS
 
 # The host estimates or reads the flow of these sources; a network on the device
 # estimates that of the others.
 HOST_FLOW = ("dis", "exact")
-FLOW_SOURCES = (*HOST_FLOW, "flownets", "raft")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +22,7 @@ class InputSpec:
     size: side of a crop, px.
     window: frames of an example or chunk.
     window_scale: side of a crop window over the longer side of the person's box.
-    flow_source: one of `FLOW_SOURCES`.
+    flow_source: one of `HOST_FLOW`, or a network of `flow.learned.KINDS`.
     flow_preset: preset of `dis.DisFlow`.
     noise: is added to exact keypoints; None for no noise.
     flow_cached: the flow is read from `flow_estimated` of the clips.
@@ -47,21 +44,10 @@ class InputSpec:
     """Reads the spec from a config.
 
     Raises:
-      InputError: the config has an unknown input or source of flow, or caches flow
-        that the clips store anyway.
+      InputError: the file of keypoint noise cannot be read.
     """
     from mhmr_jax.keypoints import noise_file
 
-    for name in config.model.inputs:
-      if name not in INPUT_CHANNELS:
-        raise InputError(
-          f"config.model.inputs has {name!r}: use some of {', '.join(INPUT_CHANNELS)}."
-        )
-    if config.flow.source not in FLOW_SOURCES:
-      raise InputError(
-        f"config.flow.source is {config.flow.source!r}: choose one of "
-        f"{', '.join(FLOW_SOURCES)}."
-      )
     return cls(
       inputs=tuple(config.model.inputs),
       size=config.data.size,
@@ -117,16 +103,5 @@ class InputSpec:
 
 
 def reads_cached_flow(config: ConfigDict) -> bool:
-  """Whether a config has flow read from the cache beside the clips.
-
-  Raises:
-    InputError: the config caches exact flow, which the clips store anyway.
-  """
-  if not config.flow.get("cache", False):
-    return False
-  if config.flow.source == "exact":
-    raise InputError(
-      "config.flow.cache is set, but config.flow.source is 'exact', which the clips "
-      "store already: leave out one of the two."
-    )
-  return "flow" in config.model.inputs
+  """Whether a config has flow read from the cache beside the clips."""
+  return bool(config.flow.get("cache", False)) and "flow" in config.model.inputs

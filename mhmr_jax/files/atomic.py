@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 import uuid
 from collections.abc import Iterator
 from typing import TypeVar
@@ -39,6 +40,58 @@ def whole(path: AnyPath, advice: str = _ADVICE) -> Iterator[AnyPath]:
   finally:
     with contextlib.suppress(OSError):
       partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def together(folder: pathlib.Path, advice: str = _ADVICE) -> Iterator[pathlib.Path]:
+  """Yields an empty folder, whose files move to `folder` once the block has ended.
+
+  They replace files of their names. If the block raises, or one of them cannot be
+  moved, `folder` is as it was. A process that is killed leaves a folder beside them
+  whose name begins with a dot.
+
+  Args:
+    folder: an existing folder.
+    advice: what the user can do if the files cannot be written.
+
+  Raises:
+    InputError: a file cannot be written, or a folder has its name; every OSError in the
+      block counts as that.
+  """
+  partial = folder / f".{uuid.uuid4().hex}.partial"
+  new, before = partial / "new", partial / "before"
+  try:
+    try:
+      new.mkdir(parents=True)
+      yield new
+      _exchange(new, folder, before)
+    finally:
+      shutil.rmtree(partial, ignore_errors=True)
+  except OSError as error:
+    raise not_writable(folder, error, advice) from error
+
+
+def _exchange(new: pathlib.Path, folder: pathlib.Path, before: pathlib.Path) -> None:
+  """Moves files into a folder, and those that they replace to `before`."""
+  names = [path.relative_to(new) for path in new.rglob("*") if not path.is_dir()]
+  for name in names:
+    if (folder / name).is_dir():
+      raise InputError(f"{folder / name} is a folder: remove it or {_ADVICE}.")
+  with contextlib.ExitStack() as undo:
+    for name in names:
+      target, kept = folder / name, before / name
+      for parent in reversed(target.relative_to(folder).parents[:-1]):
+        if not (folder / parent).is_dir():
+          (folder / parent).mkdir()
+          undo.callback(shutil.rmtree, folder / parent, ignore_errors=True)
+      if target.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        target.rename(kept)
+        undo.callback(kept.replace, target)
+      else:
+        undo.callback(target.unlink, missing_ok=True)
+      (new / name).rename(target)
+    undo.pop_all()
 
 
 def write(path: AnyPath, content: str | bytes, advice: str = _ADVICE) -> None:

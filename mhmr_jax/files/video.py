@@ -1,24 +1,48 @@
-"""Reads videos frame by frame, in memory that does not grow with their length."""
+"""Reads videos frame by frame, in memory that does not grow with their length.
+
+Frames come as a player shows them. Where the container lists its frames, they are
+counted without decoding any; a frame that then cannot be decoded comes as a black one,
+so that numbers and times of the others hold.
+"""
 
 import contextlib
+import functools
 import math
 import os
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import cv2
+import av
 import numpy as np
 from absl import logging
-from jaxtyping import Float, UInt8
+from av.error import FFmpegError
+from jaxtyping import Float, Int, UInt8
 
 from mhmr_jax.errors import InputError
-
-# FFmpeg prints errors to stderr, past Python, that are also reported as sentences.
-# OpenCV reads this variable when it first opens a video.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+from mhmr_jax.files import images_folder, shown_frames
 
 _FALLBACK_FPS = 30.0
+_MAX_FPS = 1000.0
+_MIN_SIDE = 16
+_MAX_PIXELS = 36_000_000  # A frame of 8K has 33 million.
+# Matroska's times are in whole milliseconds: each is off by up to a half, the first
+# one too.
+_ROUNDING_SECONDS = 1.1e-3
+
+# Sound may go on for so long, and a file not say when its pictures end.
+_SPARE_SECONDS = 1.0
+# Some writers count one frame too many.
+_SPARE_FRAMES = 1
+
+# Playlists and their like are left out: they would have other files read.
+_FORMATS = (
+  "3gp,asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mj2,mov,mp4,mpeg,mpegts,"
+  "mpegvideo,mxf,nut,ogg,rm,vc1,webm,webm_dash_manifest,wtv,yuv4mpegpipe"
+)
+# What holds exactly one shown frame in each packet, with its time.
+_LISTED_FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+_LISTED_CODECS = ("av1", "h264", "hevc", "mjpeg", "prores", "vp9")
 
 
 class VideoInfo(NamedTuple):
@@ -29,90 +53,296 @@ class VideoInfo(NamedTuple):
 
   width: int
   height: int
-  fps: float
+  fps: float  # On average.
   num_frames: int
+  times: Float[np.ndarray, "num_frames"]  # Seconds from the first frame, rising.
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-  """Keeps OpenCV from printing errors that its caller reports."""
-  level = cv2.utils.logging.getLogLevel()
-  cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-  try:
-    yield
-  finally:
-    cv2.utils.logging.setLogLevel(level)
+def probe(path: str | os.PathLike[str], fps: float | None = None) -> VideoInfo:
+  """Returns size, frame rate, times and true length of a video or folder of images.
 
+  The length that a file claims is an estimate in many files, and wrong in some. Where
+  the container does not list its frames, all are decoded.
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
-  """Returns size, frame rate and true length; decodes the whole video once.
-
-  The length that a file claims is an estimate in many files, and wrong in some.
+  Args:
+    path: of the video, or of a folder of images.
+    fps: how many images a second a folder has; None for a video.
 
   Raises:
-    InputError: the file is missing, or is no video that OpenCV can decode.
+    InputError: the file is missing, is no video that can be decoded, or has frames of
+      an impossible size; a folder has no images, or no `fps`.
   """
-  with _opened(path) as capture:
-    ok, first = capture.read()
-    if not ok:
-      raise _unreadable(path)
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    num_frames = 1
-    while capture.grab():
-      num_frames += 1
-  if not (math.isfinite(fps) and 0 < fps <= 1000):
-    logging.warning("%s gives no frame rate: %g is assumed.", path, _FALLBACK_FPS)
-    fps = _FALLBACK_FPS
-  height, width = first.shape[:2]
-  return VideoInfo(width, height, float(fps), num_frames)
+  path = pathlib.Path(path)
+  if path.is_dir():
+    return _probe_folder(path, fps)
+  if fps is not None:
+    raise InputError(f"--fps is for folders of images, and {path} is none: leave it.")
+  shown = _layout(path)
+  listing = _listing(path)
+  found = _counted(path) if listing is None else listing
+  with _opened(path) as stream:
+    claimed, average = stream.frames, float(stream.average_rate or 0)
+    base = float(stream.time_base or 0)
+    duration = (stream.container.duration or 0) / av.time_base
+  times, fps = _timing((found.pts - found.pts[0]) * base, average, path)
+  end = float(times[-1]) + 1 / fps
+  if found.packets < claimed - _SPARE_FRAMES:
+    logging.warning(
+      "%s is cut short: %d of %d frames are there.", path, found.packets, claimed
+    )
+  elif end < duration - _SPARE_SECONDS:
+    logging.warning("%s has pictures for %.1f of its %.1f s.", path, end, duration)
+  return VideoInfo(*shown.size, fps, len(times), times)
 
 
 def read_frames(
   path: str | os.PathLike[str],
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
-  """Yields the RGB frames in order; raises as `probe` does."""
-  with _opened(path) as capture:
-    while True:
-      ok, frame = capture.read()
-      if not ok:
-        return
-      yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+  """Yields the RGB frames in order, `num_frames` of them; raises as `probe` does."""
+  path = pathlib.Path(path)
+  if path.is_dir():
+    _folder_size(path)  # Before an image that may be huge is decoded.
+    yield from images_folder.read(path)
+    return
+  shown = _layout(path)
+  listing = _listing(path)
+  if listing is None:
+    for frame in _decoded(path):
+      if frame is not None:
+        yield shown_frames.picture(frame, shown)
+    return
+  width, height = shown.size
+  lost = 0
+  for frame in _in_place(_decoded(path), listing.pts):
+    if frame is None:
+      lost += 1
+      yield np.zeros((height, width, 3), np.uint8)
+    else:
+      yield shown_frames.picture(frame, shown)
+  if lost:
+    _warn_of_black(path, lost, len(listing.pts))
 
 
-def frame_times(path: str | os.PathLike[str]) -> Float[np.ndarray, "frames"]:
-  """Returns the seconds from the first frame to each; raises as `probe` does.
+@functools.cache  # A program reads its video several times.
+def _warn_of_black(path: pathlib.Path, lost: int, total: int) -> None:
+  logging.warning(
+    "%d of %d frames of %s could not be decoded, and are black.", lost, total, path
+  )
 
-  Where the file's own times do not rise, the times of an even frame rate are returned.
+
+def _probe_folder(path: pathlib.Path, fps: float | None) -> VideoInfo:
+  count = len(images_folder.images(path))
+  if fps is None:
+    raise InputError(
+      f"{path} is a folder: say by --fps how many of its images there are a second."
+    )
+  if not 0 < fps <= _MAX_FPS:
+    raise InputError(f"--fps={fps:g}: give a rate above 0, up to {_MAX_FPS:g}.")
+  return VideoInfo(*_folder_size(path), float(fps), count, np.arange(count) / fps)
+
+
+def _folder_size(path: pathlib.Path) -> tuple[int, int]:
+  size = images_folder.size(images_folder.images(path)[0])
+  _check_size(*size, path)
+  return size
+
+
+class _Listing(NamedTuple):
+  """The frames of a file.
+
+  Attributes:
+    pts: the time of each shown frame in units of the stream; NaN where it has none.
+    packets: the number of packets, some of which need not be shown.
   """
-  times = []
-  with _opened(path) as capture:
-    while capture.grab():
-      times.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-  if not times:
+
+  pts: Int[np.ndarray, "frames"] | Float[np.ndarray, "frames"]
+  packets: int
+
+
+def _listing(path: pathlib.Path) -> _Listing | None:
+  """The frames of a video by its packets; None where only decoding tells them."""
+  with _opened(path) as stream:
+    container, codec = stream.container, stream.codec_context.codec
+    if (
+      container.format.name not in _LISTED_FORMATS
+      or codec.canonical_name not in _LISTED_CODECS
+    ):
+      return None
+    shown: list[int] = []
+    count = 0
+    for packet in packets(stream):
+      if not packet.size:
+        continue
+      if packet.pts is None:
+        return None
+      count += 1
+      # An edit list has frames decoded that are only there for others.
+      if not packet.is_discard:
+        shown.append(packet.pts)
+  pts = np.unique(np.array(shown, np.int64))
+  return _Listing(pts, count) if 0 < len(pts) == len(shown) else None
+
+
+def start(path: pathlib.Path) -> float:
+  """The first frame's time on the clock that it shares with the sound, seconds."""
+  with _opened(path) as stream:
+    base = float(stream.time_base or 0)
+  listing = _listing(path)
+  if listing is not None:
+    return float(listing.pts[0]) * base
+  frame = next((frame for frame in _decoded(path) if frame is not None), None)
+  return 0.0 if frame is None or frame.pts is None else frame.pts * base
+
+
+def _counted(path: pathlib.Path) -> _Listing:
+  """Decodes all frames, and warns of those that cannot be."""
+  pts = []
+  lost = 0
+  for frame in _decoded(path):
+    if frame is None:
+      lost += 1
+    else:
+      pts.append(math.nan if frame.pts is None else float(frame.pts))
+  total = lost + len(pts)
+  if lost:
+    logging.warning(
+      "%d of %d frames of %s could not be decoded, and are left out.", lost, total, path
+    )
+  return _Listing(np.array(pts), total)
+
+
+def _timing(
+  seconds: Float[np.ndarray, "frames"], average: float, path: pathlib.Path
+) -> tuple[Float[np.ndarray, "frames"], float]:
+  """Makes rising times, and the frame rate that fits them.
+
+  Times that an even rate explains, but for rounding, become exactly even.
+
+  Args:
+    seconds: of each frame as the file has them, from the first one.
+    average: the frame rate as the file has it.
+    path: of the file.
+  """
+  number = np.arange(len(seconds))
+  rising = bool((np.diff(seconds) > 0).all())  # False where one is not a number.
+  fps = average
+  if rising and len(seconds) > 1:
+    measured = (len(seconds) - 1) / seconds[-1]
+    if abs(average / measured - 1) > 0.01:
+      fps = measured
+  if not 0 < fps <= _MAX_FPS:
+    logging.warning("%s gives no frame rate: %g is assumed.", path, _FALLBACK_FPS)
+    fps = _FALLBACK_FPS
+    rising = False
+  even = number / fps
+  if not rising or np.abs(seconds - even).max() < _ROUNDING_SECONDS:
+    return even, float(fps)
+  return seconds, float(fps)
+
+
+def _layout(path: pathlib.Path) -> shown_frames.Layout:
+  """How the frames are shown; raises InputError where none can be."""
+  with _opened(path) as stream:
+    # Before anything is decoded: a small file can ask for gigabytes.
+    if stream.width and stream.height:
+      _check_size(stream.width, stream.height, path)
+    aspect = float(stream.sample_aspect_ratio or 0)
+  frame = next((frame for frame in _decoded(path) if frame is not None), None)
+  if frame is None:
     raise _unreadable(path)
-  rising = np.array(times) - times[0]
-  if not (np.diff(rising) > 0).all():
-    rising = np.arange(len(times)) / probe(path).fps
-  return rising
+  shown = shown_frames.layout(frame, aspect)
+  _check_size(*shown.size, path)
+  return shown
+
+
+def _check_size(width: int, height: int, path: pathlib.Path) -> None:
+  if min(width, height) < _MIN_SIDE:
+    raise InputError(
+      f"{path} shows {width}x{height} pixels, in which nobody can be seen: give a "
+      "larger video."
+    )
+  if width * height > _MAX_PIXELS:
+    raise InputError(
+      f"{path} shows {width}x{height} pixels, more than {_MAX_PIXELS // 10**6} "
+      "million: scale it down first."
+    )
+
+
+def _decoded(path: pathlib.Path) -> Iterator[av.VideoFrame | None]:
+  """Yields the frames in the order in which they are shown; None for a damaged one."""
+  with _opened(path) as stream:
+    stream.thread_type = "AUTO"
+    # Frames may be larger than the container says.
+    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+    for packet in packets(stream):
+      try:
+        frames = packet.decode()
+      except (FFmpegError, ValueError):
+        yield None
+        continue
+      yield from frames
+
+
+def packets(stream: av.stream.Stream) -> Iterator[av.Packet]:
+  """Yields a stream's packets, until the file ends or is damaged beyond them."""
+  found = stream.container.demux(stream)
+  while True:
+    try:
+      packet = next(found, None)
+    except FFmpegError:
+      return
+    if packet is None:
+      return
+    yield packet
+
+
+def _in_place(
+  frames: Iterator[av.VideoFrame | None], pts: Int[np.ndarray, "frames"]
+) -> Iterator[av.VideoFrame | None]:
+  """Yields the frame of each time, and None where there is none."""
+  position = 0
+  for frame in frames:
+    if frame is None or frame.pts is None:
+      continue
+    while position < len(pts) and pts[position] < frame.pts:
+      yield None
+      position += 1
+    if position < len(pts) and pts[position] == frame.pts:
+      yield frame
+      position += 1
+  for _ in pts[position:]:
+    yield None
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[cv2.VideoCapture]:
-  if not pathlib.Path(path).is_file():
+def _opened(path: pathlib.Path) -> Iterator[av.VideoStream]:
+  """Opens the first video stream of a file."""
+  with opened(path) as container:
+    stream = next(iter(container.streams.video), None)
+    if stream is None or stream.codec_context is None:
+      raise _unreadable(path)
+    yield stream
+
+
+@contextlib.contextmanager
+def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
+  """Opens a file of video and sound; InputError where it is missing or is none."""
+  if not path.is_file():
     raise InputError(f"There is no video {path}: check --video.")
-  with quiet():
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    # Most builds of OpenCV turn the frames by default, not all.
-    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)
-    try:
-      if not capture.isOpened():
-        raise _unreadable(path)
-      yield capture
-    finally:
-      capture.release()
+  try:
+    # An absolute path holds no protocol.
+    container = av.open(
+      str(path.absolute()),
+      metadata_errors="replace",
+      container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+    )
+  except (FFmpegError, ValueError) as error:
+    raise _unreadable(path) from error
+  with container:
+    yield container
 
 
-def _unreadable(path: str | os.PathLike[str]) -> InputError:
+def _unreadable(path: pathlib.Path) -> InputError:
   return InputError(
-    f"{path} is not a video that OpenCV can read: convert it to H.264 in an .mp4 file."
+    f"{path} is not a video that can be read: convert it to H.264 in an .mp4 file."
   )

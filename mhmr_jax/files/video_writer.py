@@ -1,91 +1,160 @@
-"""Writes videos that appear when they are whole."""
+"""Writes H.264 videos that appear when they are whole."""
 
 import contextlib
+import fractions
 import pathlib
 from collections.abc import Iterator
 
-import cv2
+import av
 import numpy as np
-from jaxtyping import UInt8
+from av.error import FFmpegError
+from jaxtyping import Float, UInt8
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic, video
+from mhmr_jax.files import atomic, sound, video
+
+# For frames that are not even; finer than any frame rate.
+_TIME_BASE = fractions.Fraction(1, 90_000)
+# A preset that compresses better takes longer than all else that is done to a frame.
+_QUALITY = {"crf": "23", "preset": "superfast"}
+_BT709 = 1  # In ITU-T H.273, for primaries, transfer and matrix.
 
 
 class VideoWriter:
   """Appends RGB frames to a video file; `writing` makes one."""
 
-  def __init__(self, partial: pathlib.Path, path: pathlib.Path, fps: float):
+  def __init__(
+    self,
+    partial: pathlib.Path,
+    path: pathlib.Path,
+    fps: float,
+    times: Float[np.ndarray, "frames"] | None,
+    sound_of: pathlib.Path | None,
+  ):
     self._partial = partial
     self._path = path
     self._fps = fps
-    self._writer: cv2.VideoWriter | None = None
+    self._times = times
+    self._sound_of = sound_of
+    self._container: av.container.OutputContainer | None = None
+    self._sound: sound.Copier | None = None
+    self._opened = contextlib.ExitStack()
     self._shape: tuple[int, ...] = ()
     self._frames = 0
 
   def write(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
     """Appends a frame, which must have the first one's size."""
-    if self._writer is None:
+    if self._container is None:
       self._shape = frame.shape
-      self._writer = self._open()
+      self._open()
     if frame.shape != self._shape:
       raise ValueError(f"the frame is {frame.shape}, the video's are {self._shape}")
-    self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    seconds = self._seconds(self._frames)
+    height, width = self._stream.height, self._stream.width
+    rgb = np.ascontiguousarray(frame[:height, :width])
+    encoded = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
+      format="yuv420p", dst_colorspace=_BT709, threads=1
+    )
+    encoded.pts = round(seconds / self._time_base)
+    encoded.time_base = self._time_base
+    self._container.mux(self._stream.encode(encoded))
+    if self._sound is not None:
+      self._sound.write_until(seconds)
     self._frames += 1
 
+  def finish(self) -> None:
+    """Writes what is left."""
+    if self._container is not None:
+      self._container.mux(self._stream.encode())
+      if self._sound is not None:
+        self._sound.write_until(self._seconds(self._frames))
+
   def close(self) -> None:
-    """Writes what is left and closes the file."""
-    if self._writer is not None:
-      self._writer.release()
+    """Closes the file, which is whole if `finish` was called."""
+    self._opened.close()
 
   def check(self) -> None:
-    """Raises InputError unless every frame can be read back from the closed file.
-
-    OpenCV does not report errors of writing, such as a full disk.
-    """
+    """Raises InputError unless every frame is in the closed file."""
     if not self._frames:
-      raise self._failure("it has no frames")
+      raise self.failure("it has no frames")
     try:
       written = video.probe(self._partial).num_frames
     except InputError:
       written = 0
     if written != self._frames:
-      raise self._failure(f"{written} of {self._frames} frames could be read back")
+      raise self.failure(f"{written} of {self._frames} frames could be read back")
 
-  def _open(self) -> cv2.VideoWriter:
-    size = (self._shape[1], self._shape[0])
-    with video.quiet():
-      for codec in ("avc1", "mp4v"):
-        fourcc = cv2.VideoWriter.fourcc(*codec)
-        writer = cv2.VideoWriter(str(self._partial), fourcc, self._fps, size)
-        if writer.isOpened():
-          return writer
-    raise self._failure("no encoder of this OpenCV accepts it")
-
-  def _failure(self, reason: str) -> InputError:
+  def failure(self, reason: str) -> InputError:
+    """The error for a video that cannot be written."""
     return InputError(
       f"The video {self._path} could not be written ({reason}): is the folder "
       "writable, and is there room?"
     )
 
+  def _seconds(self, number: int) -> float:
+    if self._times is None:
+      return number / self._fps
+    if number < len(self._times):
+      return float(self._times[number])
+    # The end of the last frame.
+    return float(self._times[-1]) + (number - len(self._times) + 1) / self._fps
+
+  def _is_even(self, rate: fractions.Fraction) -> bool:
+    if self._times is None:
+      return True
+    slots = self._times * float(rate)
+    return bool(np.abs(slots - np.arange(len(slots))).max() < 0.05)
+
+  def _open(self) -> None:
+    self._container = self._opened.enter_context(
+      av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
+    )
+    rate = fractions.Fraction(self._fps).limit_denominator(1001)
+    stream = self._container.add_stream("libx264", rate=rate, options=_QUALITY)
+    stream.height, stream.width = (length - length % 2 for length in self._shape[:2])
+    stream.pix_fmt = "yuv420p"
+    self._time_base = 1 / rate if self._is_even(rate) else _TIME_BASE
+    stream.time_base = stream.codec_context.time_base = self._time_base
+    context = stream.codec_context
+    context.color_primaries = context.color_trc = context.colorspace = _BT709
+    self._stream = stream
+    if self._sound_of is not None:
+      copying = sound.copying(self._sound_of, self._container)
+      self._sound = self._opened.enter_context(copying)
+
 
 @contextlib.contextmanager
-def writing(path: pathlib.Path, fps: float) -> Iterator[VideoWriter]:
+def writing(
+  path: pathlib.Path,
+  fps: float,
+  times: Float[np.ndarray, "frames"] | None = None,
+  sound_of: pathlib.Path | None = None,
+) -> Iterator[VideoWriter]:
   """Yields a writer of an .mp4 file, which appears once the block has ended.
 
-  The codec is H.264 where this build of OpenCV has an encoder (its wheels have none),
-  else MPEG-4 part 2. An odd last row or column is lost: the codecs have none.
+  Browsers and QuickTime play it, from its start before all of it has come. An odd last
+  row or column is lost: H.264 in 4:2:0 has none.
 
     with video_writer.writing(path, fps) as writer:
       writer.write(frame)
+
+  Args:
+    path: of the file.
+    fps: frames a second, on average.
+    times: seconds from the first frame to each, rising; None: they are even.
+    sound_of: a video whose sound is copied, such that it stays with its pictures.
 
   Raises:
     InputError: the video cannot be written, or has no frames.
   """
   with atomic.whole(path) as partial:
-    writer = VideoWriter(partial, path, fps)
+    writer = VideoWriter(partial, path, fps, times, sound_of)
     try:
-      yield writer
-    finally:
-      writer.close()
+      try:
+        yield writer
+        writer.finish()
+      finally:
+        writer.close()
+    except FFmpegError as error:
+      raise writer.failure(error.strerror or str(error)) from error
     writer.check()

@@ -13,26 +13,42 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.runtime import config_check
+
+_LARGEST_CONFIG = 2**20  # Bytes.
 
 
 def load_config(workdir: epath.Path) -> ConfigDict:
   """Reads the config that a work directory was made with.
 
   Raises:
-    InputError: there is no such directory or config, or it is damaged.
+    InputError: there is no such directory or config, or it is damaged: a key is
+      missing or unknown, or a value is not one that the key can have.
   """
   path = workdir / "config.json"
   try:
+    # A pipe would have no end.
+    if path.exists() and not path.is_file():
+      raise OSError("it is no file")
+    if path.exists() and path.stat().length > _LARGEST_CONFIG:
+      raise ValueError("it is too large for a config")
     values = json.loads(path.read_text())
   except OSError as error:
     raise InputError(
       f"{workdir} is not a work directory of a training run: it has no readable "
       "config.json; name the --workdir that was trained."
     ) from error
-  except ValueError as error:
-    raise InputError(f"{path} is not JSON ({error}): restore or retrain.") from error
+  except (ValueError, RecursionError) as error:
+    reason = str(error)[:200]
+    raise InputError(f"{path} is not JSON ({reason}): restore or retrain.") from error
   if not isinstance(values, dict):
     raise InputError(f"{path} does not hold a config: restore it or train again.")
+  problem = config_check.problem(values)
+  if problem is not None:
+    raise InputError(
+      f"{path} cannot be used ({problem}): restore it or train again in another "
+      "--workdir."
+    )
   return ConfigDict(values)
 
 

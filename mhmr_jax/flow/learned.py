@@ -79,7 +79,7 @@ def load(kind: str, weights: str) -> TrainedNetwork:
   from mhmr_jax.files import workdirs
 
   config = workdirs.load_config(path)
-  stored = config.get("model", ConfigDict()).get("kind")
+  stored = config.model.get("kind")
   if stored != kind:
     raise InputError(
       f"config.flow.weights is {path}, which holds {stored or 'no flow network'}, not "

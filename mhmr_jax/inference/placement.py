@@ -1,51 +1,71 @@
 """Converts per-crop outputs to camera-space motion.
 
-The network is given every k-th frame of a video, in crop windows that move from chunk
-to chunk, and predicts a shape for each. The motion has a row for every frame, one
-shape, and positions in image pixels and in metres.
+The network reads a video at even moments (see `sampling`), in crop windows that move
+from chunk to chunk, and predicts a shape for each. The motion has a row for every frame
+of the video, one shape, and positions in image pixels and in metres.
 """
+
+from typing import NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.geometry import rotations as rot
+from mhmr_jax.inference.sampling import Rows
+from mhmr_jax.inference.seen_motion import SeenMotion
 from mhmr_jax.inference.streaming import CropOutputs
-from mhmr_jax.schema import Motion
 
 # At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
 # the network, and the depth, which is their inverse, would grow without bound.
 _MIN_SCALE = 0.1
+_MIN_LENGTH = 1e-6  # Of the mean of two unit vectors, so that their unit is finite.
 _MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
+# A row this near to a moment of the network is at it; in steps from one to the next.
+_ROUNDING = 1e-4
+
+
+class Placed(NamedTuple):
+  """One person's motion in the camera frame, with a row for every frame.
+
+  The fields of `seen` and the other ones are those of `schema.Motion`.
+  """
+
+  frame_index: Int[np.ndarray, "N"]
+  detected: Bool[np.ndarray, "N"]
+  seen: SeenMotion
+  camera: Float[np.ndarray, "N 3"]
+  box: Float[np.ndarray, "N 4"]
+  keypoints_image: Float[np.ndarray, "N 24 2"]
 
 
 def place(
   body: smpl.SmplModel,
   outputs: CropOutputs,
-  spans: list[tuple[int, int]],
+  rows: Rows,
   intrinsics: Float[np.ndarray, "3 3"],
   pelvis_fitted: Float[np.ndarray, "frames 3"] | None = None,
-) -> Motion:
-  """Makes a row for every frame of the spans.
+) -> Placed:
+  """Makes the person's motion in the frames of `rows`.
 
-  Between the frames that the network was given, rotations are interpolated on the
-  sphere and image positions linearly; after a segment's last one they stay constant.
-  The person's shape is the median over all frames. Each frame's scale is fitted anew to
-  that shape by least squares, so that the person's size in the image stays.
+  Between the moments of the network, rotations are interpolated on the sphere and image
+  positions linearly; after a segment's last one they stay constant. The person's shape
+  is the median over all moments. Each row's scale is fitted anew to that shape by least
+  squares, so that the person's size in the image stays.
 
   Args:
     body: the neutral body, which the network predicts.
     outputs: of all chunks of the video.
-    spans: first and last frame of each segment.
+    rows: the frames in which the person is followed.
     intrinsics: of the video; without skew.
-    pelvis_fitted: the pelvis of each frame of `outputs` in the camera frame, metres,
+    pelvis_fitted: the pelvis of each moment of `outputs` in the camera frame, metres,
       as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
       read, and the motion's are those that are tangent at the pelvis.
   """
   betas = np.median(outputs.betas, axis=0)
-  frames, left, right, weight = _between(outputs, spans)
+  left, right, weight = _between(outputs, rows)
   rotations = np.asarray(
     _slerp(outputs.rotations[left], outputs.rotations[right], weight)
   )
@@ -74,18 +94,32 @@ def place(
   root = (
     np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
   )
-  columns = Motion(
-    frame_index=frames,
+  down = _linear(outputs.gravity, left, right, weight)
+  seen = SeenMotion(
+    times=rows.times,
     pose=np.asarray(_axis_angle(rotations)),
-    betas=np.broadcast_to(betas, (len(frames), 10)),
-    camera=_crop_camera(scale, pelvis, box),
-    box=box,
-    transl_camera=pelvis_camera - root,
-    joints_camera=joints + pelvis_camera[:, None],
-    keypoints_image=keypoints,
+    betas=np.broadcast_to(betas, (len(weight), 10)),
+    transl_camera=_single(pelvis_camera - root),
+    joints_camera=_single(joints + pelvis_camera[:, None]),
+    gravity=_single(down / np.maximum(_length(down), _MIN_LENGTH)),
+    standing=_single(_linear(outputs.standing, left, right, weight)),
   )
-  floats = (np.asarray(column, np.float32) for column in columns[1:])
-  return Motion(frames, *floats)
+  return Placed(
+    frame_index=rows.frame_index,
+    detected=rows.detected,
+    seen=seen,
+    camera=_single(_crop_camera(scale, pelvis, box)),
+    box=_single(box),
+    keypoints_image=_single(keypoints),
+  )
+
+
+def _length(vectors: Float[np.ndarray, "N 3"]) -> Float[np.ndarray, "N 1"]:
+  return np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def _single(values: np.ndarray) -> np.ndarray:
+  return np.asarray(values, np.float32)
 
 
 _joints_from_matrices = jax.jit(smpl.joints_from_matrices)
@@ -140,26 +174,28 @@ def _crop_camera(
 
 
 def _between(
-  outputs: CropOutputs, spans: list[tuple[int, int]]
+  outputs: CropOutputs, rows: Rows
 ) -> tuple[
-  Int[np.ndarray, "N"],
   Int[np.ndarray, "N"],
   Int[np.ndarray, "N"],
   Float[np.ndarray, "N"],
 ]:
-  """The places of the spans' frames between those that the network was given.
+  """The places of the rows between the moments of the network.
 
   Returns:
-    The frames, the indices in `outputs` of the neighbours before and after each, and
-    the weight of the neighbour after.
+    The indices in `outputs` of the moments before and after each row, and the weight of
+    the moment after.
   """
-  frames = np.concatenate([np.arange(first, last + 1) for first, last in spans])
-  left = np.searchsorted(outputs.frames, frames, side="right") - 1
-  right = np.minimum(left + 1, len(outputs.frames) - 1)
+  times = outputs.times
+  step = np.diff(times).min(initial=1.0)
+  left = np.searchsorted(times, rows.times + _ROUNDING * step, side="right") - 1
+  left = np.maximum(left, np.searchsorted(outputs.segment, rows.segment))
+  right = np.minimum(left + 1, len(times) - 1)
   right = np.where(outputs.segment[right] == outputs.segment[left], right, left)
-  interval = np.maximum(outputs.frames[right] - outputs.frames[left], 1)
-  weight = np.where(right > left, (frames - outputs.frames[left]) / interval, 0)
-  return frames, left, right, weight.astype(np.float32)
+  interval = np.where(right > left, times[right] - times[left], 1)
+  weight = np.where(right > left, (rows.times - times[left]) / interval, 0)
+  weight = np.where(weight < _ROUNDING, 0, weight)
+  return left, right, weight.astype(np.float32)
 
 
 def _linear(

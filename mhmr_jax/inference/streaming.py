@@ -13,11 +13,11 @@ from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from mhmr_jax.data import device_flow
-from mhmr_jax.data.chunks import Chunk, cut, make_inputs
+from mhmr_jax.data.chunks import Chunk, Timing, cut, make_inputs
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
-from mhmr_jax.inference import eval_step, mirroring
+from mhmr_jax.inference import eval_step, mirroring, sampling
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.models.motion_hmr import Carry, MotionHMR, Variables
@@ -25,19 +25,16 @@ from mhmr_jax.schema import Batch, Prediction
 
 Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
 
-_TRAINING_FPS = 30.0
-# After a longer gap the person moves otherwise, and the network's memory starts anew.
-_RESET_SECONDS = 1.0
 _IMAGE_DOWN = (0.0, 1.0, 0.0)
 
 
 class CropOutputs(NamedTuple):
-  """The network's outputs for the frames that it was given.
+  """The network's outputs for the moments at which it read a person.
 
   They refer to the crop windows: `placement` converts them to motion in space.
   """
 
-  frames: Int[np.ndarray, "frames"]  # Their numbers in the video.
+  times: Float[np.ndarray, "frames"]  # Seconds from the video's first frame.
   segment: Int[np.ndarray, "frames"]
   rotations: Float[np.ndarray, "frames 24 3 3"]
   betas: Float[np.ndarray, "frames 10"]
@@ -48,67 +45,37 @@ class CropOutputs(NamedTuple):
   standing: Float[np.ndarray, "frames 2"]
 
 
-def stride(fps: float) -> int:
-  """How many frames of the video lie from one that the network is given to the next.
-
-  The network was trained at 30 fps.
-  """
-  return max(1, round(fps / _TRAINING_FPS))
-
-
-def flow_scale(fps: float) -> float:
-  """The factor from flow between these frames to flow at the rate of training.
-
-  The network was trained on displacements in 1/30 s; at 24 fps they are larger.
-  """
-  return fps / stride(fps) / _TRAINING_FPS
-
-
-def segments(
-  frame_index: Int[np.ndarray, "frames"], fps: float
-) -> list[tuple[int, int]]:
-  """The first and last frame of each stretch without a gap of over a second."""
-  breaks = np.flatnonzero(np.diff(frame_index) > max(1, round(_RESET_SECONDS * fps)))
-  firsts = frame_index[np.append(0, breaks + 1)]
-  lasts = frame_index[np.append(breaks, len(frame_index) - 1)]
-  return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
-
-
 def plan(
-  track: Track, fps: float, spec: InputSpec, image_size: tuple[int, int]
+  track: Track,
+  times: Float[np.ndarray, "num_frames"],
+  spec: InputSpec,
+  image_size: tuple[int, int],
 ) -> list[Chunk]:
-  """Cuts a person's track into chunks for the network.
+  """Cuts a person's track into chunks for the network, at the rate of training.
 
   A chunk without any keypoint keeps the window of the chunk before; the first one has
   the whole image.
 
   Args:
     track: of the person.
-    fps: of the video.
+    times: of all frames of the video, s.
     spec: gives the chunks' length and the windows' scale.
     image_size: width and height, px.
   """
   chunks: list[Chunk] = []
   whole = windows.whole_image(*map(float, image_size))
   window_before = lambda: chunks[-1].box if chunks else whole
-  for number, (first, last) in enumerate(segments(track.frame_index, fps)):
-    frames = np.arange(first, last + 1, stride(fps))
-    keypoints = _keypoints(track, frames)
-    for chunk in cut(frames, keypoints, spec, window_before, segment=number):
-      chunks.append(chunk)  # Before the next one asks for its window.
+  spans = sampling.segments(track.frame_index, times)
+  for number, (first, last) in enumerate(spans):
+    moments, frames, keypoints = sampling.samples(track, times, first, last)
+    starts = np.arange(0, len(frames), spec.window)
+    seconds = sampling.flow_seconds(frames, times, starts)
+    own = cut(frames, keypoints, spec, window_before, segment=number)
+    for start, chunk in zip(starts, own, strict=True):
+      span = slice(start, start + len(chunk.frames))
+      # Appended before the next one asks for its window.
+      chunks.append(chunk._replace(timing=Timing(moments[span], seconds[span])))
   return chunks
-
-
-def _keypoints(
-  track: Track, frames: Int[np.ndarray, "time"]
-) -> Float[np.ndarray, "time 17 3"]:
-  """The track's keypoints in the frames; zeros where it has none."""
-  keypoints = np.zeros((len(frames), 17, 3), np.float32)
-  position = np.searchsorted(track.frame_index, frames)
-  position = np.minimum(position, len(track.frame_index) - 1)
-  known = track.frame_index[position] == frames
-  keypoints[known] = track.keypoints[position[known]]
-  return keypoints
 
 
 def make_batches(
@@ -129,8 +96,20 @@ def make_batches(
     InputError: the video ends before the last chunk.
   """
   images = _chosen_images(chunks, () if video is None else video, spec.colour)
-  for batch in make_inputs(chunks, images, spec, intrinsics):
+  for chunk, batch in zip(
+    chunks, make_inputs(chunks, images, spec, intrinsics), strict=True
+  ):
+    if "flow" in spec.inputs:
+      batch["flow_seconds"] = _flow_seconds(chunk, spec.window)
     yield cast(Batch, {key: leaf[None] for key, leaf in batch.items()})
+
+
+def _flow_seconds(chunk: Chunk, window: int) -> Float[np.ndarray, "time"]:
+  """The chunk's `flow_seconds`, padded to the window."""
+  padded = np.full(window, sampling.TRAINING_STEP)
+  if chunk.timing is not None:
+    padded[: len(chunk.frames)] = chunk.timing.flow_seconds
+  return padded
 
 
 def _chosen_images(
@@ -141,8 +120,10 @@ def _chosen_images(
   following = next(wanted, None)
   for number, image in enumerate(video):
     if number == following:
-      yield image if colour else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-      following = next(wanted, None)
+      chosen = image if colour else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+      while number == following:  # Slow videos repeat some frames.
+        yield chosen
+        following = next(wanted, None)
       if following is None:
         return
   raise InputError("The video ended early: is it still being written?")
@@ -151,7 +132,6 @@ def _chosen_images(
 def make_step(
   config: ConfigDict,
   variables: Variables,
-  flow_scale: float = 1.0,
   *,
   mirrored: bool = False,
 ) -> tuple[Step, Carry | None]:
@@ -160,7 +140,6 @@ def make_step(
   Args:
     config: of the training run.
     variables: of the model.
-    flow_scale: all flow is multiplied by it.
     mirrored: also shows the chunk mirrored, and averages the two predictions: errors
       that depend on the side cancel out, for twice the time.
 
@@ -178,13 +157,26 @@ def make_step(
   with_flow = device_flow.make(config)
 
   def step(batch: Batch, carry: Carry | None) -> tuple[Prediction, Carry | None]:
-    batch = with_flow(batch)
-    if "flow" in batch:
-      batch = cast(Batch, {**batch, "flow": batch["flow"] * flow_scale})
+    batch = _at_training_rate(with_flow(batch))
     output: tuple[Prediction, Carry | None] = jitted(variables, batch, carry)
     return output
 
   return step, carry
+
+
+def _at_training_rate(batch: Batch) -> Batch:
+  """Scales the flow to the displacement in 1/30 s, as the network was trained.
+
+  A sample that repeats the picture before has the flow of that one.
+  """
+  if "flow_seconds" not in batch:
+    return batch
+  rest = {key: leaf for key, leaf in batch.items() if key != "flow_seconds"}
+  (seconds,) = np.asarray(batch["flow_seconds"])
+  held = np.maximum.accumulate(np.where(seconds > 0, np.arange(len(seconds)), 0))
+  scale = (sampling.TRAINING_STEP / seconds[held])[:, None, None, None]
+  flow = batch["flow"]
+  return cast(Batch, {**rest, "flow": flow[:, held] * scale.astype(flow.dtype)})
 
 
 def _run_mirrored(
@@ -237,6 +229,7 @@ def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
   predicts no `standing_logits` no foot stands.
   """
   length = len(chunk.frames)
+  timing = cast(Timing, chunk.timing)
   fetched = jax.device_get(prediction)
   gravity, standing = np.tile(_IMAGE_DOWN, (length, 1)), np.zeros((length, 2))
   if "gravity" in fetched:
@@ -244,7 +237,7 @@ def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
   if "standing_logits" in fetched:
     standing = scipy.special.expit(fetched["standing_logits"][0, :length])
   return CropOutputs(
-    frames=chunk.frames,
+    times=timing.times,
     segment=np.full(length, chunk.segment),
     rotations=fetched["rotations"][0, :length],
     betas=fetched["betas"][0, :length],

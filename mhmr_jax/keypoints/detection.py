@@ -17,21 +17,30 @@ def detect(
   info: video.VideoInfo,
   detector: str,
   weights: pathlib.Path | None = None,
+  people: int | None = None,
 ) -> Detections:
   """Everybody in every frame, in the order of `by_person`, from the cache if possible.
+
+  Args:
+    video_path: the video file.
+    info: what `video.probe` says about it.
+    detector: one of `detectors.NAMES`.
+    weights: the detector's weights; None: its own, downloaded.
+    people: how many people are looked for, which saves time where it is one; None: as
+      many as the detector can.
 
   Raises:
     InputError: the video, the detector or its weights cannot be used.
   """
   adapter = detectors.adapter(detector)
   used = adapter.DEFAULT_WEIGHTS if weights is None else adapter.weight_files(weights)
-  source = detection_cache.source(video_path, detector, used)
+  source = detection_cache.source(video_path, detector, used, people)
   cached = detection_cache.read(video_path, source, info.num_frames)
   if cached is not None:
     path, detections = cached
     print(f"Keypoints found before: {path}")
     return detections
-  with adapter.open_detector(weights) as run:
+  with adapter.open_detector(weights, people) as run:
     frames = video.read_frames(video_path)
     found = detect_frames(frames, info.fps, run, info.num_frames)
   detections, person = by_person(found, tracking.track(found, info.fps))

@@ -16,21 +16,30 @@ import numpy as np
 from absl import logging
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic, npz
+from mhmr_jax.files import atomic, images_folder, npz
 from mhmr_jax.keypoints import formats
 from mhmr_jax.keypoints.formats import detections_npz
 
 _FOLDER = pathlib.Path("~/.cache/mhmr_jax/keypoints")
 # Raise it when a detector's output changes, so that older files are not used.
-_VERSION = 1
+_VERSION = 2
 
 Source = dict[str, str]
 
 
 def source(
-  video: pathlib.Path, detector: str, weights: Iterable[pathlib.Path] | str
+  video: pathlib.Path,
+  detector: str,
+  weights: Iterable[pathlib.Path] | str,
+  people: int | None = None,
 ) -> Source:
   """Identifies a video, a detector and its weights (by their name, or their files).
+
+  Args:
+    video: the video file.
+    detector: one of `detectors.NAMES`.
+    weights: the name of the weights, or their files.
+    people: how many people were looked for; None: as many as the detector can.
 
   Raises:
     InputError: a file cannot be read.
@@ -42,6 +51,7 @@ def source(
     "video": _digest(video),
     "detector": detector,
     "weights": weights,
+    "people": "all" if people is None else str(people),
   }
 
 
@@ -92,7 +102,12 @@ def _places(video: pathlib.Path, origin: Source) -> Iterator[pathlib.Path]:
 
 
 def _digest(path: str | os.PathLike[str]) -> str:
+  """Identifies the content of a file, or of a folder of images."""
   try:
+    if os.path.isdir(path):
+      parts = images_folder.images(pathlib.Path(path))
+      listed = [f"{part.name} {_digest(part)}" for part in parts]
+      return hashlib.sha256("\n".join(listed).encode()).hexdigest()
     with open(path, "rb") as stream:
       return hashlib.file_digest(stream, "sha256").hexdigest()
   except OSError as error:

@@ -2,15 +2,18 @@
 
 import logging as python_logging
 import pathlib
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import tqdm
 from absl import app, flags, logging
 from etils import epath
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
+from mhmr_jax.runtime import config_check, config_rules
 
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
@@ -59,10 +62,31 @@ def _parse(argv: list[str]) -> list[str]:
     return flags.FLAGS(argv)
   except flags.Error as error:
     sys.exit(_fail(_message(error)))
-  # ml_collections raises these for overrides of keys that a config lacks, or with
-  # values of another type.
-  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    sys.exit(_fail(f"The config cannot be used: {_message(error)}"))
+  # A config file may raise anything, and ml_collections errors of many kinds for
+  # overrides of keys that a config lacks, or with values of another type.
+  except Exception as error:
+    sys.exit(_fail(_config_problem(argv, error)))
+
+
+def _config_problem(argv: list[str], error: Exception) -> str:
+  """The sentence for a config that could not be loaded or overridden."""
+  text = str(error)
+  if "has no attribute 'get_config'" in text:
+    return (
+      "--config: the file has no function get_config: give one such as "
+      "configs/flow_kp.py."
+    )
+  if isinstance(error, SyntaxError):
+    return (
+      f"--config: the file is not Python ({text}): give one such as configs/flow_kp.py."
+    )
+  words = set(re.findall(r"[\w.]+", text))
+  for argument in argv:
+    override = re.match(r"--?(?:no)?config\.([^=]+)", argument)
+    # The error has the part of the key that is not there.
+    if override and words & {override[1], *override[1].split(".")}:
+      return f"{config_check.unknown(override[1])}."
+  return f"The config cannot be used: {_message(error)}"
 
 
 def require(flag: flags.FlagHolder) -> Any:
@@ -74,14 +98,33 @@ def require(flag: flags.FlagHolder) -> Any:
 
 def config_of(flag: flags.FlagHolder) -> ConfigDict:
   """Returns the config that a flag names, locked; InputError if it cannot be loaded."""
-  config: ConfigDict = require(flag)
+  config = flag.value
+  if isinstance(config, ConfigDict):
+    return config.lock()
   try:
-    config.lock()
+    getattr(config, "lock", None)
   # A config file that failed to load raises this when its config is first used.
   except OSError as error:
     reason = str(error).strip().splitlines()[-1].strip()
     raise InputError(f"--config cannot be loaded: {reason}") from error
-  return config
+  if not flags.FLAGS[flag.name].present:
+    require(flag)
+  raise InputError(
+    f"--config: get_config returned {config_rules.shown(config)} and no ConfigDict: "
+    "give a file such as configs/flow_kp.py."
+  )
+
+
+def define_config(default: ConfigDict) -> flags.FlagHolder:
+  """Defines --config with a few keys, for programs that take no config file.
+
+  ml_collections reads the command line here already: an override of a key that there is
+  not ends the program in a sentence.
+  """
+  try:
+    return config_flags.DEFINE_config_dict("config", default, **REDEFINED_FLAG)
+  except (AttributeError, KeyError, TypeError, ValueError) as error:
+    sys.exit(_fail(_config_problem(sys.argv, error)))
 
 
 def path_of(flag: flags.FlagHolder) -> pathlib.Path:
@@ -117,5 +160,8 @@ def _message(error: Exception) -> str:
 
 
 def _fail(message: str, status: int = 1) -> int:
+  # A progress bar that was left open has no line end yet.
+  for bar in list(getattr(tqdm.tqdm, "_instances", ())):
+    bar.close()
   print(f"error: {message}", file=sys.stderr)
   return status

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -13,12 +14,23 @@ class StageTimes:
   """Seconds by stage, of the wall clock unless another one is given.
 
   While a nested stage runs, the time counts for that stage and not for the outer one.
+  Stages of several threads may run at the same time: their sum can exceed the time that
+  passes.
   """
 
   def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
     self._clock = clock
+    self._begin = clock()
     self.seconds: dict[str, float] = collections.defaultdict(float)
-    self._inner: list[float] = []
+    self._thread = threading.local()
+
+  @property
+  def _inner(self) -> list[float]:
+    """By running stage of this thread, the seconds of the stages nested in it."""
+    if not hasattr(self._thread, "inner"):
+      self._thread.inner = []
+    inner: list[float] = self._thread.inner
+    return inner
 
   @contextlib.contextmanager
   def running(self, stage: str) -> Iterator[None]:
@@ -46,6 +58,6 @@ class StageTimes:
 
   def summary(self, frames: int) -> str:
     """One line of text: the seconds of each stage, in order, and frames per second."""
-    total = sum(self.seconds.values())
+    total = self._clock() - self._begin
     parts = ", ".join(f"{spent:.1f} {stage}" for stage, spent in self.seconds.items())
     return f"seconds: {parts}; {total:.1f} in all, {frames / total:.1f} frames/s"

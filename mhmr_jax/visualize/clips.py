@@ -17,7 +17,7 @@ from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.data import config_paths, sources
 from mhmr_jax.files import atomic, video_writer
-from mhmr_jax.runtime import program
+from mhmr_jax.runtime import config_check, program
 from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import datasheet, datasheet_page, panels, sheet
 from mhmr_jax.visualize.clip_view import ClipView, all_captions, caption_row
@@ -52,7 +52,8 @@ _VIDEO_FRAMES = 48  # The most of one clip.
 def main(argv: list[str]) -> None:
   """Reads the flags, and writes the files into --out."""
   del argv
-  config = program.require(_CONFIG)
+  config = program.config_of(_CONFIG)
+  config_check.check(config)
   out = program.path_of(program.OUT)
   atomic.make_folder(out)
   source = sources.open_source(config, _SPLIT.value, _DATASET.value)

@@ -1,5 +1,7 @@
 """Draws meshes and skeletons over frames."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -13,7 +15,6 @@ _OPACITY = 0.85
 _AMBIENT = 0.35
 _LIGHT = np.array([-0.3, -0.5, -0.8], np.float32)  # Towards the light, camera frame.
 _NEAR = 0.05  # Metres. The rasteriser does not clip: nearer triangles are dropped.
-_SUPERSAMPLING = 2  # Rendered pixels per pixel, each way: smooth outlines.
 _SIDES = {"left": (255, 150, 50), "right": (60, 160, 255)}
 _MIDDLE = (120, 230, 120)
 
@@ -25,45 +26,83 @@ def draw_mesh(
   intrinsics: Float[np.ndarray, "3 3"],
   colour: Colour,
 ) -> UInt8[np.ndarray, "height width 3"]:
-  """Draws a shaded, slightly transparent mesh over a copy of an image.
+  """`draw_meshes` for one mesh."""
+  return draw_meshes(image, vertices_camera[None], faces, intrinsics, [colour])
+
+
+def draw_meshes(
+  image: UInt8[np.ndarray, "height width 3"],
+  vertices_camera: Float[np.ndarray, "people V 3"],
+  faces: Int[np.ndarray, "F 3"],
+  intrinsics: Float[np.ndarray, "3 3"],
+  colours: Sequence[Colour],
+) -> UInt8[np.ndarray, "height width 3"]:
+  """Draws shaded, slightly transparent meshes over a copy of an image.
+
+  Nearer meshes hide those behind them.
 
   Args:
     image: RGB.
-    vertices_camera: metres; x right, y down, z forward.
-    faces: counter-clockwise seen from outside.
+    vertices_camera: of each mesh, metres; x right, y down, z forward.
+    faces: of every mesh; counter-clockwise seen from outside.
     intrinsics: of the image, in pixels, without skew.
-    colour: the RGB of the mesh in full light.
+    colours: the RGB of each mesh in full light.
   """
-  faces = faces[(vertices_camera[faces][..., 2] > _NEAR).all(axis=-1)]
-  window = _window(vertices_camera[faces], intrinsics, image.shape)
-  if window is None:
-    return image.copy()
+  out = image.copy()
+  shades = [
+    _shading(vertices, faces)[:, None] * np.array(colour, np.float32)
+    for vertices, colour in zip(vertices_camera, colours, strict=True)
+  ]
+  if not shades:
+    return out
+  vertices = vertices_camera.reshape(-1, 3)
+  first = np.arange(len(shades))[:, None, None] * vertices_camera.shape[1]
+  triangles = (faces + first).reshape(-1, 3)
+  in_front = vertices[:, 2] > _NEAR
+  triangles = triangles[in_front[triangles].all(axis=-1)]
+  window = _window(vertices[in_front], intrinsics, image.shape)
+  if window is None or not len(triangles):
+    return out
   x0, y0, x1, y1 = window
-  shade = _shading(vertices_camera, faces)[:, None] * np.array(colour, np.float32)
   shifted = np.array(intrinsics, np.float64)
   shifted[:2, 2] -= [x0, y0]
   size = (x1 - x0, y1 - y0)
-  drawn, coverage = _render(vertices_camera, faces, shade, shifted, size)
-  out = image.copy()
-  patch = out[y0:y1, x0:x1]
-  # `drawn` is already weighted by coverage: black where there is no mesh.
-  patch[:] = np.rint(patch * (1 - _OPACITY * coverage) + _OPACITY * drawn)
+  drawn, covered = _render(vertices, triangles, np.concatenate(shades), shifted, size)
+  _blend(out[y0:y1, x0:x1], drawn, covered)
   return out
 
 
+def _blend(
+  patch: UInt8[np.ndarray, "height width 3"],
+  drawn: UInt8[np.ndarray, "height width 3"],
+  covered: Float[np.ndarray, "height width"],
+) -> None:
+  """Lays a drawing over a part of an image, with smooth outlines.
+
+  A pixel's share of the drawing is that of the pixels around it which are covered; one
+  just beside the drawing takes the brightest colour of those.
+  """
+  share = cv2.blur(covered, (3, 3), borderType=cv2.BORDER_REPLICATE)
+  spread = cv2.dilate(drawn, np.ones((3, 3), np.uint8))
+  colour = cv2.copyTo(drawn, covered.astype(np.uint8), spread)
+  # At a straight edge this gives 1/4 beside the drawing and 3/4 within it.
+  opacity = _OPACITY * np.clip(1.5 * share - 0.25, 0, 1)
+  patch[:] = cv2.blendLinear(colour, patch.copy(), opacity, 1 - opacity)
+
+
 def _window(
-  corners: Float[np.ndarray, "F 3 3"],
+  points: Float[np.ndarray, "n 3"],
   intrinsics: Float[np.ndarray, "3 3"],
   shape: tuple[int, ...],
 ) -> tuple[int, int, int, int] | None:
-  """The part [x0, y0, x1, y1] of the image that the triangles can touch, if any."""
-  if not len(corners):
+  """The part [x0, y0, x1, y1] of the image around points in space, if any."""
+  if not len(points):
     return None
-  points = corners.reshape(-1, 3)
   projected = pinhole.project(points, intrinsics)
   limit = np.array([shape[1], shape[0]])
-  low = np.clip(np.floor(projected.min(axis=0)), 0, limit).astype(int)
-  high = np.clip(np.ceil(projected.max(axis=0)), 0, limit).astype(int)
+  # The outlines are a pixel wide.
+  low = np.clip(np.floor(projected.min(axis=0)) - 1, 0, limit).astype(int)
+  high = np.clip(np.ceil(projected.max(axis=0)) + 1, 0, limit).astype(int)
   if np.any(low >= high):
     return None
   return int(low[0]), int(low[1]), int(high[0]), int(high[1])
@@ -93,11 +132,11 @@ def _render(
   colours: Float[np.ndarray, "V 3"],
   intrinsics: Float[np.ndarray, "3 3"],
   size: tuple[int, int],
-) -> tuple[Float[np.ndarray, "height width 3"], Float[np.ndarray, "height width 1"]]:
-  """The colours (0 to 255, black outside) and the covered share of each pixel."""
-  width, height = size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING
-  focal_x, focal_y = intrinsics[[0, 1], [0, 1]] * _SUPERSAMPLING
-  centre = intrinsics[:2, 2] * _SUPERSAMPLING
+) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
+  """The colours (black outside) and 1 at each pixel whose centre is covered."""
+  width, height = size
+  focal_x, focal_y = intrinsics[[0, 1], [0, 1]]
+  centre = intrinsics[:2, 2]
   # The rasteriser's camera has one focal length and its centre in the middle: a
   # shear along z moves the centre, and keeps straight lines straight.
   x, y, z = vertices.T.astype(np.float64)
@@ -110,7 +149,10 @@ def _render(
   image = np.zeros((height, width, 3), np.float32)
   depth = np.full((height, width), far, np.float32)
   settings = cv2.TriangleRasterizeSettings()
-  settings = settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+  # Bodies are closed: what faces away is hidden, unless the near plane cuts them open.
+  cut = bool((z <= _NEAR).any())
+  culling = cv2.RASTERIZE_CULLING_NONE if cut else cv2.RASTERIZE_CULLING_CW
+  settings = settings.setCullingMode(culling)
   settings = settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
   cv2.triangleRasterize(
     sheared,
@@ -125,10 +167,7 @@ def _render(
     settings,
   )
   covered = (depth < 0.999 * far).astype(np.float32)
-  image *= covered[..., None] * 255
-  drawn = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-  coverage = cv2.resize(covered, size, interpolation=cv2.INTER_AREA)
-  return np.asarray(drawn), np.asarray(coverage)[..., None]
+  return cv2.convertScaleAbs(image, alpha=255), covered
 
 
 def draw_skeleton(

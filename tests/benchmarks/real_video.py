@@ -33,7 +33,7 @@ from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
 from mhmr_jax.files import atomic, video
-from mhmr_jax.inference import streaming
+from mhmr_jax.inference import sampling
 from mhmr_jax.keypoints import keypoint_flags
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.predict import KeypointSource
@@ -79,13 +79,18 @@ def keypoint_sources(view: View) -> dict[str, KeypointSource]:
   }
 
 
+def _stride(recording: Recording) -> int:
+  """How many frames lie from one that is measured to the next."""
+  return round(recording.fps * sampling.TRAINING_STEP)
+
+
 def errors_in(
   frame_index: Int[np.ndarray, "frames"],
   joints: Float[np.ndarray, "frames 12 3"],
   recording: Recording,
 ) -> Errors:
   """The errors of joints in those frames of a view that the network is given."""
-  stride = streaming.stride(recording.fps)
+  stride = _stride(recording)
   truth = recording.truth[frame_index]
   known = np.isfinite(joints).all((1, 2)) & np.isfinite(truth).all((1, 2))
   since = frame_index - frame_index[0]
@@ -122,7 +127,7 @@ def measure_constants(recording: Recording) -> dict[str, Errors]:
   truth = recording.truth[every]
   poses = {
     REST: np.asarray(smpl.load().joint_template)[_LIMBS],
-    CONSTANT: limb_errors.best_constant(truth[:: streaming.stride(recording.fps)]),
+    CONSTANT: limb_errors.best_constant(truth[:: _stride(recording)]),
   }
   return {
     name: errors_in(every, np.broadcast_to(pose, truth.shape), recording)

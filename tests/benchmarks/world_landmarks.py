@@ -55,15 +55,14 @@ def _find(
   wanted = dict(zip(track.frame_index.tolist(), track.keypoints, strict=True))
   joints = np.full((len(wanted), len(_LIMBS), 3), np.nan, np.float32)
   rows = iter(joints)
-  with mediapipe_pose.open_landmarker(weights) as find:
-    for number, frame in enumerate(video.read_frames(video_path)):
-      found = find(frame, number / fps)
-      if number not in wanted:
-        continue
-      row = next(rows)
-      people = mediapipe_pose.coco_keypoints(found, frame.shape)
-      if len(people):
-        away = np.linalg.norm(people[..., :2] - wanted[number][:, :2], axis=-1)
-        person = found.pose_world_landmarks[int(away.mean(axis=-1).argmin())]
-        row[:] = [(person[k].x, person[k].y, person[k].z) for k in _LIMBS]
+  find = mediapipe_pose.open_landmarker(weights)
+  for number, frame in enumerate(video.read_frames(video_path)):
+    found = find(frame, number / fps)
+    if number not in wanted:
+      continue
+    row = next(rows)
+    people = mediapipe_pose.coco_keypoints(found)
+    if len(people):
+      away = np.linalg.norm(people[..., :2] - wanted[number][:, :2], axis=-1)
+      row[:] = found[int(away.mean(axis=-1).argmin())].world_landmarks[_LIMBS]
   return joints

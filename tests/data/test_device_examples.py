@@ -82,26 +82,10 @@ def test_procedural_motion_has_its_share_beside_captured_one(config, tmp_path, s
   np.testing.assert_allclose(bank.cumulative, cumulative, rtol=1e-6)
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
-def test_a_share_that_is_none_is_refused(config, share):
-  config.keypoint_examples.procedural = share
-  with pytest.raises(InputError, match=r"procedural is .*: give a share from 0 to 1"):
-    device_examples.make(config, sharding.make_mesh())
-
-
 def test_motion_that_is_not_there_is_refused(config, tmp_path):
   config.data.motion = str(tmp_path / "nowhere")
   with pytest.raises(InputError, match="nowhere"):
     device_examples.make(config, sharding.make_mesh())
-
-
-def test_unknown_cameras_are_refused(config):
-  config.keypoint_examples.cameras = "wide"
-  with pytest.raises(InputError) as caught:
-    device_examples.example_spec(config)
-  assert str(caught.value) == (
-    "config.keypoint_examples.cameras is 'wide': use 'broad' or 'level'."
-  )
 
 
 def test_the_spec_is_the_configs(config):

@@ -70,7 +70,7 @@ def test_evaluation_and_a_video_give_the_same_inputs(config):
   evaluated = [chunk.batch for chunk in group]
   frames = np.arange(10)
   track = Track(frames, clip["keypoints_image"])
-  chunks = streaming.plan(track, 30.0, spec, (64, 64))
+  chunks = streaming.plan(track, np.arange(len(track.frame_index)) / 30, spec, (64, 64))
   video = [jpeg.decode(frame, colour=True) for frame in clip["frames"]]
   streamed = list(streaming.make_batches(chunks, iter(video), spec, clip["intrinsics"]))
   assert len(evaluated) == len(streamed) == 3

@@ -138,12 +138,6 @@ def test_off_it_changes_nothing(tmp_path):
   assert not _files(tmp_path)
 
 
-def test_exact_flow_is_not_cached(tmp_path):
-  config = tiny.config(tmp_path, flow__cache=True, flow__source="exact")
-  with pytest.raises(InputError, match=r"config\.flow\.cache"):
-    InputSpec.from_config(config)
-
-
 def test_a_build_that_fails_leaves_nothing(config, tmp_path):
   source = _source(tmp_path)
   source._records[2]["frames"][5] = b"no image"

@@ -3,19 +3,11 @@
 import pytest
 
 from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.errors import InputError
 from tests import tiny
 
 
 def _spec(tmp_path, **overrides):
   return InputSpec.from_config(tiny.config(tmp_path, **overrides))
-
-
-def test_unknown_inputs_and_flow_sources_are_refused(tmp_path):
-  with pytest.raises(InputError, match=r"config\.flow\.source is 'magic'"):
-    _spec(tmp_path, flow__source="magic")
-  with pytest.raises(InputError, match=r"config\.model\.inputs has 'depth'"):
-    _spec(tmp_path, model__inputs=("depth",))
 
 
 @pytest.mark.parametrize(

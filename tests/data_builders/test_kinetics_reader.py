@@ -192,7 +192,7 @@ def test_damaged_files_are_refused(paths, label_body, tmp_path):
   check_refused(path, video_path, label_body, "10 frames, fewer than 11", min_frames=11)
   broken = tmp_path / "third_1_11.mp4"
   broken.write_bytes(b"no video")
-  check_refused(path, broken, label_body, "not a video that OpenCV can read")
+  check_refused(path, broken, label_body, "not a video that can be read")
   path.write_bytes(path.read_bytes()[:900])
   check_refused(path, video_path, label_body, "may be damaged")
   path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")

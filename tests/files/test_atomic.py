@@ -45,3 +45,71 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     atomic.make_folder(tmp_path / "file" / "deeper", "choose another")
   with pytest.raises(InputError, match=r"gone.*cannot be written"):
     atomic.write(tmp_path / "gone" / "file.txt", b"text")
+
+
+def _content(folder):
+  files = (path for path in folder.rglob("*") if path.is_file())
+  return {str(path.relative_to(folder)): path.read_text() for path in files}
+
+
+def _write_results(folder):
+  with atomic.together(folder) as new:
+    (new / "a.txt").write_text("new")
+    (new / "person" / "deep").mkdir(parents=True)
+    (new / "person" / "b.txt").write_text("new")
+    (new / "person" / "deep" / "c.txt").write_text("new")
+
+
+_NEW = {name: "new" for name in ("a.txt", "person/b.txt", "person/deep/c.txt")}
+
+
+def test_files_appear_together_and_others_stay(tmp_path):
+  (tmp_path / "person").mkdir()
+  for name in ("a.txt", "other.txt", "person/other.txt"):
+    (tmp_path / name).write_text("before")
+  _write_results(tmp_path)
+  others = {"other.txt": "before", "person/other.txt": "before"}
+  assert _content(tmp_path) == _NEW | others
+  assert {path.name for path in tmp_path.iterdir()} == {"a.txt", "other.txt", "person"}
+
+
+def _fail_among_results(folder):
+  with atomic.together(folder) as new:
+    (new / "a.txt").write_text("half")
+    raise ZeroDivisionError
+
+
+def test_a_failed_block_leaves_the_files_before(tmp_path):
+  (tmp_path / "a.txt").write_text("before")
+  with pytest.raises(ZeroDivisionError):
+    _fail_among_results(tmp_path)
+  assert _content(tmp_path) == {"a.txt": "before"}
+
+
+@pytest.mark.parametrize("succeeding", range(4))
+def test_a_file_that_cannot_be_moved_puts_all_others_back(
+  tmp_path, monkeypatch, succeeding
+):
+  (tmp_path / "a.txt").write_text("before")
+  rename, calls = pathlib.Path.rename, []
+
+  def full(path, target):
+    calls.append(path)
+    if len(calls) == succeeding + 1:
+      raise OSError(28, "full")
+    return rename(path, target)
+
+  monkeypatch.setattr(pathlib.Path, "rename", full)
+  with pytest.raises(InputError, match=r"cannot be written \(full\)"):
+    _write_results(tmp_path)
+  assert _content(tmp_path) == {"a.txt": "before"}
+  assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_folder_in_a_files_place_is_named_and_nothing_moves(tmp_path):
+  (tmp_path / "person" / "b.txt").mkdir(parents=True)
+  with pytest.raises(
+    InputError, match=r"b\.txt is a folder: remove it or name another"
+  ):
+    _write_results(tmp_path)
+  assert _content(tmp_path) == {}

@@ -1,6 +1,5 @@
 """Configs and checkpoints are read; what is missing or damaged is named."""
 
-import json
 import pathlib
 
 import jax
@@ -8,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
-from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from mhmr_jax.errors import InputError
@@ -31,12 +29,6 @@ def save(workdir, *steps):
     for step in steps:
       model = jax.tree.map(lambda leaf: jnp.asarray(leaf) * step, VARIABLES)  # noqa: B023
       checkpointer.save_checkpointables(step, {"model": model})
-
-
-def test_the_config_comes_back(workdir):
-  config = ConfigDict({"train": {"steps": 3}, "widths": [1, 2]})
-  (workdir / "config.json").write_text(json.dumps(config.to_dict()))
-  assert workdirs.load_config(workdir).to_dict() == config.to_dict()
 
 
 def test_a_folder_without_a_config_is_no_work_directory(workdir):

@@ -30,7 +30,9 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
   clip = source[0]
   spec = InputSpec.from_config(config)
   track = Track(np.arange(LENGTH), clip["keypoints_image"])
-  chunks = streaming.plan(track, FPS, spec, (64, 64))
+  chunks = streaming.plan(
+    track, np.arange(len(track.frame_index)) / FPS, spec, (64, 64)
+  )
   # Grey is decoded from a JPEG's luma, which is a rounding away from its colours'.
   colour = "rgb" in spec.inputs
   images = [jpeg.decode(frame, colour) for frame in clip["frames"]]

@@ -82,7 +82,9 @@ def test_the_shipped_weights_see_a_person_who_walks():
   spec = InputSpec.from_config(shipped.config).for_video()
   keypoints = people.movement(0)
   track = Track(np.arange(len(keypoints)), keypoints)
-  chunks = streaming.plan(track, 30.0, spec, (400, 320))
+  chunks = streaming.plan(
+    track, np.arange(len(track.frame_index)) / 30, spec, (400, 320)
+  )
   intrinsics = pinhole.centred_intrinsics(400, 320)
   batches = streaming.make_batches(chunks, None, spec, intrinsics)
   step, carry = streaming.make_step(shipped.config, shipped.variables, mirrored=True)

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import pinhole, weak_perspective
 from mhmr_jax.inference import placement
+from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.streaming import CropOutputs
 
 
@@ -23,7 +24,7 @@ def _outputs(frames, seed=0, segment=None, boxes=None):
   turns[:, 0] += [np.pi, 0, 0]
   box = np.array([100, 50, 300, 250], np.float32)
   return CropOutputs(
-    frames=np.asarray(frames),
+    times=np.asarray(frames) / 30,
     segment=np.zeros(count, int) if segment is None else np.asarray(segment),
     rotations=Rotation.from_rotvec(turns.reshape(-1, 3))
     .as_matrix()
@@ -38,23 +39,38 @@ def _outputs(frames, seed=0, segment=None, boxes=None):
   )
 
 
+def _check_columns(motion, count):
+  for column in (*motion.seen[1:], *motion[3:]):
+    assert column.dtype == np.float32
+    assert len(column) == count
+    assert np.isfinite(column).all()
+
+
+def _rows(*spans):
+  """All frames of these spans, at 30 fps."""
+  frames = np.concatenate([np.arange(first, last + 1) for first, last in spans])
+  segment = np.repeat(
+    np.arange(len(spans)), [last + 1 - first for first, last in spans]
+  )
+  return Rows(frames, frames / 30, segment, np.ones(len(frames), bool))
+
+
 def test_rows_agree_with_each_other(body):
   intrinsics = pinhole.centred_intrinsics(640, 480)
-  motion = placement.place(body, _outputs(range(5)), [(0, 4)], intrinsics)
+  motion = placement.place(body, _outputs(range(5)), _rows((0, 4)), intrinsics)
   assert motion.frame_index.tolist() == [0, 1, 2, 3, 4]
-  for column in motion[1:]:
-    assert column.dtype == np.float32
-    assert len(column) == 5
-    assert np.isfinite(column).all()
-  joints = jax.jit(smpl.joints)(body, motion.pose, motion.betas, motion.transl_camera)
-  np.testing.assert_allclose(joints, motion.joints_camera, atol=1e-4)
-  relative = motion.joints_camera - motion.joints_camera[:, :1]
+  _check_columns(motion, 5)
+  joints = jax.jit(smpl.joints)(
+    body, motion.seen.pose, motion.seen.betas, motion.seen.transl_camera
+  )
+  np.testing.assert_allclose(joints, motion.seen.joints_camera, atol=1e-4)
+  relative = motion.seen.joints_camera - motion.seen.joints_camera[:, :1]
   crop = weak_perspective.project(relative, motion.camera)
   corner, opposite = motion.box[:, None, :2], motion.box[:, None, 2:]
   image = corner + (crop + 1) / 2 * (opposite - corner)
   np.testing.assert_allclose(image, motion.keypoints_image, atol=0.01)
   # Perspective from that place shows nearly the same picture: within 3 % of the box.
-  perspective = pinhole.project(motion.joints_camera, intrinsics)
+  perspective = pinhole.project(motion.seen.joints_camera, intrinsics)
   assert np.abs(perspective - motion.keypoints_image).mean() < 0.03 * 200
 
 
@@ -66,8 +82,8 @@ def test_translation_is_within_millimetres_of_a_distant_persons(body):
   scale = focal / depth
   box = np.array([[320 - scale, 240 - scale, 320 + scale, 240 + scale]], np.float32)
   outputs = outputs._replace(box=box, camera=np.array([[1.0, 0.25, -0.5]], np.float32))
-  motion = placement.place(body, outputs, [(0, 0)], intrinsics)
-  pelvis = motion.joints_camera[0, 0]
+  motion = placement.place(body, outputs, _rows((0, 0)), intrinsics)
+  pelvis = motion.seen.joints_camera[0, 0]
   np.testing.assert_allclose(pelvis[:2], [0.25, -0.5], atol=0.005)
   np.testing.assert_allclose(pelvis[2], depth, rtol=0.01)
 
@@ -75,13 +91,13 @@ def test_translation_is_within_millimetres_of_a_distant_persons(body):
 def test_one_shape_for_all_rows_and_the_size_in_the_image_stays(body):
   outputs = _outputs(range(9))
   intrinsics = pinhole.centred_intrinsics(640, 480)
-  motion = placement.place(body, outputs, [(0, 8)], intrinsics)
+  motion = placement.place(body, outputs, _rows((0, 8)), intrinsics)
   np.testing.assert_allclose(
-    motion.betas, np.median(outputs.betas, 0)[None].repeat(9, 0)
+    motion.seen.betas, np.median(outputs.betas, 0)[None].repeat(9, 0)
   )
   for row in range(9):
     own = CropOutputs(*(field[row : row + 1] for field in outputs))
-    alone = placement.place(body, own, [(row, row)], intrinsics)
+    alone = placement.place(body, own, _rows((row, row)), intrinsics)
     extent = np.ptp(alone.keypoints_image[0], axis=0).max()
     assert np.ptp(motion.keypoints_image[row], axis=0).max() == pytest.approx(
       extent, rel=0.1
@@ -95,17 +111,19 @@ def test_rows_between_the_networks_frames_are_interpolated(body):
   boxes = np.array([[0, 0, 200, 200], [40, 0, 240, 200], [40, 0, 240, 200]], np.float32)
   outputs = _outputs([10, 14, 18], boxes=boxes)
   motion = placement.place(
-    body, outputs, [(10, 20)], pinhole.centred_intrinsics(640, 480)
+    body, outputs, _rows((10, 20)), pinhole.centred_intrinsics(640, 480)
   )
   assert motion.frame_index.tolist() == list(range(10, 21))
   predicted = Rotation.from_matrix(outputs.rotations[:, 5]).as_rotvec()
-  np.testing.assert_allclose(motion.pose[[0, 4, 8], 5], predicted, atol=1e-4)
-  found = Rotation.from_rotvec(motion.pose[:, 5])
+  np.testing.assert_allclose(motion.seen.pose[[0, 4, 8], 5], predicted, atol=1e-4)
+  found = Rotation.from_rotvec(motion.seen.pose[:, 5])
   speeds = (found[:-1].inv() * found[1:]).magnitude()
   np.testing.assert_allclose(speeds[:4], speeds[0], atol=1e-4)
   assert speeds[0] > 0.01
   # After the last frame that the network was given, the pose stays.
-  np.testing.assert_allclose(motion.pose[9:], motion.pose[8:9].repeat(2, 0), atol=1e-5)
+  np.testing.assert_allclose(
+    motion.seen.pose[9:], motion.seen.pose[8:9].repeat(2, 0), atol=1e-5
+  )
   np.testing.assert_allclose(motion.box[1], [10, 0, 210, 200])
   # The pelvis moves straight through the image, though the windows jump.
   pelvis = motion.keypoints_image[:5, 0]
@@ -115,12 +133,12 @@ def test_rows_between_the_networks_frames_are_interpolated(body):
 def test_rows_are_not_interpolated_across_a_break(body):
   outputs = _outputs([0, 2, 100], segment=[0, 0, 1])
   motion = placement.place(
-    body, outputs, [(0, 3), (100, 101)], pinhole.centred_intrinsics(640, 480)
+    body, outputs, _rows((0, 3), (100, 101)), pinhole.centred_intrinsics(640, 480)
   )
   assert motion.frame_index.tolist() == [0, 1, 2, 3, 100, 101]
-  np.testing.assert_allclose(motion.pose[3], motion.pose[2], atol=1e-5)
-  np.testing.assert_allclose(motion.pose[5], motion.pose[4], atol=1e-5)
-  assert np.abs(motion.pose[4] - motion.pose[3]).max() > 0.05
+  np.testing.assert_allclose(motion.seen.pose[3], motion.seen.pose[2], atol=1e-5)
+  np.testing.assert_allclose(motion.seen.pose[5], motion.seen.pose[4], atol=1e-5)
+  assert np.abs(motion.seen.pose[4] - motion.seen.pose[3]).max() > 0.05
 
 
 @pytest.mark.parametrize("scale", [-3.0, 0.0, 1e-3, 50.0])
@@ -128,22 +146,21 @@ def test_camera_that_cannot_be_still_puts_the_body_in_front(body, scale):
   outputs = _outputs([0, 1])
   outputs.camera[:, 0] = scale
   motion = placement.place(
-    body, outputs, [(0, 1)], pinhole.centred_intrinsics(640, 480)
+    body, outputs, _rows((0, 1)), pinhole.centred_intrinsics(640, 480)
   )
-  for column in motion[1:]:
-    assert np.isfinite(column).all()
-  assert motion.joints_camera[..., 2].max() > 0
+  _check_columns(motion, 2)
+  assert motion.seen.joints_camera[..., 2].max() > 0
 
 
 def test_depth_is_proportional_to_the_focal_length(body):
   near, far = (
     placement.place(
-      body, _outputs([0, 1]), [(0, 1)], pinhole.centred_intrinsics(640, 480, focal)
+      body, _outputs([0, 1]), _rows((0, 1)), pinhole.centred_intrinsics(640, 480, focal)
     )
     for focal in (1500.0, 3000.0)
   )
   np.testing.assert_allclose(
-    far.transl_camera[:, 2] / near.transl_camera[:, 2], 2, rtol=0.05
+    far.seen.transl_camera[:, 2] / near.seen.transl_camera[:, 2], 2, rtol=0.05
   )
   np.testing.assert_array_equal(near.keypoints_image, far.keypoints_image)
 
@@ -153,14 +170,20 @@ def test_a_fitted_position_replaces_the_weak_perspective_one(body):
   outputs = _outputs([0, 2, 4])
   outputs = outputs._replace(betas=np.ones_like(outputs.betas))
   pelvis = np.array([[0.1, 0.2, 4], [0.3, 0.2, 5], [0.5, 0.2, 6]])
-  motion = placement.place(body, outputs, [(0, 4)], intrinsics, pelvis)
-  np.testing.assert_allclose(motion.joints_camera[::2, 0], pelvis, atol=1e-5)
-  np.testing.assert_allclose(motion.joints_camera[1, 0], [0.2, 0.2, 4.5], atol=1e-5)
+  motion = placement.place(body, outputs, _rows((0, 4)), intrinsics, pelvis)
+  np.testing.assert_allclose(motion.seen.joints_camera[::2, 0], pelvis, atol=1e-5)
   np.testing.assert_allclose(
-    motion.keypoints_image, pinhole.project(motion.joints_camera, intrinsics), atol=0.01
+    motion.seen.joints_camera[1, 0], [0.2, 0.2, 4.5], atol=1e-5
   )
-  joints = jax.jit(smpl.joints)(body, motion.pose, motion.betas, motion.transl_camera)
-  np.testing.assert_allclose(joints, motion.joints_camera, atol=1e-4)
+  np.testing.assert_allclose(
+    motion.keypoints_image,
+    pinhole.project(motion.seen.joints_camera, intrinsics),
+    atol=0.01,
+  )
+  joints = jax.jit(smpl.joints)(
+    body, motion.seen.pose, motion.seen.betas, motion.seen.transl_camera
+  )
+  np.testing.assert_allclose(joints, motion.seen.joints_camera, atol=1e-4)
   # The weak-perspective camera is tangent: it shows the pelvis at the same place.
   crop = weak_perspective.project(np.zeros((5, 1, 3), np.float32), motion.camera)
   corner, opposite = motion.box[:, None, :2], motion.box[:, None, 2:]
@@ -171,8 +194,10 @@ def test_a_fitted_position_replaces_the_weak_perspective_one(body):
 def test_a_fitted_position_within_the_body_is_moved_before_the_camera(body):
   intrinsics = pinhole.centred_intrinsics(640, 480)
   pelvis = np.array([[0.01, 0.0, 0.05]])
-  motion = placement.place(body, _outputs([0]), [(0, 0)], intrinsics, pelvis)
-  assert motion.joints_camera[..., 2].min() > 0.0999
+  motion = placement.place(body, _outputs([0]), _rows((0, 0)), intrinsics, pelvis)
+  assert motion.seen.joints_camera[..., 2].min() > 0.0999
   np.testing.assert_allclose(
-    motion.joints_camera[0, 0, 0] / motion.joints_camera[0, 0, 2], 0.2, atol=1e-4
+    motion.seen.joints_camera[0, 0, 0] / motion.seen.joints_camera[0, 0, 2],
+    0.2,
+    atol=1e-4,
   )

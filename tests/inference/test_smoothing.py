@@ -16,7 +16,7 @@ def make_outputs(angles, box=None, segment=None):
   if box is None:
     box = np.tile([100, 100, 300, 300], (count, 1))
   return CropOutputs(
-    frames=np.arange(count),
+    times=np.arange(count) / 30,
     segment=np.zeros(count, int) if segment is None else segment,
     rotations=np.repeat(rotations[:, None], 24, axis=1).astype(np.float32),
     betas=np.zeros((count, 10), np.float32),

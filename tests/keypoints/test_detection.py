@@ -54,7 +54,7 @@ def runs(monkeypatch, tmp_path):
   opened = []
 
   @contextlib.contextmanager
-  def open_detector(weights):
+  def open_detector(weights, people=None):
     opened.append(weights)
     times = []
 
@@ -218,7 +218,7 @@ def test_source_says_what_it_is_of(footage, runs):
 def test_needs_no_jax():
   code = (
     "import sys, mhmr_jax.keypoints.detect, mhmr_jax.keypoints.detectors.rtmpose\n"
-    "libraries = {'jax', 'flax', 'mediapipe', 'onnxruntime', 'scipy.spatial'}\n"
+    "libraries = {'jax', 'flax', 'ai_edge_litert', 'onnxruntime', 'scipy.spatial'}\n"
     "assert not libraries & set(sys.modules)"
   )
   subprocess.run([sys.executable, "-c", code], cwd=tiny.ROOT, check=True)
@@ -248,7 +248,7 @@ def test_bad_flags_of_the_program(footage, tmp_path, flags, message):
 
 
 def test_program_with_small_models(tmp_path):
-  for library in ("onnx", "onnxruntime", "rtmlib"):
+  for library in ("onnx", "onnxruntime"):
     pytest.importorskip(library, reason="the detectors' libraries are not installed")
   from tests.keypoints.detectors import onnx_models
 

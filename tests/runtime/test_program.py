@@ -1,12 +1,13 @@
 """How programs start and end, in this process."""
 
+import functools
 import logging as python_logging
 import pathlib
 import sys
 
 import pytest
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
 from mhmr_jax.runtime import program
@@ -139,6 +140,67 @@ def test_configs_are_loaded_overridden_and_locked(start, config_flag, config_fil
       config.train.stepz = 3
 
   assert start(main, f"--config={config_file}", "--config.train.steps=3") == 0
+
+
+@pytest.mark.parametrize(
+  ("override", "sentence"),
+  [
+    (
+      "--config.nosuch.key=1",
+      "error: There is no config.nosuch.key: a config has body",
+    ),
+    ("--config.train.stepz=1", "error: There is no config.train.stepz: use config.tra"),
+    ("--config.train.steps.x=1", "error: There is no config.train.steps.x: "),
+    ("--config.train=3", "error: flag --config.train=3: "),
+  ],
+)
+def test_an_override_of_no_key_is_named_whole(
+  start, config_flag, config_file, override, sentence, capsys
+):
+  assert start(lambda argv: None, f"--config={config_file}", override) == 1
+  (line,) = capsys.readouterr().err.splitlines()
+  assert line.startswith(sentence)
+
+
+@pytest.mark.parametrize(
+  ("content", "sentence"),
+  [
+    ("root:x:0:0:root:/root:/bin/bash", "error: --config: the file is not Python"),
+    ("x = 1", "error: --config: the file has no function get_config: give one such as"),
+    ("def get_config(): return None", "error: --config: get_config returned None and"),
+    ("def get_config(): return {}", "error: --config: get_config returned {} and"),
+    ("import nosuch", "error: The config cannot be used: No module named 'nosuch'"),
+    ("def get_config(): return 1 / 0", "error: The config cannot be used: "),
+  ],
+)
+@pytest.mark.filterwarnings("ignore")  # ml_collections warns of some of them.
+def test_a_file_that_is_no_config_is_one_sentence(
+  start, config_flag, tmp_path, content, sentence, capsys, monkeypatch
+):
+  # ml_collections runs every file as the same module.
+  monkeypatch.delitem(sys.modules, "config_config", raising=False)
+  path = tmp_path / "experiment.py"
+  path.write_text(content + "\n")
+  main = lambda argv: program.config_of(config_flag)
+  assert start(main, f"--config={path}") == 1
+  shown = capsys.readouterr().err.strip().splitlines()
+  assert shown[-1].startswith(sentence)
+  assert "Traceback" not in "".join(shown)
+
+
+def test_overrides_of_a_program_without_a_config_file_are_named(
+  flag_values, monkeypatch, capsys
+):
+  arguments = ["evaluate", "--config.body.paht=x"]
+  monkeypatch.setattr(sys, "argv", arguments)
+  define = functools.partial(config_flags.DEFINE_config_dict, flag_values=flag_values)
+  monkeypatch.setattr(config_flags, "DEFINE_config_dict", define)
+  with pytest.raises(SystemExit) as ended:
+    program.define_config(ConfigDict({"body": {"path": ""}}))
+  assert ended.value.code == 1
+  assert capsys.readouterr().err == (
+    "error: There is no config.body.paht: use config.body.path.\n"
+  )
 
 
 def test_a_config_that_cannot_be_loaded_is_one_sentence(

@@ -28,34 +28,50 @@ def _intrinsics(fx=200.0, fy=200.0, cx=80.0, cy=60.0):
   "intrinsics",
   [_intrinsics(), _intrinsics(fx=300.0, fy=180.0), _intrinsics(cx=-40.0, cy=200.5)],
 )
-def test_mesh_covers_exactly_its_pixels(intrinsics):
+def test_mesh_covers_its_pixels_and_fades_out_over_one(intrinsics):
   vertices, faces = _quad(30, 20, 70, 90, 4.0, intrinsics)
   drawn = overlay.draw_mesh(_GREY, vertices, faces, intrinsics, _COLOUR)
-  changed = np.any(drawn != _GREY, axis=-1)
-  expected = np.zeros_like(changed)
-  expected[20:90, 30:70] = True
-  np.testing.assert_array_equal(changed, expected)
+  change = drawn.astype(float) - _GREY
+  full = change[50, 50]
+  assert np.all(full != 0)
+  outer, inner = np.zeros((2, *change.shape[:2]), bool)
+  outer[19:91, 29:71] = True
+  inner[21:89, 31:69] = True
+  np.testing.assert_array_equal(change[~outer], 0)
+  np.testing.assert_allclose(change[inner], np.broadcast_to(full, (68 * 38, 3)), atol=1)
+  # Along the left outline, away from the corners.
+  np.testing.assert_allclose(change[50, 29], 0.25 * full, atol=1)
+  np.testing.assert_allclose(change[50, 30], 0.75 * full, atol=1)
   assert np.all(_GREY == 60)
 
 
-def test_half_a_pixel_is_half_covered():
-  intrinsics = _intrinsics()
-  vertices, faces = _quad(30.5, 20, 70, 90, 4.0, intrinsics)
-  drawn = overlay.draw_mesh(_GREY, vertices, faces, intrinsics, _COLOUR).astype(float)
-  inside = drawn[50, 50, 0] - 60
-  np.testing.assert_allclose(drawn[50, 30, 0] - 60, inside / 2, atol=2)
-  assert drawn[50, 29, 0] == 60
-
-
-def test_the_nearer_surface_hides_the_farther():
+def test_the_nearer_mesh_hides_the_farther():
   intrinsics = _intrinsics()
   near, faces = _quad(30, 20, 70, 90, 3.0, intrinsics)
   far, _ = _quad(20, 10, 80, 100, 5.0, intrinsics)
-  both = np.concatenate([far, near])
-  # The far quad faces away from the light: darker.
-  indices = np.concatenate([faces[:, ::-1], faces + 4])
-  drawn = overlay.draw_mesh(_GREY, both, indices, intrinsics, _COLOUR)
-  assert drawn[50, 50, 0] > drawn[50, 25, 0] + 50
+  red, blue = (255, 0, 0), (0, 0, 255)
+  for meshes, colours in (([near, far], [red, blue]), ([far, near], [blue, red])):
+    drawn = overlay.draw_meshes(_GREY, np.stack(meshes), faces, intrinsics, colours)
+    assert drawn[50, 50].argmax() == 0
+    assert drawn[50, 25].argmax() == 2
+
+
+def test_what_faces_away_is_drawn_only_where_the_near_plane_opens_a_mesh():
+  intrinsics = _intrinsics()
+  vertices, faces = _quad(30, 20, 70, 90, 4.0, intrinsics)
+  away = faces[:, ::-1]
+  drawn = overlay.draw_mesh(_GREY, vertices, away, intrinsics, _COLOUR)
+  np.testing.assert_array_equal(drawn, _GREY)
+  opened = np.concatenate([vertices, [[0, 0, -1]]]).astype(np.float32)
+  drawn = overlay.draw_mesh(_GREY, opened, away, intrinsics, _COLOUR)
+  assert np.any(drawn[50, 50] != 60)
+
+
+def test_no_mesh_leaves_the_image():
+  none = np.zeros((0, 4, 3), np.float32)
+  _, faces = _quad(30, 20, 70, 90, 4.0, _intrinsics())
+  drawn = overlay.draw_meshes(_GREY, none, faces, _intrinsics(), [])
+  np.testing.assert_array_equal(drawn, _GREY)
 
 
 def test_mesh_outside_or_behind_leaves_the_image():

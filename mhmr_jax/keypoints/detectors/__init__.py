@@ -1,4 +1,8 @@
-"""Adapters to pose detectors of other projects, imported only when they are chosen."""
+"""Adapters to pose detectors of other projects, imported only when they are chosen.
+
+The pixels of all keypoints in this package are those of an image whose corners are at
+(0, 0) and (width, height): the centre of the first pixel is at (0.5, 0.5).
+"""
 
 import contextlib
 import importlib
@@ -30,9 +34,14 @@ class Adapter(Protocol):
     """The files that `weights` consists of; InputError where one is missing."""
 
   def open_detector(
-    self, weights: pathlib.Path | None
+    self, weights: pathlib.Path | None, people: int | None = None
   ) -> contextlib.AbstractContextManager[Detect]:
-    """Loads the weights; InputError where they or the library are not available."""
+    """Loads the weights; InputError where they or the library are not available.
+
+    Args:
+      weights: a file or folder as in `weight_files`; None: they are downloaded.
+      people: how many people are looked for; None: as many as the detector can.
+    """
 
 
 def adapter(name: str) -> Adapter:
@@ -45,7 +54,6 @@ def adapter(name: str) -> Adapter:
 def not_installed(library: str, error: ImportError) -> InputError:
   """The error for a detector whose library, or one that it needs, is missing."""
   return InputError(
-    f"{library} is not installed ({error}): run `pip install -e '.[detect]' && pip "
-    "install --no-deps -r launch/detectors.txt` in the project's folder, or make "
-    "keypoints elsewhere and give them by --keypoints and --keypoint_format."
+    f"{library} is not installed ({error}): run `pip install 'mhmr_jax[detect]'`, or "
+    "make keypoints elsewhere and give them by --keypoints and --keypoint_format."
   )

@@ -1,35 +1,36 @@
-"""Adapter to MediaPipe's pose landmarker (BlazePose), which is fast on a CPU."""
+"""Adapter to MediaPipe's pose landmarker (BlazePose), which is fast on a CPU.
+
+Its networks are run by LiteRT: the package mediapipe itself asks for a build of OpenCV
+whose files would land on those of ours, and for a GPU's libraries.
+"""
 
 import contextlib
-import os
 import pathlib
-import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+import zipfile
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import detectors
+from mhmr_jax.keypoints.detectors import blazepose
 from mhmr_jax.keypoints.detectors import weights as weights_lib
 
-_URL = (
+WEIGHTS = weights_lib.Download(
   "https://storage.googleapis.com/mediapipe-models/pose_landmarker/"
-  "pose_landmarker_full/float16/1/pose_landmarker_full.task"
+  "pose_landmarker_full/float16/1/pose_landmarker_full.task",
+  sha256="5134a3aad27a58b93da0088d431f366da362b44e3ccfbe3462b3827a839011b1",
 )
-DEFAULT_WEIGHTS = _URL
-
-# Maps an RGB frame and its time in the video, s, to a `PoseLandmarkerResult`, which has
-# the people's landmarks in the image and in space.
-Find = Callable[[UInt8[np.ndarray, "height width 3"], float], Any]
+DEFAULT_WEIGHTS = WEIGHTS.url
 
 # The indices of COCO-17 among its 33 landmarks.
 COCO_LANDMARKS = (0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
-# It searches every frame for new people until it follows so many, which takes time.
-_MAX_PEOPLE = 4
 # It places every landmark, occluded ones too; a score of 0 would call it missing.
 _SCORE_FLOOR = 1e-3
+# Following more people takes time for each.
+_MAX_PEOPLE = 4
+_MAX_NETWORK = 100 << 20  # Bytes; MediaPipe's largest has 27 MB.
 
 
 def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
@@ -43,91 +44,48 @@ def weight_files(weights: pathlib.Path) -> list[pathlib.Path]:
 
 
 @contextlib.contextmanager
-def open_detector(weights: pathlib.Path | None) -> Iterator[detectors.Detect]:
+def open_detector(
+  weights: pathlib.Path | None, people: int | None = None
+) -> Iterator[detectors.Detect]:
   """Loads the landmarker; see `detectors.Adapter`."""
-  with open_landmarker(weights) as find:
-    yield lambda frame, seconds: coco_keypoints(find(frame, seconds), frame.shape)
+  find = open_landmarker(weights, people)
+  yield lambda frame, seconds: coco_keypoints(find(frame, seconds))
 
 
 def coco_keypoints(
-  found: Any, shape: tuple[int, ...]
+  people: list[blazepose.Person],
 ) -> Float[np.ndarray, "people 17 3"]:
-  """Picks COCO-17 (x, y px and score) of everybody in a `PoseLandmarkerResult`."""
-  height, width = shape[:2]
-  people = [
-    [
-      (person[k].x * width, person[k].y * height, person[k].visibility)
-      for k in COCO_LANDMARKS
-    ]
-    for person in found.pose_landmarks
-  ]
-  keypoints = np.array(people, np.float32).reshape(-1, 17, 3)
+  """Picks COCO-17 (x, y px and score) of everybody in a frame."""
+  landmarks = [person.landmarks[list(COCO_LANDMARKS)] for person in people]
+  keypoints = np.array(landmarks, np.float32).reshape(-1, 17, 4)[..., [0, 1, 3]]
   keypoints[..., 2] = np.clip(keypoints[..., 2], _SCORE_FLOOR, 1)
   return keypoints
 
 
-@contextlib.contextmanager
-def open_landmarker(weights: pathlib.Path | None) -> Iterator[Find]:
+def open_landmarker(
+  weights: pathlib.Path | None, people: int | None = None
+) -> blazepose.Landmarker:
   """Loads the landmarker; raises as `detectors.Adapter.open_detector` does."""
   if weights is None:
-    path = weights_lib.fetch(_URL, weights_lib.FOLDER.expanduser())
+    path = weights_lib.fetch(WEIGHTS, weights_lib.FOLDER.expanduser())
   else:
     (path,) = weight_files(weights)
-  landmarker = _load(path)
-  import mediapipe
-
-  last = -1
-
-  def find(frame: UInt8[np.ndarray, "height width 3"], seconds: float) -> Any:
-    nonlocal last
-    # MediaPipe wants timestamps in milliseconds, each larger than the one before.
-    last = max(last + 1, round(1000 * seconds))
-    image = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=frame)
-    with _silent_stderr() if last == 0 else contextlib.nullcontext():
-      return landmarker.detect_for_video(image, last)
-
-  with landmarker:
-    yield find
-
-
-def _load(path: pathlib.Path) -> Any:
-  """A `PoseLandmarker`; InputError where it, or its library, cannot be loaded."""
   try:
-    import mediapipe
-    from mediapipe.tasks.python import vision
-  except ImportError as error:
-    raise detectors.not_installed("MediaPipe", error) from error
-  options = vision.PoseLandmarkerOptions(
-    base_options=mediapipe.tasks.BaseOptions(model_asset_buffer=path.read_bytes()),
-    running_mode=vision.RunningMode.VIDEO,
-    num_poses=_MAX_PEOPLE,
-  )
-  try:
-    with _silent_stderr():
-      return vision.PoseLandmarker.create_from_options(options)
-  except OSError as error:
+    with zipfile.ZipFile(path) as bundle:
+      find_people = blazepose.PeopleFinder(_member(bundle, "pose_detector"))
+      find_landmarks = blazepose.LandmarkFinder(
+        _member(bundle, "pose_landmarks_detector")
+      )
+  except (zipfile.BadZipFile, OSError, KeyError, RuntimeError, ValueError) as error:
     raise InputError(
-      f"MediaPipe lacks a library of the system ({error}): on Debian and Ubuntu, "
-      "`apt-get install libegl1 libgles2`."
+      f"{path} is not a .task file of MediaPipe's pose landmarker "
+      f"({' '.join(str(error).split())[:120]}): download it again."
     ) from error
-  except (RuntimeError, ValueError) as error:
-    raise InputError(
-      f"{path} is not a .task file that MediaPipe can load: download it again."
-    ) from error
+  return blazepose.Landmarker(find_people, find_landmarks, people or _MAX_PEOPLE)
 
 
-@contextlib.contextmanager
-def _silent_stderr() -> Iterator[None]:
-  """Redirects file descriptor 2, to which the C++ library logs as it starts.
-
-  No setting turns these logs off. The library raises its errors as exceptions too.
-  """
-  sys.stderr.flush()
-  original = os.dup(2)
-  try:
-    with open(os.devnull, "w") as nowhere:
-      os.dup2(nowhere.fileno(), 2)
-    yield
-  finally:
-    os.dup2(original, 2)
-    os.close(original)
+def _member(bundle: zipfile.ZipFile, name: str) -> bytes:
+  info = bundle.getinfo(f"{name}.tflite")
+  if info.file_size > _MAX_NETWORK:
+    raise ValueError(f"{info.filename} has {info.file_size >> 20} MB")
+  return bundle.read(info)

@@ -3,6 +3,11 @@
 There is a module for each format, and everything becomes COCO-17. Formats with as many
 points differ in their order (BODY_25 and BODY_25B), and the files don't tell which they
 are in: the user names the format, it is never guessed.
+
+The pixels are those of an image whose corners are at (0, 0) and (width, height), with
+the centre of the first pixel at (0.5, 0.5). Half a pixel is added to the points of
+tools that count from that centre, so that RTMPose's are the same from a file and
+detected here.
 """
 
 import functools
@@ -13,15 +18,29 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints.formats import coco, detections_npz, openpose
+from mhmr_jax.keypoints.formats import (
+  alphapose,
+  coco,
+  detections_npz,
+  frame_numbers,
+  mmpose,
+  openpose,
+)
+from mhmr_jax.keypoints.formats.frame_numbers import Listing
 from mhmr_jax.keypoints.formats.layouts import (
   FORMATS,
   Detections,
-  FramePeople,
+  Listed,
   to_coco,
 )
 
 __all__ = ("FORMATS", "Detections", "read", "to_coco")
+_READERS: dict[str, Callable[[pathlib.Path], Listed]] = {
+  "alphapose": alphapose.read,
+  "coco": coco.read,
+  "mmpose": mmpose.read,
+  "npz": detections_npz.read,
+}
 _MAX_FRAMES = 10_000_000  # Four days of video.
 
 
@@ -35,8 +54,8 @@ def read(
 
   Args:
     path: a folder with one JSON file a frame ("openpose_..."), a JSON file in
-      COCO's results or annotations form, AlphaPose's too ("coco"), or an .npz file
-      with `keypoints` [N, P, 17, 3] or [N, 17, 3] and perhaps `frame_index` [N].
+      COCO's results or annotations form ("coco"), AlphaPose's or MMPose's, or an .npz
+      file with `keypoints` [N, P, 17, 3] or [N, 17, 3] and perhaps `frame_index` [N].
     keypoint_format: one of FORMATS.
     num_frames: the video's length; by default the frames up to the file's last.
       Frames that the file lacks have no detection.
@@ -44,7 +63,8 @@ def read(
 
   Raises:
     InputError: the file is absent, malformed, in another format, or has detections
-      for frames that the video lacks.
+      for frames that the video lacks, or another number of frames than the video where
+      the format lists them all.
   """
   if keypoint_format not in FORMATS:
     raise InputError(
@@ -53,26 +73,34 @@ def read(
     )
   path = pathlib.Path(path)
   _check_kind(path, keypoint_format)
-  people = _reader(keypoint_format)(path)
+  listed = _reader(keypoint_format)(path)
   if num_frames is None:
-    num_frames = max(people, default=-1) + 1
-    if num_frames > _MAX_FRAMES:
-      raise InputError(
-        f"{path} has keypoints for frame {num_frames - 1}: number the frames of the "
-        "video from 0."
-      )
-  _check_frames(people, path, num_frames)
+    num_frames = _length(listed, path)
+  frames = frame_numbers.to_frames(listed.people, listed.listing, num_frames, path)
+  people = {frames[number]: found for number, found in listed.people.items()}
   _check_units(people, path, image_size)
   nobody = np.zeros((0, 17, 3), np.float32)
   return [people.get(frame, nobody) for frame in range(num_frames)]
 
 
-def _reader(keypoint_format: str) -> Callable[[pathlib.Path], FramePeople]:
-  if keypoint_format == "npz":
-    return detections_npz.read
-  if keypoint_format == "coco":
-    return coco.read
+def _reader(keypoint_format: str) -> Callable[[pathlib.Path], Listed]:
+  if keypoint_format in _READERS:
+    return _READERS[keypoint_format]
   return functools.partial(openpose.read, keypoint_format=keypoint_format)
+
+
+def _length(listed: Listed, path: pathlib.Path) -> int:
+  """The length of a video that has the listed frames, where it is not known."""
+  numbers = listed.people.keys()
+  high = max(numbers, default=-1)
+  if high >= _MAX_FRAMES:
+    raise InputError(
+      f"{path} has keypoints for frame {high}: number the frames of the video from 0."
+    )
+  # Listed one by one from 1 on, they are all that the video has.
+  is_row = len(numbers) == high and min(numbers, default=0) == 1
+  is_listed = listed.listing in (Listing.EVERY_FRAME, Listing.IMAGES)
+  return high if is_row and is_listed else high + 1
 
 
 def _check_kind(path: pathlib.Path, keypoint_format: str) -> None:
@@ -85,18 +113,6 @@ def _check_kind(path: pathlib.Path, keypoint_format: str) -> None:
     raise InputError(
       f"{path} is {found}, but --keypoint_format={keypoint_format} is {wanted}: "
       "name the format that the keypoints are in."
-    )
-
-
-def _check_frames(
-  people: Mapping[int, np.ndarray], path: pathlib.Path, num_frames: int
-) -> None:
-  outside = [number for number in people if not 0 <= number < num_frames]
-  if outside:
-    raise InputError(
-      f"{path} has keypoints for frame {min(outside)}, but the video's {num_frames} "
-      f"frames are numbered 0 to {num_frames - 1}: give the keypoints of this video, "
-      "frames counted from 0."
     )
 
 

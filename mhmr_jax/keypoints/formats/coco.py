@@ -1,38 +1,37 @@
-"""Reads COCO's JSON: the results form, which AlphaPose writes too, and annotations."""
+"""Reads COCO's JSON of keypoints: the results form, and annotations."""
 
 import pathlib
-import re
 from typing import Any
 
-import numpy as np
-
 from mhmr_jax.errors import InputError
-from mhmr_jax.keypoints.formats import layouts
+from mhmr_jax.keypoints.formats import frame_numbers, layouts
+from mhmr_jax.keypoints.formats.frame_numbers import Listing
 
 _PERSON = 1  # COCO's category of people.
 
 
-def read(path: pathlib.Path) -> layouts.FramePeople:
+def read(path: pathlib.Path) -> layouts.Listed:
   """Reads the people of every frame that the file names.
 
-  The frame number is the `image_id` if that is a number, else the last digits of the
-  image's file name.
+  The frames are those of the table `images`, by the numbers in their file names or else
+  by their ids. Without a table, the frame number is the `image_id` if that is a number,
+  else the last digits of the image's file name.
 
   Raises:
     InputError: the file is malformed or has another number of points.
   """
   content = layouts.read_json(path)
-  names: dict[int | str, Any] = {}
+  images: dict[int | str, int] = {}
   entries = content
   if isinstance(content, dict):
     entries = content.get("annotations")
-    names = _image_names(content.get("images") or [], path)
+    images = _image_numbers(content.get("images") or [], path)
   if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
     raise InputError(
       f"{path} is neither a list of COCO results nor a dict with `annotations`: name "
       "the format that the keypoints are in."
     )
-  people: dict[int, list[np.ndarray]] = {}
+  people: dict[int, list[Any]] = {}
   for index, entry in enumerate(entries):
     if entry.get("category_id", _PERSON) != _PERSON:
       continue
@@ -45,36 +44,62 @@ def read(path: pathlib.Path) -> layouts.FramePeople:
     if isinstance(content, dict):
       numbers = _flags_to_scores(numbers)
     person = layouts.person(numbers, "coco", f"keypoints of {where}")
-    people.setdefault(_frame_number(entry["image_id"], names, where), []).append(person)
-  return {number: np.stack(found) for number, found in people.items()}
+    number = _frame_number(entry["image_id"], images, where)
+    people.setdefault(number, []).append(person)
+  listing = Listing.IMAGES if images else Listing.WITH_PEOPLE
+  return layouts.Listed(layouts.frames(people, list(images.values())), listing)
 
 
-def _image_names(images: Any, path: pathlib.Path) -> dict[int | str, Any]:
-  """The file names of COCO's images by their ids."""
+def _image_numbers(images: Any, path: pathlib.Path) -> dict[int | str, int]:
+  """The numbers of COCO's images by their ids."""
   is_list = isinstance(images, list) and all(isinstance(i, dict) for i in images)
-  if not is_list or not all(isinstance(i.get("id"), int | str) for i in images):
+  if not is_list or not all(_is_id(image.get("id")) for image in images):
     raise InputError(
       f"`images` of {path} is not a list of images with an id each: export it again."
     )
-  return {image["id"]: image.get("file_name") for image in images}
+  ids = [image["id"] for image in images]
+  if len(set(ids)) < len(ids):
+    raise InputError(f"`images` of {path} has an id twice: export it again.")
+  named = [frame_numbers.of_name(str(image.get("file_name"))) for image in images]
+  if None in named or len(set(named)) < len(named):
+    # The names do not tell the images of one video from each other.
+    named = [i if isinstance(i, int) else frame_numbers.of_name(i) for i in ids]
+  if None in named or len(set(named)) < len(named):
+    raise InputError(
+      f"Neither the names nor the ids in `images` of {path} number the frames: number "
+      "the images of the video."
+    )
+  return {
+    key: number for key, number in zip(ids, named, strict=True) if number is not None
+  }
 
 
-def _frame_number(image_id: Any, names: dict[int | str, Any], where: str) -> int:
-  if not isinstance(image_id, int | str):
+def _is_id(value: Any) -> bool:
+  return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _frame_number(image_id: Any, images: dict[int | str, int], where: str) -> int:
+  if not _is_id(image_id):
     raise InputError(
       f"image_id of {where} is neither a number nor a name: use the frame's number, "
       "counted from 0."
     )
-  image = names.get(image_id) or image_id
-  if isinstance(image, int):
-    return image
-  digits = re.findall(r"\d+", pathlib.PurePath(str(image)).stem)
-  if not digits:
+  if images:
+    if image_id not in images:
+      raise InputError(
+        f"image_id of {where} is {image_id!r}, which is not among `images`: export the "
+        "file again."
+      )
+    return images[image_id]
+  if isinstance(image_id, int):
+    return image_id
+  number = frame_numbers.of_name(image_id)
+  if number is None:
     raise InputError(
-      f"image_id of {where} is {image!r}, which has no frame number: use the frame's "
-      "number, counted from 0."
+      f"image_id of {where} is {image_id!r}, which has no frame number: use the "
+      "frame's number, counted from 0."
     )
-  return int(digits[-1])
+  return number
 
 
 def _flags_to_scores(numbers: Any) -> Any:

@@ -13,11 +13,12 @@ from jaxtyping import Int
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic, npz
 from mhmr_jax.keypoints.formats import layouts
+from mhmr_jax.keypoints.formats.frame_numbers import Listing
 
 _SHAPES = "`keypoints` [N, P, 17, 3] or [N, 17, 3]"
 
 
-def read(path: pathlib.Path) -> layouts.FramePeople:
+def read(path: pathlib.Path) -> layouts.Listed:
   """Reads the people of every frame that the file names.
 
   Raises:
@@ -41,10 +42,12 @@ def read(path: pathlib.Path) -> layouts.FramePeople:
   frame_index = _frame_index(arrays.get("frame_index"), len(keypoints), path)
   missing = np.isnan(keypoints).any(axis=-1, keepdims=True)
   keypoints = layouts.with_clean_scores(np.where(missing, 0, keypoints))
-  return {
-    int(number): people[people[..., 2].any(axis=-1)]
-    for number, people in zip(frame_index, keypoints, strict=True)
+  people = {
+    int(number): found[found[..., 2].any(axis=-1)]
+    for number, found in zip(frame_index, keypoints, strict=True)
   }
+  is_whole = "frame_index" not in arrays
+  return layouts.Listed(people, Listing.EVERY_FRAME if is_whole else Listing.FROM_ZERO)
 
 
 def _frame_index(

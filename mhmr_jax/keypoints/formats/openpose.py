@@ -1,4 +1,7 @@
-"""Reads what OpenPose writes with `--write_json`: a folder with one file a frame."""
+"""Reads what OpenPose writes with `--write_json`: a folder with one file a frame.
+
+Sports2D and Pose2Sim write such folders too, with other points.
+"""
 
 import pathlib
 import re
@@ -9,9 +12,10 @@ from jaxtyping import Float
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints.formats import layouts
+from mhmr_jax.keypoints.formats.frame_numbers import Listing
 
 
-def read(folder: pathlib.Path, keypoint_format: str) -> layouts.FramePeople:
+def read(folder: pathlib.Path, keypoint_format: str) -> layouts.Listed:
   """Reads the people of every frame; a person without any body point is left out.
 
   Args:
@@ -21,17 +25,19 @@ def read(folder: pathlib.Path, keypoint_format: str) -> layouts.FramePeople:
   Raises:
     InputError: there is no file, or one is malformed or in another layout.
   """
-  files = sorted(folder.glob("*.json"))
+  # macOS leaves a hidden file beside each that it copies to other file systems.
+  files = sorted(f for f in folder.glob("*.json") if not f.name.startswith("."))
   if not files:
     raise InputError(
       f"The folder {folder} has no .json file: give the one that OpenPose wrote with "
       "--write_json."
     )
   numbers = _frame_numbers(files, folder)
-  return {
+  people = {
     number: _people(file, keypoint_format)
     for number, file in zip(numbers, files, strict=True)
   }
+  return layouts.Listed(people, Listing.EVERY_FRAME)
 
 
 def _frame_numbers(files: Sequence[pathlib.Path], folder: pathlib.Path) -> list[int]:
@@ -53,6 +59,8 @@ def _people(
 ) -> Float[np.ndarray, "people 17 3"]:
   content = layouts.read_json(file)
   entries = content.get("people") if isinstance(content, dict) else None
+  if isinstance(content, dict) and content.get("people", 0) is None:
+    entries = []
   if not isinstance(entries, list):
     raise InputError(
       f"{file} has no list `people`: give files that OpenPose wrote with --write_json."

@@ -1,8 +1,10 @@
 """MediaPipe for real, on real videos; and what is said where it cannot run."""
 
-import contextlib
 import itertools
+import pathlib
+import zipfile
 
+import cv2
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from mhmr_jax.body.joints import COCO_FLIP, COCO_KEYPOINTS
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import video
 from mhmr_jax.keypoints import detection, detectors, tracking
-from mhmr_jax.keypoints.detectors import mediapipe_pose
+from mhmr_jax.keypoints.detectors import mediapipe_pose, regions
+from tests.keypoints.detectors import images
 
 # In the first frame, px, placed by hand.
 _BY_HAND = {
@@ -25,28 +28,20 @@ _BY_HAND = {
 }  # fmt: skip
 
 
+_GOLDENS = pathlib.Path(__file__).parent / "goldens"
+
+
 @pytest.fixture(scope="module")
 def weights(shared_data):
-  pytest.importorskip("mediapipe", reason="MediaPipe is not installed")
+  pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
   path = shared_data / "models" / "pose_landmarker.task"
   if not path.is_file():
     pytest.skip(f"MediaPipe's weights are not at {path}")
   return path
 
 
-@contextlib.contextmanager
 def _open(weights):
-  """The detector; skips where the system lacks its libraries."""
-  with contextlib.ExitStack() as stack:
-    try:
-      detect = stack.enter_context(
-        detectors.adapter("mediapipe").open_detector(weights)
-      )
-    except InputError as error:
-      if "library of the system" in str(error):
-        pytest.skip(str(error))
-      raise
-    yield detect
+  return detectors.adapter("mediapipe").open_detector(weights)
 
 
 def _size(person):
@@ -75,17 +70,48 @@ def test_follows_the_person_of_a_real_video(weights, shared_data, name):
   assert track.keypoints[..., 2].min() < 0.5 or name == "taiji"
 
 
+def _crop_as_mediapipe(image, region, size, border):
+  """Takes the corners of pixels for their centres, as MediaPipe does."""
+  corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+  matrix = cv2.getAffineTransform(
+    np.float32(corners * size), np.float32(regions.to_image(corners, region))
+  )
+  flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+  return cv2.warpAffine(image, matrix, (size, size), flags=flags, borderMode=border)
+
+
+def test_as_mediapipe_finds_them(weights, shared_data, monkeypatch):
+  monkeypatch.setattr(regions, "crop", _crop_as_mediapipe)
+  with np.load(_GOLDENS / "mediapipe.npz") as golden:
+    landmarks, world = golden["landmarks"], golden["world_landmarks"]
+  for row, frame in enumerate(images.video_frames(shared_data / "video")):
+    (person,) = mediapipe_pose.open_landmarker(weights)(frame, 0.0)
+    # Those outside the image are guessed from the edge's pixels.
+    inside = np.all(landmarks[row, :, :2] < frame.shape[1::-1], axis=-1)
+    away = np.abs(person.landmarks[inside, :2] - landmarks[row, inside, :2])
+    assert np.median(away) < 0.5
+    assert np.percentile(away, 95) < 2.0
+    np.testing.assert_allclose(
+      person.landmarks[inside, 3], landmarks[row, inside, 3], atol=0.02
+    )
+    spread = np.linalg.norm(person.world_landmarks - world[row], axis=-1)
+    assert np.median(spread) < 0.003
+
+
 @pytest.mark.slow
 def test_mirrored_image_mirrors_the_names(weights, shared_data):
-  frame = next(video.read_frames(shared_data / "video" / "taiji.mp4"))
-  found = []
-  for image in (frame, np.ascontiguousarray(frame[:, ::-1])):
-    with _open(weights) as detect:
-      found.append(detect(image, 0.0)[0])
-  mirrored = found[1][list(COCO_FLIP), :2]
-  mirrored[:, 0] = frame.shape[1] - mirrored[:, 0]
-  away = np.linalg.norm(mirrored - found[0][:, :2], axis=-1)
-  assert np.median(away) < 0.02 * _size(found[0])
+  away = []
+  for frame in images.video_frames(shared_data / "video"):
+    found = []
+    for image in (frame, np.ascontiguousarray(frame[:, ::-1])):
+      with _open(weights) as detect:
+        found.append(detect(image, 0.0)[0])
+    mirrored = found[1][list(COCO_FLIP), :2]
+    mirrored[:, 0] = frame.shape[1] - mirrored[:, 0]
+    away.append((found[0][:, :2] - mirrored) / _size(found[0]))
+  assert np.median(np.linalg.norm(away, axis=-1)) < 0.02
+  # Points half a pixel of the crop too far to the right would be twice as far here.
+  assert abs(np.median(away, axis=(0, 1))[0]) < 0.003
 
 
 @pytest.mark.slow
@@ -96,10 +122,60 @@ def test_time_may_stand_still_and_nobody_is_found_in_noise(weights):
       assert detect(noise, 0.0).shape == (0, 17, 3)
 
 
-@pytest.mark.slow
+def test_several_people_come_and_go(weights, shared_data):
+  frame = images.video_frames(shared_data / "video")[0]
+  alone = frame[:, 320:960]
+  nobody = np.zeros_like(alone)
+  both = np.concatenate([alone, alone], axis=1)
+  one = np.concatenate([alone, nobody], axis=1)
+  with _open(weights) as detect:
+    counts = [
+      len(detect(image, number / 10))
+      for number, image in enumerate([one, both, both, both, one, both, both])
+    ]
+    # A newcomer is noticed within 0.2 s, somebody's loss at once.
+    assert counts == [1, 1, 2, 2, 1, 2, 2]
+    left, right = sorted(detect(both, 0.7), key=lambda person: person[:, 0].mean())
+  np.testing.assert_allclose(right[:, 0] - left[:, 0], 640, atol=6)
+  with mediapipe_pose.open_detector(weights, people=1) as detect:
+    assert len(detect(both, 0.0)) == 1
+
+
 def test_damaged_weights(weights, tmp_path):
   path = tmp_path / "damaged.task"
-  path.write_bytes(weights.read_bytes()[:100_000])
+  whole = weights.read_bytes()
+  garbled = bytearray(whole)
+  garbled[3_000_000:3_000_100] = bytes(100)
+  for content in (whole[:100_000], bytes(garbled), b""):
+    path.write_bytes(content)
+    _is_refused(path)
+
+
+@pytest.mark.parametrize(
+  "members",
+  [
+    ("pose_detector",),
+    ("pose_landmarks_detector",),
+    ("exchanged",),
+    ("pose_detector", "text"),
+  ],
+)
+def test_bundles_of_something_else(weights, tmp_path, members):
+  path = tmp_path / "damaged.task"
+  with zipfile.ZipFile(weights) as bundle, zipfile.ZipFile(path, "w") as other:
+    names = ["pose_detector", "pose_landmarks_detector"]
+    for name in members:
+      if name == "exchanged":
+        for source, target in zip(names, names[::-1], strict=True):
+          other.writestr(f"{target}.tflite", bundle.read(f"{source}.tflite"))
+      elif name == "text":
+        other.writestr("pose_landmarks_detector.tflite", b"not a network" * 100)
+      else:
+        other.writestr(f"{name}.tflite", bundle.read(f"{name}.tflite"))
+  _is_refused(path)
+
+
+def _is_refused(path):
   with (
     pytest.raises(InputError, match=r"damaged\.task is not a \.task file"),
     _open(path),

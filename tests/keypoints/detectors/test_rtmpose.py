@@ -1,5 +1,8 @@
 """RTMPose's adapter on small models of its form: boxes, crops, decoding, colours."""
 
+import pathlib
+import urllib.error
+
 import numpy as np
 import pytest
 
@@ -7,30 +10,19 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import detectors
 from mhmr_jax.keypoints.detectors import rtmpose
 
-for _library in ("onnx", "onnxruntime", "rtmlib"):
+for _library in ("onnx", "onnxruntime"):
   pytest.importorskip(_library, reason="the detectors' libraries are not installed")
 
-from tests.keypoints.detectors import onnx_models  # noqa: E402
+from tests.keypoints.detectors import images, onnx_models  # noqa: E402
+from tests.keypoints.detectors.images import BLUE, GREEN, SPOTS  # noqa: E402
 
-_SIZE = (128, 160)  # Half of it fits the detectors' input.
-_BLUE, _GREEN = (0, 0, 210), (0, 210, 0)
-# x0, y0, x1, y1: one of the crop's shape, one wider.
-_BOXES = {_BLUE: (20, 10, 44, 42), _GREEN: (90, 60, 138, 84)}
-_SPOTS = {_BLUE: (30.3, 25.1), _GREEN: (110.7, 70.4)}
 # Image pixels a crop pixel: 1.25 times the box, made as wide as the crop is.
-_SCALES = {_BLUE: 1.25 * 24 / 48, _GREEN: 1.25 * 48 / 48}
+_SCALES = {BLUE: 1.25 * 24 / 48, GREEN: 1.25 * 48 / 48}
+_GOLDENS = pathlib.Path(__file__).parent / "goldens"
 
 
-def _frame(people, spots=_SPOTS):
-  frame = np.zeros((*_SIZE, 3), np.uint8)
-  y, x = np.mgrid[: _SIZE[0], : _SIZE[1]] + 0.5
-  for colour in people:
-    x0, y0, x1, y1 = _BOXES[colour]
-    frame[y0:y1, x0:x1] = colour
-    distance = (x - spots[colour][0]) ** 2 + (y - spots[colour][1]) ** 2
-    spot = np.rint(255 * np.exp(-distance / 8)).astype(np.uint8)
-    frame[..., 0] = np.maximum(frame[..., 0], spot)
-  return frame
+def _frame(people):
+  return images.coloured_people({colour: SPOTS[colour] for colour in people})
 
 
 @pytest.fixture(scope="module", params=["yolox", "rtmdet"])
@@ -48,14 +40,14 @@ def detect(folder):
 
 
 @pytest.mark.parametrize(
-  "people", [[_BLUE, _GREEN], [_BLUE], [_GREEN]], ids=["both", "blue", "green"]
+  "people", [[BLUE, GREEN], [BLUE], [GREEN]], ids=["both", "blue", "green"]
 )
 def test_points_of_each_person(detect, people):
   found = detect(_frame(people), 0.0)
   assert found.shape == (len(people), 17, 3)
   assert found.dtype == np.float32
   for person, colour in zip(found, people, strict=True):
-    step, (x, y) = _SCALES[colour], _SPOTS[colour]
+    step, (x, y) = _SCALES[colour], SPOTS[colour]
     expected = np.stack([x + np.arange(17) * step / 2, np.full(17, y)], -1)
     # To the nearest pixel of the crop.
     np.testing.assert_allclose(person[:, :2], expected, atol=0.75 * step)
@@ -69,10 +61,24 @@ def test_pixels_have_their_centres_at_one_half(detect):
   errors = []
   for _ in range(150):
     spot = rng.uniform([28, 20], [36, 32])
-    person = detect(_frame([_BLUE], {_BLUE: spot}), 0.0)[0]
+    person = detect(images.coloured_people({BLUE: spot}), 0.0)[0]
     errors.append(person[0, :2] - spot)
   # The error of rounding to pixels of the crop averages out; half a pixel would not.
   np.testing.assert_allclose(np.mean(errors, axis=0), 0, atol=0.06)
+
+
+def test_as_rtmlib_finds_them(detect, folder):
+  kind = "rtmdet" if next(folder.glob("rtmdet*"), None) else "yolox"
+  found = detect(_frame([BLUE, GREEN]), 0.0)
+  with np.load(_GOLDENS / "rtmlib.npz") as golden:
+    expected = golden[kind] + np.array([0.5, 0.5, 0])
+  np.testing.assert_allclose(found[..., :2], expected[..., :2], atol=1e-3)
+  np.testing.assert_allclose(found[..., 2], expected[..., 2], atol=1e-5)
+
+
+def test_no_more_people_than_are_wanted(folder):
+  with detectors.adapter("rtmpose").open_detector(folder, people=1) as detect:
+    assert len(detect(_frame([BLUE, GREEN]), 0.0)) == 1
 
 
 def test_nobody(detect):
@@ -81,7 +87,7 @@ def test_nobody(detect):
 
 def test_red_is_not_taken_for_blue(detect):
   frame = _frame([])
-  frame[10:42, 20:44] = _BLUE[::-1]
+  frame[10:42, 20:44] = BLUE[::-1]
   assert len(detect(frame, 0.0)) == 0
 
 
@@ -112,23 +118,23 @@ def test_models_of_another_form(tmp_path):
   with pytest.raises(InputError, match=r"rtmpose\.onnx is not a model that ONNX"):
     _open(tmp_path)
   onnx_models.write_pose(pose, points=16)
-  with pytest.raises(InputError, match=r"\[1, 16, 96\]: export .* COCO's 17 points"):
+  with pytest.raises(InputError, match=r"\[1, 16, 96\].*: export .* COCO's 17 points"):
     _open(tmp_path)
   onnx_models.write_pose(pose)
   onnx_models.write_people(people, columns=4)
   with pytest.raises(
-    InputError, match=r"\[1, 2, 4\]: export .* non-maximum suppression"
+    InputError, match=r"\[1, 2, 4\].*: export .* non-maximum suppression"
   ):
     _open(tmp_path)
 
 
 def test_no_network_names_the_files_and_their_place(tmp_path, monkeypatch):
   def refuse(*args, **kwargs):
-    raise OSError("no network")
+    raise urllib.error.URLError("no network")
 
-  monkeypatch.setattr("rtmlib.tools.file.urlopen", refuse)
+  monkeypatch.setattr("urllib.request.urlopen", refuse)
   monkeypatch.setattr(rtmpose.weights_lib, "FOLDER", tmp_path / "weights")
   with pytest.raises(InputError, match="could not be fetched") as caught:
     _open(None)
-  for part in ("no network", "yolox_m", "rtmpose-m", ".zip", str(tmp_path / "weights")):
+  for part in ("no network", "yolox_m", ".zip", "end2end.onnx", str(tmp_path)):
     assert part in str(caught.value)

@@ -20,7 +20,7 @@ def test_npz_round_trip(tmp_path):
   assert [file.name for file in tmp_path.iterdir()] == ["keypoints.npz"]
   assert_same(formats.read(path, "npz", 6), frames)
   detections_npz.write(path, [np.zeros((0, 17, 3), np.float32)] * 2)
-  assert_same(formats.read(path, "npz", 6), {})
+  assert_same(formats.read(path, "npz", 2), {})
 
 
 def test_npz_of_one_person_with_frame_index(tmp_path):
@@ -42,7 +42,12 @@ def test_npz_of_one_person_with_frame_index(tmp_path):
     ({"keypoints": np.zeros((4, 17, 3), int)}, "of floats"),
     ({"keypoints": np.full((4, 17, 3), np.inf)}, "holds infinity"),
     ({"keypoints": np.array([None, {}])}, "refused: it has Python objects"),
-    ({"keypoints": np.ones((5, 17, 3)) * 9}, "keypoints for frame 4"),
+    ({"keypoints": np.ones((5, 17, 3)) * 9}, "5 frames, 0 to 4, .* video has 4"),
+    ({"keypoints": np.ones((3, 17, 3)) * 9}, "3 frames, 0 to 2, .* video has 4"),
+    (
+      {"keypoints": np.ones((2, 17, 3)) * 9, "frame_index": np.array([1, 4])},
+      "keypoints for frame 4",
+    ),
     (
       {"keypoints": np.ones((2, 17, 3)), "frame_index": np.zeros(3, int)},
       "one whole number for each of the 2 frames",

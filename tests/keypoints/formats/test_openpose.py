@@ -7,7 +7,12 @@ import pytest
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import formats
-from tests.keypoints.formats.frames import assert_same, random_people, some_frames
+from tests.keypoints.formats.frames import (
+  assert_same,
+  centred,
+  random_people,
+  some_frames,
+)
 
 
 def _names(text):
@@ -82,6 +87,46 @@ def test_openpose_files_without_numbers_are_in_order_of_name(tmp_path):
   assert_same(detections, dict(enumerate(frames.values())))
 
 
+def test_a_folder_counted_from_1(tmp_path):
+  frames = {number + 1: random_people(number, number % 3) for number in range(5)}
+  folder = _write_openpose(tmp_path / "json", frames, "openpose_body25")
+  (folder / "._clip_000000000001_keypoints.json").write_bytes(b"\0\5\x16\7")
+  read = formats.read(folder, "openpose_body25", 5)
+  assert_same(read, {number - 1: found for number, found in frames.items()})
+  assert len(formats.read(folder, "openpose_body25")) == 5
+  with pytest.raises(InputError, match=r"lists 5 frames, 1 to 5, but the video has 6"):
+    formats.read(folder, "openpose_body25", 6)
+
+
+def test_a_folder_of_another_length_is_refused_with_both_numbers(tmp_path):
+  frames = {number: random_people(number, 1) for number in range(5)}
+  folder = _write_openpose(tmp_path / "json", frames, "openpose_body25")
+  for length in (4, 6):
+    with pytest.raises(InputError, match=f"lists 5 frames, .* video has {length}"):
+      formats.read(folder, "openpose_body25", length)
+
+
+@pytest.mark.parametrize("count", [17, 26, 133])
+def test_sports2d_and_pose2sim(tmp_path, count):
+  """They count the video's frames from 0, and write a part of them if asked."""
+  name = {17: "openpose_coco17", 26: "openpose_halpe26", 133: "openpose_coco133"}[count]
+  people = random_people(0, 2)
+  for number in (2, 3):
+    listed = []
+    for person in people:
+      missing = person[:, 2:] == 0
+      points = np.concatenate(
+        [np.where(missing, np.nan, person), np.full((count, 3), 9)]
+      )
+      listed.append(
+        {"person_id": [-1], "pose_keypoints_2d": points[:count].ravel().tolist()}
+      )
+    content = json.dumps({"version": 1.3, "people": listed if number == 2 else None})
+    (tmp_path / f"demo_{number:06d}.json").write_text(content)
+  read = formats.read(tmp_path, name, 6)
+  assert_same(read, centred({2: people}))
+
+
 def test_openpose_people_without_a_body_are_left_out(tmp_path):
   folder = tmp_path / "json"
   folder.mkdir()
@@ -103,7 +148,7 @@ def test_openpose_people_without_a_body_are_left_out(tmp_path):
     ),
     ({"people": [{"pose_keypoints_2d": [1.0] * 53}]}, "53 numbers, not three a point"),
     ({"people": [{"pose_keypoints_2d": ["a"] * 54}]}, "not a list of numbers"),
-    ('{"people": [{"pose_keypoints_2d": [' + "NaN," * 53 + "1]}]}", "not finite"),
+    ('{"people": [{"pose_keypoints_2d": [' + "Infinity," * 53 + "1]}]}", "not finite"),
     ({"people": [{"pose_keypoints_2d": [0.5] * 54}]}, "not normalised"),
   ],
 )

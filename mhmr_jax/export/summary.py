@@ -1,0 +1,54 @@
+"""Writes `summary.json`: who was seen in a video, and when."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from mhmr_jax.files import atomic
+from mhmr_jax.schema import Motion
+
+
+def write(
+  path: pathlib.Path,
+  motions: Sequence[Motion],
+  video_name: str,
+  left_out: Sequence[dict[str, Any]] = (),
+) -> None:
+  """Writes a JSON file.
+
+  Its keys: `video`, the video's name; `camera_motion`; `people`, one entry a person
+  that has files, as `describe` returns it; and `left_out`, those who were followed but
+  have none.
+
+  Raises:
+    InputError: the file cannot be written.
+  """
+  summary = {
+    "video": video_name,
+    "camera_motion": motions[0].camera_motion,
+    "people": [describe(motion) for motion in motions],
+    "left_out": list(left_out),
+  }
+  atomic.write(path, json.dumps(summary, indent=2) + "\n")
+
+
+def describe(motion: Motion) -> dict[str, Any]:
+  """When a person is seen: frames, seconds, gaps, and how sure the result is."""
+  frames = motion.frame_index
+  rows = range(1, len(frames))
+  return {
+    "person": motion.person,
+    "first_frame": int(frames[0]),
+    "last_frame": int(frames[-1]),
+    "first_second": round(float(motion.times[0]), 3),
+    "last_second": round(float(motion.times[-1]), 3),
+    "frames": len(frames),
+    "frames_detected": int(motion.detected.sum()),
+    "gaps": [
+      [int(frames[row - 1]) + 1, int(frames[row]) - 1]
+      for row in rows
+      if frames[row] > frames[row - 1] + 1
+    ],
+    "confidence": round(float(motion.confidence.mean()), 3),
+  }

@@ -1,0 +1,109 @@
+"""Turns decoded frames into the pictures that a player shows: upright, in sRGB."""
+
+import functools
+import struct
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+from av.sidedata.sidedata import Type as SideData
+from jaxtyping import Float, UInt8
+
+# The codes of ITU-T H.273.
+_PQ, _HLG = 16, 18
+_BT2020 = 9
+_MAX_ASPECT = 8  # A pixel that is more oblong than this is an error of the file.
+
+# HDR white, the brightness of paper, is at 203 cd/m² (BT.2408).
+_WHITE = 203.0
+# Above this share of white, tones are compressed, such that highlights stay apart.
+_KNEE = 0.6
+# Linear light in BT.2020's primaries to BT.709's, which sRGB has (BT.2087).
+_FROM_BT2020 = np.array(
+  [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
+)
+
+
+class Layout(NamedTuple):
+  """How the frames of a video lie on the screen.
+
+  Attributes:
+    width, height: of the shown frame before it is turned, px; its pixels are square.
+    swapped: x and y change places.
+    mirrored: then, whether x and y are mirrored.
+  """
+
+  width: int
+  height: int
+  swapped: bool
+  mirrored: tuple[bool, bool]
+
+  @property
+  def size(self) -> tuple[int, int]:
+    """Width and height of the picture, px."""
+    return (self.height, self.width) if self.swapped else (self.width, self.height)
+
+
+def layout(frame: av.VideoFrame, sample_aspect: float) -> Layout:
+  """Reads how a frame is shown.
+
+  Args:
+    frame: as decoded; a phone's says by how much it is turned.
+    sample_aspect: width over height of a pixel; 0 where it is not known.
+  """
+  if not 1 / _MAX_ASPECT < sample_aspect < _MAX_ASPECT:
+    sample_aspect = 1.0
+  width = round(frame.width * sample_aspect)
+  side_data = frame.side_data.get(SideData.DISPLAYMATRIX)
+  if side_data is None:
+    return Layout(width, frame.height, False, (False, False))
+  # A point (x, y) is shown at (a x + c y, b x + d y).
+  a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data)[:36])
+  if abs(b) > abs(a):
+    return Layout(width, frame.height, True, (c < 0, b < 0))
+  return Layout(width, frame.height, False, (a < 0, d < 0))
+
+
+def picture(frame: av.VideoFrame, shown: Layout) -> UInt8[np.ndarray, "height width 3"]:
+  """Converts a frame to RGB as it is shown; a frame of another size is resampled."""
+  rgb = frame.reformat(shown.width, shown.height, "rgb24", threads=1).to_ndarray()
+  if frame.color_trc in (_PQ, _HLG):
+    rgb = cv2.LUT(rgb, _tones(int(frame.color_trc)))
+  if frame.color_primaries == _BT2020:
+    # The matrix is for linear light. On encoded values it is exact for greys, and to
+    # first order for colours near them.
+    rgb = cv2.transform(rgb, _FROM_BT2020)
+  if shown.swapped:
+    rgb = rgb.transpose(1, 0, 2)
+  x, y = (-1 if mirrored else 1 for mirrored in shown.mirrored)
+  return np.ascontiguousarray(rgb[::y, ::x])
+
+
+@functools.cache
+def _tones(transfer: int) -> UInt8[np.ndarray, "256"]:
+  """The sRGB value of each value of an HDR transfer function."""
+  signal = np.arange(256) / 255
+  light = (_pq(signal) if transfer == _PQ else _hlg(signal)) / _WHITE
+  room = 1 - _KNEE
+  # It goes on with the same slope, and approaches 1.
+  compressed = _KNEE + room * (1 - np.exp(-np.maximum(light - _KNEE, 0) / room))
+  light = np.where(light < _KNEE, light, compressed)
+  encoded = np.where(
+    light < 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055
+  )
+  return np.round(255 * encoded).astype(np.uint8)
+
+
+def _hlg(signal: Float[np.ndarray, "values"]) -> Float[np.ndarray, "values"]:
+  """Light of a display of 1000 cd/m², by BT.2100's hybrid log-gamma."""
+  a, b, c = 0.17883277, 0.28466892, 0.55991073
+  scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+  return 1000 * scene**1.2
+
+
+def _pq(signal: Float[np.ndarray, "values"]) -> Float[np.ndarray, "values"]:
+  """Light in cd/m², by BT.2100's perceptual quantisation."""
+  m1, m2, c1, c2, c3 = 0.1593017578125, 78.84375, 0.8359375, 18.8515625, 18.6875
+  power = signal ** (1 / m2)
+  return 10_000 * (np.maximum(power - c1, 0) / (c2 - c3 * power)) ** (1 / m1)

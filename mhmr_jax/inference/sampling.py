@@ -1,0 +1,172 @@
+"""Samples a person's track at the rate of training, whatever the video's own is.
+
+A network reads a person at even moments, about 1/30 s apart. Keypoints are interpolated
+to these moments in time, pictures are the nearest frames, and `placement` interpolates
+the results back to the times of the video's frames.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from mhmr_jax.geometry.windows import MIN_SCORE
+from mhmr_jax.keypoints.tracking import Track
+
+TRAINING_STEP = 1 / 30  # s.
+# A video whose every k-th frame is as near as this to the training's rate is sampled at
+# its frames: a motion slower by a fiftieth is better than keypoints that are mixed.
+_NEAR = 0.02
+# After a longer gap the person moves otherwise, and the network's memory starts anew.
+_RESET_SECONDS = 1.0
+_ROUNDING_SECONDS = 1e-6
+# Scores of points where no detection was, relative to the lower of the neighbours'.
+_FILLED_SCORE = 0.5
+_LEAST_SCORE = 1.1 * MIN_SCORE  # So that a point which was found is used.
+
+
+class Rows(NamedTuple):
+  """The frames of a video through which a person is followed, gaps filled."""
+
+  frame_index: Int[np.ndarray, "N"]
+  times: Float[np.ndarray, "N"]  # s.
+  segment: Int[np.ndarray, "N"]
+  detected: Bool[np.ndarray, "N"]  # Whether the person was found in the frame.
+
+
+class Samples(NamedTuple):
+  """The moments of one segment at which the network reads the person."""
+
+  times: Float[np.ndarray, "n"]  # s.
+  frames: Int[np.ndarray, "n"]  # The frame that is nearest in time; some may repeat.
+  keypoints: Float[np.ndarray, "n 17 3"]  # Image pixels.
+
+
+def step(times: Float[np.ndarray, "frames"]) -> float:
+  """The seconds from one moment at which the network reads a video to the next.
+
+  Args:
+    times: of the video's frames, s.
+  """
+  if len(times) < 2:
+    return TRAINING_STEP
+  interval = float(times[-1] - times[0]) / (len(times) - 1)
+  every = max(1, round(TRAINING_STEP / interval)) * interval
+  return every if abs(every / TRAINING_STEP - 1) < _NEAR else TRAINING_STEP
+
+
+def segments(
+  frame_index: Int[np.ndarray, "frames"], times: Float[np.ndarray, "num_frames"]
+) -> list[tuple[int, int]]:
+  """The first and last frame of each stretch without a gap of over a second.
+
+  Args:
+    frame_index: the frames in which the person was found, ascending.
+    times: of all frames of the video, s.
+  """
+  gaps = np.diff(times[frame_index])
+  breaks = np.flatnonzero(gaps > _RESET_SECONDS + _ROUNDING_SECONDS)
+  firsts = frame_index[np.append(0, breaks + 1)]
+  lasts = frame_index[np.append(breaks, len(frame_index) - 1)]
+  return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+
+
+def rows(track: Track, times: Float[np.ndarray, "num_frames"]) -> Rows:
+  """All frames of a person's segments.
+
+  Args:
+    track: of the person.
+    times: of all frames of the video, s.
+  """
+  spans = segments(track.frame_index, times)
+  frame_index = np.concatenate([np.arange(first, last + 1) for first, last in spans])
+  lengths = [last + 1 - first for first, last in spans]
+  return Rows(
+    frame_index=frame_index,
+    times=times[frame_index],
+    segment=np.repeat(np.arange(len(spans)), lengths),
+    detected=np.isin(frame_index, track.frame_index),
+  )
+
+
+def samples(
+  track: Track, times: Float[np.ndarray, "num_frames"], first: int, last: int
+) -> Samples:
+  """Samples one segment of a track, from its first frame on.
+
+  Args:
+    track: of the person.
+    times: of all frames of the video, s.
+    first, last: the segment's frames, in both of which the person was found.
+  """
+  every = step(times)
+  start, end = float(times[first]), float(times[last])
+  count = int((end - start) / every + _ROUNDING_SECONDS) + 1
+  moments = start + np.arange(count) * every
+  after = _not_before(times, moments)
+  before = np.maximum(after - 1, 0)
+  earlier = moments - times[before] <= times[after] - moments - _ROUNDING_SECONDS
+  frames = np.where(earlier, before, after)
+  return Samples(moments, frames, _keypoints(track, times, moments))
+
+
+def _not_before(
+  times: Float[np.ndarray, "frames"], moments: Float[np.ndarray, "n"]
+) -> Int[np.ndarray, "n"]:
+  """The first of the times that is not before each moment, but for rounding."""
+  return np.minimum(np.searchsorted(times, moments - _ROUNDING_SECONDS), len(times) - 1)
+
+
+def _keypoints(
+  track: Track, times: Float[np.ndarray, "num_frames"], moments: Float[np.ndarray, "n"]
+) -> Float[np.ndarray, "n 17 3"]:
+  """Interpolates keypoints between the detections before and after each moment.
+
+  The score is the lower one of the two; lower still where frames in between have no
+  detection. Between neighbouring frames of which one lacks a point, the nearer one says
+  whether the point is there.
+  """
+  found = times[track.frame_index]
+  after = _not_before(found, moments)
+  exact = np.abs(found[after] - moments) <= _ROUNDING_SECONDS
+  before = np.where(exact, after, np.maximum(after - 1, 0))
+  span = np.where(exact, 1.0, found[after] - found[before])
+  weight = np.where(exact, 0.0, (moments - found[before]) / span)[:, None]
+  left, right = track.keypoints[before], track.keypoints[after]
+  points = left[..., :2] * (1 - weight[..., None]) + right[..., :2] * weight[..., None]
+  score = np.minimum(left[..., 2], right[..., 2])
+
+  filled = track.frame_index[after] - track.frame_index[before] > 1
+  lowered = np.maximum(_FILLED_SCORE * score, _LEAST_SCORE)
+  score = np.where(filled[:, None] & (score > _LEAST_SCORE), lowered, score)
+  mixed = np.append(points, score[..., None], axis=-1)
+  nearer = np.where(weight[..., None] < 0.5, left, right)
+  lacking = (score <= 0)[..., None]
+  nearer = np.where(filled[:, None, None], 0, nearer)
+  result = np.where(lacking, nearer, mixed)
+  return np.where(exact[:, None, None], left, result).astype(np.float32)
+
+
+def flow_seconds(
+  frames: Int[np.ndarray, "n"],
+  times: Float[np.ndarray, "num_frames"],
+  starts: Int[np.ndarray, "chunks"],
+) -> Float[np.ndarray, "n"]:
+  """The seconds between the two pictures of which each sample's flow is.
+
+  It is 0 where a sample repeats the picture before, unless a chunk starts there: the
+  flow then comes from the last other picture.
+
+  Args:
+    frames: of a segment's samples.
+    times: of all frames of the video, s.
+    starts: the samples at which chunks start.
+  """
+  new = np.append(True, np.diff(frames) > 0)
+  latest = np.maximum.accumulate(np.where(new, np.arange(len(frames)), 0))
+  other = frames[np.maximum(latest - 1, 0)]
+  seconds = times[frames] - times[other]
+  held = ~new
+  held[starts] = False
+  # The segment's first picture has no flow, and any time will do.
+  return np.where(held, 0.0, np.where(latest == 0, TRAINING_STEP, seconds))

@@ -1,0 +1,274 @@
+"""Recovers the motion of everybody in a video: all stages, in their order.
+
+  from mhmr_jax import inference
+
+  motions = inference.predict_video("run.mp4")
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from mhmr_jax.body import smpl
+from mhmr_jax.data.chunks import Chunk
+from mhmr_jax.data.input_spec import InputSpec
+from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
+from mhmr_jax.geometry import pinhole
+from mhmr_jax.inference import (
+  confidence,
+  keypoint_fit,
+  packed,
+  placement,
+  smoothing,
+  streaming,
+  world,
+)
+from mhmr_jax.inference.streaming import CropOutputs
+from mhmr_jax.inference.trained import TrainedRun
+from mhmr_jax.keypoints import tracking
+from mhmr_jax.keypoints.formats import Detections
+from mhmr_jax.keypoints.source import KeypointSource
+from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.runtime.stage_times import StageTimes
+from mhmr_jax.schema import Motion
+
+CAMERAS = ("static", "moving")
+# A person who is followed for less time is often an error of the detector.
+_SHORT_SECONDS = 0.5
+
+
+class FollowedPerson(NamedTuple):
+  """A person who was followed through a video; they are numbered by their size."""
+
+  number: int
+  track: Track
+  short: bool  # Whether they were followed for less than half a second.
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+  """What is known or assumed of a video's camera, and what is done with the keypoints.
+
+  Attributes:
+    camera: one of `CAMERAS`: whether it stands still or moves.
+    focal: length, px; None: the diagonal of the image.
+    fit: whether the bodies are fitted to the keypoints: "on", "off", or "auto" by where
+      they come from.
+  """
+
+  camera: str = "static"
+  focal: float | None = None
+  fit: str = "auto"
+
+
+def predict_video(
+  path: str | os.PathLike[str],
+  keypoints: KeypointSource | None = None,
+  *,
+  run: TrainedRun | None = None,
+  people: Sequence[int] | None = None,
+  scene: Scene | None = None,
+) -> list[Motion]:
+  """Recovers the motion of the people in a video.
+
+  Args:
+    path: of the video.
+    keypoints: where the people's keypoints come from; None: a detector finds them.
+    run: the network; None: the weights that come with the package.
+    people: the numbers of those who are wanted, 0 for the largest over the clip; None:
+      everybody who is followed for half a second or longer.
+    scene: its camera; None: one that stands still, with a common focal length.
+
+  Returns:
+    The wanted people's motions, in the order of their numbers.
+
+  Raises:
+    InputError: the video or the keypoints cannot be used, or somebody wanted, or
+      everybody, is missing.
+  """
+  path, source = pathlib.Path(path), keypoints or KeypointSource()
+  info = video.probe(path)
+  found = follow(source.find_people(path, info), info.fps)
+  wanted = choose(found, people)
+  return recover(
+    path, info, source.name, wanted, run or packed.read(), scene or Scene(), StageTimes()
+  )
+
+
+def follow(detections: Detections, fps: float) -> list[FollowedPerson]:
+  """Follows people through a video, and numbers them from the largest on."""
+  shortest = _SHORT_SECONDS * fps
+  return [
+    FollowedPerson(number, track, len(track.frame_index) < shortest)
+    for number, track in enumerate(tracking.track(detections, fps))
+  ]
+
+
+def choose(
+  found: Sequence[FollowedPerson], people: Sequence[int] | None
+) -> list[FollowedPerson]:
+  """The people of these numbers; None: those who are followed for long enough.
+
+  If nobody is, the largest person is chosen.
+
+  Raises:
+    InputError: there is nobody, or one of them is missing.
+  """
+  if not found:
+    raise InputError(
+      "No person was found, as the keypoints have no detection: give those of a video "
+      "that shows somebody."
+    )
+  if people is None:
+    return [person for person in found if not person.short] or [found[0]]
+  for number in people:
+    if not 0 <= number < len(found):
+      raise InputError(
+        f"--person={number}: {len(found)} people were followed through the video; give "
+        f"0 for the largest, up to {len(found) - 1}."
+      )
+  return [found[number] for number in sorted(set(people))]
+
+
+def is_fitted(fit: str, source_name: str) -> bool:
+  """Whether the bodies are fitted: as `fit` says, "auto" by the keypoints' source."""
+  return keypoint_fit.BY_DEFAULT[source_name] if fit == "auto" else fit == "on"
+
+
+def recover(
+  path: pathlib.Path,
+  info: video.VideoInfo,
+  source_name: str,
+  people: Sequence[FollowedPerson],
+  run: TrainedRun,
+  scene: Scene,
+  times: StageTimes,
+) -> list[Motion]:
+  """Recovers the motion of people who were followed through a video.
+
+  Args:
+    path: of the video.
+    info: of the video.
+    source_name: what made the keypoints; see `KeypointSource.name`.
+    people: those who are wanted.
+    run: the network.
+    scene: the camera, and whether the bodies are fitted.
+    times: measures the stages.
+
+  Raises:
+    InputError: the video cannot be read.
+  """
+  body = smpl.load(run.config.body.path or None)
+  intrinsics = pinhole.centred_intrinsics(info.width, info.height, scene.focal)
+
+  # ---- The network, crop by crop.
+  network = _Network(run, path, info, intrinsics, times)
+  crops = [network.run(person.track) for person in people]
+
+  # ---- From crops to space.
+  if is_fitted(scene.fit, source_name):
+    with times.running("fit"):
+      crops = _fitted(body, crops, intrinsics, info)
+  with times.running("placement"):
+    placed = [
+      placement.place(body, crop.outputs, crop.spans, intrinsics, crop.pelvis)
+      for crop in crops
+    ]
+  with times.running("world"):
+    in_world = world.place(placed, body, scene.camera)
+  return [
+    _motion(*views, info, intrinsics, scene.camera, run)
+    for views in zip(people, placed, in_world, strict=True)
+  ]
+
+
+class _Crops(NamedTuple):
+  """The network's results along one person's track."""
+
+  chunks: list[Chunk]
+  spans: list[tuple[int, int]]
+  outputs: CropOutputs
+  pelvis: Float[np.ndarray, "frames 3"] | None = None  # As the fit finds it.
+
+
+class _Network:
+  """Runs the network along the people of one video, one after the other."""
+
+  def __init__(
+    self,
+    run: TrainedRun,
+    path: pathlib.Path,
+    info: video.VideoInfo,
+    intrinsics: Float[np.ndarray, "3 3"],
+    times: StageTimes,
+  ):
+    # A video is read once a person: their flow is not kept.
+    run.config.flow.cache = False
+    self._path, self._info = path, info
+    self._intrinsics, self._times = intrinsics, times
+    self._spec = InputSpec.from_config(run.config).for_video()
+    self._step, self._carry = streaming.make_step(
+      run.config, run.variables, streaming.flow_scale(info.fps), mirrored=True
+    )
+
+  def run(self, track: Track) -> _Crops:
+    """Returns the smoothed results for a person."""
+    info, spec, times = self._info, self._spec, self._times
+    chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
+    frames = None
+    if spec.needs_images:
+      frames = times.over("reading the video", video.read_frames(self._path))
+    batches = streaming.make_batches(chunks, frames, spec, self._intrinsics)
+    outputs = times.over(
+      "network",
+      streaming.run(chunks, times.over("inputs", batches), self._step, self._carry),
+    )
+    total = sum(len(chunk.frames) for chunk in chunks)
+    parts = []
+    with tqdm(desc="Predicting", total=total, unit="frame") as progress:
+      for part in outputs:
+        parts.append(part)
+        progress.update(len(part.frames))
+    smooth = smoothing.smooth(streaming.join(parts))
+    spans = streaming.segments(track.frame_index, info.fps)
+    return _Crops(chunks, spans, smooth)
+
+
+def _fitted(
+  body: smpl.SmplModel,
+  crops: Sequence[_Crops],
+  intrinsics: Float[np.ndarray, "3 3"],
+  info: video.VideoInfo,
+) -> list[_Crops]:
+  """Fits the people's bodies to the keypoints that the network was given."""
+  people = [
+    keypoint_fit.Person(
+      rotations=one.outputs.rotations,
+      betas=one.outputs.betas,
+      camera=one.outputs.camera,
+      box=one.outputs.box,
+      keypoints=np.concatenate([chunk.keypoints for chunk in one.chunks]),
+      intrinsics=intrinsics,
+      segment=one.outputs.segment,
+    )
+    for one in crops
+  ]
+  rate = info.fps / streaming.stride(info.fps)
+  found = keypoint_fit.fit(keypoint_fit.load_body(body), people, rate)
+  return [
+    one._replace(
+      outputs=one.outputs._replace(
+        rotations=fitted.rotations,
+        betas=np.broadcast_to(fitted.betas, one.outputs.betas.shape),
+      ),
+      pelvis=fitted.pelvis_camera,
+    )
+    for one, fitted in zip(crops, found, strict=True)
+  ]

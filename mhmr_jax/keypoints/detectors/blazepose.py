@@ -1,0 +1,236 @@
+"""BlazePose: a network that finds people, and one that finds a person's landmarks.
+
+Both are MediaPipe's, and so is the decoding of what they return: the anchors, the
+weighted suppression of boxes, the refinement by heatmaps, and that a person's region
+comes from their landmarks in the frame before (Bazarevsky et al., "BlazePose: On-device
+Real-time Body Pose Tracking", 2020; the graphs `pose_detector` and
+`pose_landmarks_detector` of MediaPipe's Tasks).
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from mhmr_jax.keypoints.detectors import litert, regions
+
+NUM_LANDMARKS = 33
+_AUXILIARY = 2  # The middle of the hips and the circle's top follow the landmarks.
+_POINTS = 39
+_MIN_SCORE = 0.5
+
+_DETECTOR_SIZE = 224
+_ANCHORS_PER_CELL = {8: 2, 16: 2, 32: 6}  # By the stride of the network's layers.
+_MAX_OVERLAP = 0.5
+
+_CROP_SIZE = 256
+_HEATMAP_SIZE = 64
+_HEATMAP_REACH = 3  # Cells around a point that refine it.
+
+
+class Person(NamedTuple):
+  """One person's landmarks in a frame."""
+
+  # x and y, and depth in the same scale from the middle of the hips, px; how likely
+  # the point is to be seen, from 0 to 1.
+  landmarks: Float[np.ndarray, "33 4"]
+  # Metres from the middle of the hips, in the camera's directions.
+  world_landmarks: Float[np.ndarray, "33 3"]
+  # Where to look for the person in the next frame.
+  region: Float[np.ndarray, "4"]
+
+
+class PeopleFinder:
+  """Finds people anywhere in an image; raises as `litert.Network`."""
+
+  def __init__(self, content: bytes) -> None:
+    """Loads the network from the content of `pose_detector.tflite`."""
+    self._anchors = _anchors()
+    shapes = [(1, len(self._anchors), 12), (1, len(self._anchors), 1)]
+    self._network = litert.Network(content, _DETECTOR_SIZE, shapes)
+
+  def __call__(
+    self, image: UInt8[np.ndarray, "height width 3"]
+  ) -> list[Float[np.ndarray, "4"]]:
+    """The regions of the people in an RGB image, the likeliest first."""
+    whole = regions.whole_image(image.shape)
+    pixels = regions.crop(image, whole, _DETECTOR_SIZE, cv2.BORDER_CONSTANT)
+    raw, logits = self._network(pixels.astype(np.float32) / 127.5 - 1)
+    scores = _sigmoid(logits[:, 0])
+    likely = scores >= _MIN_SCORE
+    # A row is a box's centre and size, and four points; all from the anchor.
+    rows = raw[likely].reshape(-1, 6, 2) / _DETECTOR_SIZE
+    rows[:, [0, 2, 3, 4, 5]] += self._anchors[likely, None]
+    boxes = np.concatenate(
+      [rows[:, 0] - rows[:, 1] / 2, rows[:, 0] + rows[:, 1] / 2], 1
+    )
+    points = regions.to_image(_suppress(boxes, rows[:, 2:4], scores[likely]), whole)
+    return [regions.around(*person) for person in points]
+
+
+class LandmarkFinder:
+  """Finds the landmarks of the person in a region; raises as `litert.Network`."""
+
+  def __init__(self, content: bytes) -> None:
+    """Loads the network from the content of `pose_landmarks_detector.tflite`."""
+    heatmap = (1, _HEATMAP_SIZE, _HEATMAP_SIZE, _POINTS)
+    mask = (1, _CROP_SIZE, _CROP_SIZE, 1)
+    shapes = [(1, 5 * _POINTS), (1, 1), mask, heatmap, (1, 3 * _POINTS)]
+    self._network = litert.Network(content, _CROP_SIZE, shapes)
+
+  def __call__(
+    self,
+    image: UInt8[np.ndarray, "height width 3"],
+    region: Float[np.ndarray, "4"],
+  ) -> Person | None:
+    """The person in a region of an RGB image; None where there is nobody."""
+    pixels = regions.crop(image, region, _CROP_SIZE, cv2.BORDER_REPLICATE)
+    raw, presence, _, heatmap, world = self._network(pixels.astype(np.float32) / 255)
+    if presence[0] < _MIN_SCORE:
+      return None
+    # A row is x, y and depth in pixels of the crop, and two logits.
+    rows = raw.reshape(_POINTS, 5)
+    points = regions.to_image(_refine(rows[:, :2] / _CROP_SIZE, heatmap), region)
+    own = slice(NUM_LANDMARKS)
+    depth = rows[own, 2] * (region[2] / _CROP_SIZE)
+    seen = _sigmoid(rows[own, 3])
+    world_landmarks = world.reshape(_POINTS, 3)[own].astype(np.float64)
+    world_landmarks[:, :2] @= regions.rotation(region).T
+    following = points[NUM_LANDMARKS : NUM_LANDMARKS + _AUXILIARY]
+    return Person(
+      np.column_stack([points[own], depth, seen]),
+      world_landmarks,
+      regions.around(*following),
+    )
+
+
+class Landmarker:
+  """Follows several people through the frames of a video.
+
+  A person's region comes from their landmarks in the frame before. The whole image is
+  searched for more people in the first frame, when somebody is lost, and once in
+  `search_seconds`: as often as the landmarks of one person, it would take half of the
+  time.
+  """
+
+  def __init__(
+    self,
+    find_people: PeopleFinder,
+    find_landmarks: LandmarkFinder,
+    people: int,
+    search_seconds: float = 0.2,
+  ) -> None:
+    """Makes one for a video with up to so many `people`."""
+    self._find_people = find_people
+    self._find_landmarks = find_landmarks
+    self._people = people
+    self._search_seconds = search_seconds
+    self._followed: list[Person] = []
+    self._lost = True
+    self._searched = -np.inf
+
+  def __call__(
+    self, image: UInt8[np.ndarray, "height width 3"], seconds: float
+  ) -> list[Person]:
+    """Everybody in the next RGB frame, which shows the scene at a time in seconds."""
+    candidates = [person.region for person in self._followed]
+    if len(candidates) < self._people and (
+      self._lost or seconds - self._searched >= self._search_seconds
+    ):
+      self._searched = seconds
+      followed = candidates.copy()
+      candidates += [
+        region
+        for region in self._find_people(image)
+        if not any(_is_alike(region, other) for other in followed)
+      ]
+    before = len(self._followed)
+    self._followed = []
+    for region in candidates[: self._people]:
+      person = self._find_landmarks(image, region)
+      if person and not any(_is_same(person, other) for other in self._followed):
+        self._followed.append(person)
+    self._lost = len(self._followed) < before or not self._followed
+    return self._followed
+
+
+def _anchors() -> Float[np.ndarray, "anchors 2"]:
+  """The centres of the cells, from 0 to 1, as often as a cell has anchors."""
+  centres = []
+  for stride, count in _ANCHORS_PER_CELL.items():
+    cells = _DETECTOR_SIZE // stride
+    y, x = (np.mgrid[:cells, :cells] + 0.5) / cells
+    centres.append(np.stack([x, y], -1).reshape(-1, 2).repeat(count, axis=0))
+  return np.concatenate(centres)
+
+
+def _suppress(
+  boxes: Float[np.ndarray, "n 4"],
+  points: Float[np.ndarray, "n k 2"],
+  scores: Float[np.ndarray, "n"],
+) -> Float[np.ndarray, "people k 2"]:
+  """The mean points, weighted by score, of the boxes that overlap the best ones."""
+  left = np.argsort(-scores, kind="stable")
+  people = []
+  while len(left):
+    overlapping = _overlap(boxes[left[0]], boxes[left]) > _MAX_OVERLAP
+    # A box without an area overlaps nothing, not even itself.
+    overlapping[0] = True
+    group = left[overlapping]
+    people.append(np.average(points[group], axis=0, weights=scores[group]))
+    left = left[~overlapping]
+  return np.array(people).reshape(-1, *points.shape[1:])
+
+
+def _overlap(
+  box: Float[np.ndarray, "4"], others: Float[np.ndarray, "n 4"]
+) -> Float[np.ndarray, "n"]:
+  """The intersection of boxes [x0, y0, x1, y1] with one, divided by their union."""
+  low = np.maximum(box[:2], others[:, :2])
+  high = np.minimum(box[2:], others[:, 2:])
+  common = np.prod(np.maximum(high - low, 0), axis=-1)
+  areas = np.prod(others[:, 2:] - others[:, :2], axis=-1)
+  return common / np.maximum(areas + np.prod(box[2:] - box[:2]) - common, 1e-12)
+
+
+def _refine(
+  points: Float[np.ndarray, "k 2"], heatmaps: Float[np.ndarray, "size size k"]
+) -> Float[np.ndarray, "k 2"]:
+  """Moves points to the mean of their heatmaps around them, where it is sure of them.
+
+  Points in the crop go from 0 to 1. A point up to three cells below the crop is moved
+  too, as in MediaPipe.
+  """
+  refined = points.copy()
+  cells = np.trunc(np.clip(points * _HEATMAP_SIZE, -1e6, 1e6)).astype(int)
+  for index, (column, row) in enumerate(cells):
+    if not (0 <= column < _HEATMAP_SIZE and row >= 0):
+      continue
+    x0, y0 = max(column - _HEATMAP_REACH, 0), max(row - _HEATMAP_REACH, 0)
+    end = _HEATMAP_REACH + 1
+    patch = _sigmoid(heatmaps[y0 : row + end, x0 : column + end, index])
+    if patch.size and patch.max() >= _MIN_SCORE:
+      x = patch.sum(0) @ np.arange(x0, x0 + patch.shape[1])
+      y = patch.sum(1) @ np.arange(y0, y0 + patch.shape[0])
+      refined[index] = np.array([x, y]) / (patch.sum() * _HEATMAP_SIZE)
+  return refined
+
+
+def _is_alike(region: Float[np.ndarray, "4"], followed: Float[np.ndarray, "4"]) -> bool:
+  """Whether a found region is that of a person who is followed already."""
+  sides = sorted([region[2], followed[2]])
+  away = np.linalg.norm(region[:2] - followed[:2])
+  return bool(away < 0.15 * sides[1] and sides[1] < 1.5 * sides[0])
+
+
+def _is_same(person: Person, other: Person) -> bool:
+  """Whether two regions showed the same person."""
+  away = np.linalg.norm(person.landmarks[:, :2] - other.landmarks[:, :2], axis=-1)
+  return bool(np.median(away) < 0.05 * max(person.region[2], other.region[2]))
+
+
+def _sigmoid(
+  logits: Float[np.ndarray, "*shape"],
+) -> Float[np.ndarray, "*shape"]:
+  return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))

@@ -1,0 +1,51 @@
+"""Makes items in a thread of their own while the ones before are used."""
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from typing import TypeVar, cast
+
+Item = TypeVar("Item")
+_END = object()
+
+
+def made_ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:
+  """Yields the items, of which up to `count` are made before they are asked for.
+
+  An error in making them is raised where the item would be yielded. If the iterator is
+  closed early, the thread ends after the item that it is making.
+  """
+  made: queue.Queue[tuple[object, BaseException | None]] = queue.Queue(count)
+  stopped = threading.Event()
+
+  def put(item: object, error: BaseException | None = None) -> bool:
+    while not stopped.is_set():
+      try:
+        made.put((item, error), timeout=0.1)
+      except queue.Full:
+        continue
+      return True
+    return False
+
+  def make() -> None:
+    try:
+      for item in items:
+        if not put(item):
+          return
+      put(_END)
+    except BaseException as error:  # noqa: BLE001: it is raised in the other thread.
+      put(_END, error)
+
+  thread = threading.Thread(target=make, daemon=True)
+  thread.start()
+  try:
+    while True:
+      item, error = made.get()
+      if error is not None:
+        raise error
+      if item is _END:
+        return
+      yield cast(Item, item)
+  finally:
+    stopped.set()
+    thread.join()

@@ -1,0 +1,1 @@
+"""What the peers whose networks are run here find themselves; made by `make`."""
