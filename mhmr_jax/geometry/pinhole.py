@@ -17,11 +17,11 @@ def centred_intrinsics(
 
 
 def project(
-  points: Float[np.ndarray, "*batch 3"], intrinsics: Float[np.ndarray, "3 3"]
-) -> Float[np.ndarray, "*batch 2"]:
+  points: Float[np.ndarray, "*#batch 3"], intrinsics: Float[np.ndarray, "*#batch 3 3"]
+) -> Float[np.ndarray, "*#batch 2"]:
   """Projects camera-frame points in metres to pixels."""
-  focal = intrinsics[[0, 1], [0, 1]]
-  return points[..., :2] / points[..., 2:] * focal + intrinsics[:2, 2]
+  focal = intrinsics[..., [0, 1], [0, 1]]
+  return points[..., :2] / points[..., 2:] * focal + intrinsics[..., :2, 2]
 
 
 def project_in_front(
@@ -71,7 +71,7 @@ def window_in_camera(
 def translation(
   points: Float[np.ndarray, "*batch n 3"],
   points_image: Float[np.ndarray, "*batch n 2"],
-  intrinsics: Float[np.ndarray, "3 3"],
+  intrinsics: Float[np.ndarray, "*#batch 3 3"],
 ) -> Float[np.ndarray, "*batch 3"]:
   """The translation by which the points' image becomes `points_image`.
 
@@ -81,14 +81,15 @@ def translation(
   Args:
     points: metres, axes of the camera frame, any origin.
     points_image: pixels.
-    intrinsics: without skew.
+    intrinsics: without skew; one for all, or one for each image.
 
   Returns:
     The translation in metres.
   """
   points = np.asarray(points, np.float64)
   # In units of the focal length, as the ray (a, b, 1): x + t_x = a (z + t_z).
-  rays = (points_image - intrinsics[:2, 2]) / intrinsics[[0, 1], [0, 1]]
+  principal, focal = intrinsics[..., None, :2, 2], intrinsics[..., None, [0, 1], [0, 1]]
+  rays = (points_image - principal) / focal
   matrix = np.zeros((*rays.shape, 3))
   matrix[..., 0, 0] = matrix[..., 1, 1] = 1
   matrix[..., 2] = -rays

@@ -56,7 +56,7 @@ class Person(NamedTuple):
   camera: Float[np.ndarray, "time 3"]  # Weak perspective [s, tx, ty] of the crop.
   box: Float[np.ndarray, "time 4"]  # The crop window, image pixels.
   keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels, score.
-  intrinsics: Float[np.ndarray, "3 3"]  # Of the image; without skew.
+  intrinsics: Float[np.ndarray, "*time 3 3"]  # Of all images or each; without skew.
   segment: Int[np.ndarray, "time"]
   # How sure the network is of each rotation; None: equally sure of all.
   trust: Float[np.ndarray, "time 24"] | None = None
@@ -126,8 +126,8 @@ def _median_shape(person: Person) -> Float[np.ndarray, "10"]:
 def _frames(person: Person) -> Frames:
   """One person's frames in the units of the optimisation, on the host."""
   box = np.asarray(person.box, np.float64)
-  focal = person.intrinsics[[0, 1], [0, 1]]
-  principal = person.intrinsics[:2, 2]
+  intrinsics = np.broadcast_to(person.intrinsics, (len(box), 3, 3))
+  focal, principal = intrinsics[:, [0, 1], [0, 1]], intrinsics[:, :2, 2]
   half = np.maximum((box[:, 2:] - box[:, :2]).mean(axis=1) / 2, _MIN_HALF)
   centre = (box[:, :2] + box[:, 2:]) / 2
   scale = np.maximum(person.camera[:, 0], _MIN_SCALE)
@@ -141,8 +141,10 @@ def _frames(person: Person) -> Frames:
   return Frames(
     rotations=row(person.rotations),
     pelvis_ray=row((pelvis - principal) / focal),
-    depth=row(focal.mean() / (half * scale)),
-    rays=row((keypoints[..., :2].astype(np.float64) - principal) / focal),
+    depth=row(focal.mean(axis=1) / (half * scale)),
+    rays=row(
+      (keypoints[..., :2].astype(np.float64) - principal[:, None]) / focal[:, None]
+    ),
     score=row(keypoints[..., 2]),
     half_window=row(half[:, None] / focal),
     trust=row(trust),

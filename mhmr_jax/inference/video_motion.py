@@ -194,7 +194,7 @@ def recover(
   with times.running("world"):
     in_world = world.place([one.seen for one in placed], body, scene.camera)
   return [
-    _motion(*views, info, intrinsics, scene.camera, run.config.body.path)
+    _motion(*views, info, intrinsics, scene.camera, body, run.config.body.path)
     for views in zip(people, placed, in_world, strict=True)
   ]
 
@@ -290,6 +290,7 @@ def _motion(
   info: video.VideoInfo,
   intrinsics: Float[np.ndarray, "3 3"],
   camera_motion: str,
+  body: smpl.SmplModel,
   body_path: str,
 ) -> Motion:
   """Puts together all that is known of a person."""
@@ -298,6 +299,9 @@ def _motion(
   keypoints = np.zeros((count, 17, 3), np.float32)
   rows = np.isin(person.track.frame_index, placed.frame_index)
   keypoints[placed.detected] = person.track.keypoints[rows]
+  own_keypoints = confidence.body_keypoints(
+    body, seen.pose, seen.betas, seen.transl_camera, intrinsics
+  )
   return Motion(
     person=person.number,
     frame_index=placed.frame_index,
@@ -308,7 +312,9 @@ def _motion(
     body=pathlib.Path(body_path).name if body_path else "free",
     detected=placed.detected,
     keypoints_found=keypoints,
-    confidence=confidence.of_rows(keypoints, placed.keypoints_image),
+    confidence=confidence.measure(
+      keypoints, own_keypoints, placed.detected, seen.times
+    ),
     pose=seen.pose,
     betas=seen.betas,
     camera=placed.camera,

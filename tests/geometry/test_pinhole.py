@@ -59,6 +59,20 @@ def test_translation_is_recovered_from_perspective_points(batch):
   np.testing.assert_allclose(found, truth, atol=1e-6)
 
 
+def test_each_image_may_have_its_own_intrinsics():
+  rng = np.random.default_rng(4)
+  points, truth = rng.normal(0, 0.5, (3, 24, 3)), rng.uniform([-1, -1, 3], [1, 1, 9])
+  matrices = np.stack(
+    [pinhole.centred_intrinsics(64, 48, f) for f in (50.0, 70.0, 90.0)]
+  )
+  image = pinhole.project(points + truth, matrices[:, None])
+  for row in range(3):
+    alone = pinhole.project(points[row] + truth, matrices[row])
+    np.testing.assert_allclose(image[row], alone)
+  found = pinhole.translation(points, image, matrices)
+  np.testing.assert_allclose(found, np.tile(truth, (3, 1)), atol=1e-6)
+
+
 def test_translation_of_half_a_pixel_of_noise_is_near():
   rng = np.random.default_rng(1)
   points = rng.normal(0, 0.5, (24, 3))

@@ -84,6 +84,23 @@ def _walk(body, frames=_FRAMES, seed=2, degrees=12.0):
   return person, rotations, pelvis
 
 
+def test_intrinsics_that_are_all_the_same_are_one(body):
+  person, _, _ = _walk(body)
+  each = person._replace(intrinsics=np.tile(_INTRINSICS, (_FRAMES, 1, 1)))
+  zoomed = each._replace(intrinsics=each.intrinsics.copy())
+  zoomed.intrinsics[3] = np.diag([2.0, 2, 1]) @ _INTRINSICS
+  keypoints = person.keypoints.copy()
+  keypoints[3, :, :2] *= 2
+  zoomed = zoomed._replace(keypoints=keypoints, box=person.box.copy())
+  zoomed.box[3] *= 2
+  one, same, other = (keypoint_fit._frames(p) for p in (person, each, zoomed))
+  for field in one._fields:
+    np.testing.assert_array_equal(getattr(one, field), getattr(same, field))
+    np.testing.assert_allclose(
+      getattr(other, field), getattr(one, field), rtol=1e-5, atol=1e-6
+    )
+
+
 @pytest.fixture(scope="module")
 def walk(body):
   return _walk(body)
