@@ -71,7 +71,8 @@ def test_gravity_stays_a_direction_and_standing_a_probability():
   np.testing.assert_allclose(np.linalg.norm(smoothed.gravity, axis=1), 1, atol=1e-6)
   error = lambda found: np.linalg.norm(found - [0, 0.8, 0.6], axis=1).mean()
   assert error(smoothed.gravity) < 0.7 * error(down)
-  assert smoothed.standing.min() >= 0 and smoothed.standing.max() <= 1
+  assert smoothed.standing.min() >= 0
+  assert smoothed.standing.max() <= 1
   assert np.std(smoothed.standing) < 0.7 * np.std(standing)
 
 
