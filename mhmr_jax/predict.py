@@ -11,13 +11,13 @@ grow with its size.
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import cv2
 import jax
 import numpy as np
 from absl import flags
-from etils import epath
 from jaxtyping import Float, UInt8
 from tqdm import tqdm
 
@@ -27,7 +27,9 @@ from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz, summary
 from mhmr_jax.files import atomic, video, video_writer
 from mhmr_jax.inference import packed, trained, video_motion
 from mhmr_jax.inference.trained import TrainedRun
+from mhmr_jax.inference.video_motion import FollowedPerson, Scene
 from mhmr_jax.keypoints import keypoint_flags
+from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime import program
 from mhmr_jax.runtime.ahead import made_ahead
 from mhmr_jax.runtime.batching import padded_batches
@@ -38,14 +40,17 @@ from mhmr_jax.visualize import charts, overlay, viewer
 _PERSON = flags.DEFINE_list(
   "person",
   None,
-  "Who is wanted, by their size over the clip: 0 is the largest; 0,2 are two people. By "
-  "default everybody who is followed for half a second or longer.",
+  "Who is wanted, by their size over the clip: 0 is the largest; 0,2 are two people. "
+  "By default everybody who is followed for half a second or longer.",
 )
 _CAMERA = flags.DEFINE_enum(
   "camera",
   "static",
   video_motion.CAMERAS,
-  "Whether the camera stands still. If it moves, the people's paths are relative to it.",
+  "Whether the camera stands still or moves; if it moves, paths are relative to it.",
+)
+_FOCAL = flags.DEFINE_float(
+  "focal", None, "Focal length in px; by default the diagonal of the image."
 )
 _FIT = flags.DEFINE_enum(
   "fit",
@@ -56,7 +61,9 @@ _FIT = flags.DEFINE_enum(
 )
 
 _BATCH = 32  # Frames whose meshes are computed at once.
-_PAGE_WIDTH = 640  # Of the video in the page, at most, px.
+# The video in the page: the longer side, px, and 7 MB a minute, which base64 makes 9.
+_PAGE_SIDE = 640
+_PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
 _PERSON_FOLDER = "person_{:02d}"
 
 
@@ -68,6 +75,7 @@ def folder_of(motion: Motion) -> str:
 def write_results(
   out: pathlib.Path,
   motions: Sequence[Motion],
+  left_out: Sequence[FollowedPerson],
   body: smpl.SmplModel,
   video_path: pathlib.Path,
   times: StageTimes,
@@ -77,6 +85,7 @@ def write_results(
   Args:
     out: an existing folder.
     motions: of at least one person.
+    left_out: the people who were followed and are not wanted.
     body: which the motions are of.
     video_path: the video.
     times: measures the stages.
@@ -96,27 +105,38 @@ def write_results(
         amass_npz.write(own / "motion_amass.npz", motion)
         bvh.write(own / "motion.bvh", motion, body)
       gltf.write(new / "motion.glb", list(motions), body)
-      summary.write(new / "summary.json", motions, video_path.name)
+      others = [_describe(person) for person in left_out]
+      summary.write(new / "summary.json", motions, video_path.name, others)
     info = video.probe(video_path)
     small = new / "page.mp4"
     frames = times.over("reading the video", video.read_frames(video_path))
     drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
+    timing = (info.fps, info.times)
     with (
-      video_writer.writing(
-        new / "overlay.mp4", info.fps, info.times, sound_of=video_path
-      ) as overlay_writer,
-      video_writer.writing(small, info.fps, info.times, quality=_PAGE) as page_writer,
+      video_writer.writing(new / "overlay.mp4", *timing, video_path) as whole,
+      video_writer.writing(small, *timing, quality=_PAGE_QUALITY) as shrunk,
     ):
       for frame, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
         with times.running("encoding"):
-          overlay_writer.write(shown)
-          page_writer.write(_shrunk(frame))
+          whole.write(shown)
+          shrunk.write(_shrunk(frame))
     with times.running("page"):
-      names = [f"person {motion.person}" for motion in motions]
-      viewer.write(new / "motion.html", motions, body, small, video_path.name, names)
+      viewer.write(new / "motion.html", motions, body, small, video_path.name)
     small.unlink()
     files = sorted(path.relative_to(new) for path in new.rglob("*.*"))
   return files
+
+
+def _describe(person: FollowedPerson) -> dict[str, Any]:
+  """What the summary says of somebody who has no files."""
+  frames = person.track.frame_index
+  return {
+    "person": person.number,
+    "first_frame": int(frames[0]),
+    "last_frame": int(frames[-1]),
+    "frames_detected": len(frames),
+    "short": person.short,
+  }
 
 
 def draw(
@@ -186,7 +206,7 @@ def _shrunk(
 ) -> UInt8[np.ndarray, "height_page width_page 3"]:
   """The frame at the size that it has in the page."""
   height, width = frame.shape[:2]
-  scale = min(1.0, _PAGE_WIDTH / max(width, height))
+  scale = min(1.0, _PAGE_SIDE / max(width, height))
   size = (max(2, round(width * scale)), max(2, round(height * scale)))
   return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
@@ -264,7 +284,8 @@ def main(argv: list[str]) -> None:
       video_path, info, source.name, wanted, run, scene, times
     )
     left_out = [person for person in found if person not in wanted]
-    files = write_results(out, motions, body_of(run), video_path, times)
+    body = smpl.load(run.config.body.path or None)
+    files = write_results(out, motions, left_out, body, video_path, times)
   print(times.summary(info.num_frames))
   for motion in motions:
     frames = motion.frame_index

@@ -20,6 +20,7 @@ from mhmr_jax.data import flow_cache, target_domain
 from mhmr_jax.data.examples import TrainingExample
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.data.sources import ClipSource, Generated, Mixture
+from mhmr_jax.runtime import processes
 from mhmr_jax.runtime.sharding import HostRows
 from mhmr_jax.schema import HostBatch
 
@@ -97,6 +98,7 @@ def elastic_iterator(
   The state is the position in the stream alone, so a run resumes exactly with
   another number of workers, devices or hosts.
   """
+  dataset = EndingWithTrainer(dataset)
   shard = grain.sharding.ShardOptions(0, 1)
   if host is not None and host.hosts > 1:
     dataset = RowsOfHost(dataset, config.train.batch_size, host.rows)
@@ -110,6 +112,28 @@ def elastic_iterator(
     read_options=grain.ReadOptions(num_threads=1, prefetch_buffer_size=2),
     multiprocessing_options=parallel,
   )
+
+
+class EndingWithTrainer(grain.MapDataset):
+  """The same stream; a process that loads it ends when the trainer has ended.
+
+  A trainer that is killed cannot end its loaders. They would wait for it, with its
+  examples in shared memory.
+  """
+
+  def __len__(self) -> int:
+    return len(self._parent)
+
+  def __getitem__(self, index: Any) -> Any:
+    """The example at a place in the stream."""
+    if isinstance(index, slice):
+      return self.slice(index)
+    return self._parent[index]
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    """Arrives in a process that loads."""
+    self.__dict__.update(state)
+    processes.end_with_parent()
 
 
 class RowsOfHost(grain.MapDataset):

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.data import config_paths
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import frame_files
+from mhmr_jax.files import atomic, damage, frame_files
 from mhmr_jax.schema import Clip
 
 # TFDS warns of every configuration that is not built in, once in each worker process
@@ -76,10 +76,16 @@ class ClipSource:
     # know which record it is, where it lies and what to do.
     except Exception as error:
       raise InputError(
-        f"Clip {index} of {self._folder} cannot be read ({_sentence(error)}): delete "
-        "that folder and run again to make it anew."
+        f"Clip {index} of {self._folder} cannot be read ({_sentence(error)}): "
+        f"{_advice(error)}."
       ) from error
     return clip
+
+
+def _advice(error: Exception) -> str:
+  if damage.is_damage(error):
+    return "delete that folder and run again to make it anew"
+  return "mend that and run again; it does not mean that the folder is damaged"
 
 
 def _sentence(error: Exception) -> str:
@@ -185,7 +191,11 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
   """The records of a split; builds the dataset if it is missing."""
   if not builder.data_path.exists():
     logging.info("Writing the clips of %s to %s", name, builder.data_path)
-    builder.download_and_prepare()
+    try:
+      builder.download_and_prepare()
+    except OSError as error:
+      advice = "make room there, or name another folder by --config.data.dir"
+      raise atomic.not_writable(builder.data_path, error, advice) from error
   splits = builder.info.splits  # None where the folder is damaged.
   if splits and split not in (*splits, "all"):
     raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
@@ -193,8 +203,8 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
     return cast(Sequence[Any], builder.as_data_source(split=split))
   except Exception as error:
     raise InputError(
-      f"The clips in {builder.data_path} cannot be opened ({_sentence(error)}): delete "
-      "that folder and run again to make them anew."
+      f"The clips in {builder.data_path} cannot be opened ({_sentence(error)}): "
+      f"{_advice(error)}."
     ) from error
 
 

@@ -2,11 +2,13 @@
 
 import contextlib
 import fcntl
+import os
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from absl import logging
 
+from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
 
 _ADVICE = "name another folder for generated data"
@@ -31,6 +33,49 @@ def exclusive(folder: pathlib.Path) -> Iterator[bool]:
     raise atomic.not_writable(folder, error, _ADVICE) from error
   with file:
     yield _lock(file.fileno(), folder)
+
+
+@contextlib.contextmanager
+def claimed(folder: pathlib.Path, advice: str) -> Iterator[Callable[[], bool]]:
+  """Locks a folder that exists, for as long as the block lasts; never waits.
+
+  The lock is the system's, on the file `.lock`: it ends with the process, in whatever
+  way, so that the file that a killed one leaves keeps nobody out. On network file
+  systems it keeps out processes of other machines as far as these have such locks;
+  where there are none, a warning says so.
+
+  Args:
+    folder: to lock.
+    advice: what the user can do if it is taken or cannot be written.
+
+  Yields:
+    A function that tells whether the folder is still there, and the one locked.
+
+  Raises:
+    InputError: another process holds the lock, or the folder cannot be written.
+  """
+  path = folder / ".lock"
+  try:
+    file = path.open("ab")
+  except OSError as error:
+    raise atomic.not_writable(folder, error, advice) from error
+  with file:
+    try:
+      fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise InputError(
+        f"Another process is writing in {folder}: wait for its end, or {advice}."
+      ) from error
+    except OSError:
+      logging.warning("%s is on a file system without locks: use it once only.", folder)
+
+    def is_there() -> bool:
+      try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+      except OSError:
+        return False
+
+    yield is_there
 
 
 def _lock(descriptor: int, folder: pathlib.Path) -> bool:

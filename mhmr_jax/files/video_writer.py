@@ -4,6 +4,7 @@ import contextlib
 import fractions
 import pathlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -20,6 +21,27 @@ _QUALITY = {"crf": "23", "preset": "superfast"}
 _BT709 = 1  # In ITU-T H.273, for primaries, transfer and matrix.
 
 
+class Quality(NamedTuple):
+  """How good the pictures are, and how much room they take.
+
+  `crf` is x264's scale, on which lower is better; 23 is its default. `bit_rate` is the
+  most that a second takes on average, bits; None: what it needs.
+  """
+
+  crf: int
+  bit_rate: int | None = None
+
+  def options(self) -> dict[str, str]:
+    """The encoder's options."""
+    options = {"crf": str(self.crf), "preset": "veryfast"}
+    if self.bit_rate is not None:
+      options |= {"maxrate": str(self.bit_rate), "bufsize": str(2 * self.bit_rate)}
+    return options
+
+
+GOOD = Quality(20)
+
+
 class VideoWriter:
   """Appends RGB frames to a video file; `writing` makes one."""
 
@@ -30,12 +52,14 @@ class VideoWriter:
     fps: float,
     times: Float[np.ndarray, "frames"] | None,
     sound_of: pathlib.Path | None,
+    quality: Quality,
   ):
     self._partial = partial
     self._path = path
     self._fps = fps
     self._times = times
     self._sound_of = sound_of
+    self._quality = quality
     self._container: av.container.OutputContainer | None = None
     self._sound: sound.Copier | None = None
     self._opened = contextlib.ExitStack()
@@ -110,7 +134,8 @@ class VideoWriter:
       av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
     )
     rate = fractions.Fraction(self._fps).limit_denominator(1001)
-    stream = self._container.add_stream("libx264", rate=rate, options=_QUALITY)
+    options = self._quality.options()
+    stream = self._container.add_stream("libx264", rate=rate, options=options)
     stream.height, stream.width = (length - length % 2 for length in self._shape[:2])
     stream.pix_fmt = "yuv420p"
     self._time_base = 1 / rate if self._is_even(rate) else _TIME_BASE
@@ -129,6 +154,7 @@ def writing(
   fps: float,
   times: Float[np.ndarray, "frames"] | None = None,
   sound_of: pathlib.Path | None = None,
+  quality: Quality = GOOD,
 ) -> Iterator[VideoWriter]:
   """Yields a writer of an .mp4 file, which appears once the block has ended.
 
@@ -143,12 +169,13 @@ def writing(
     fps: frames a second, on average.
     times: seconds from the first frame to each, rising; None: they are even.
     sound_of: a video whose sound is copied, such that it stays with its pictures.
+    quality: of the pictures.
 
   Raises:
     InputError: the video cannot be written, or has no frames.
   """
   with atomic.whole(path) as partial:
-    writer = VideoWriter(partial, path, fps, times, sound_of)
+    writer = VideoWriter(partial, path, fps, times, sound_of, quality)
     try:
       try:
         yield writer

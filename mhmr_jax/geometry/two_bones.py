@@ -1,4 +1,4 @@
-"""Bends a limb of two bones so that its end reaches a point, for many frames at once."""
+"""Bends a limb of two bones so that its end reaches a point, in many frames at once."""
 
 from typing import NamedTuple
 

@@ -6,6 +6,7 @@ from jaxtyping import Float
 
 # Detectors report guesses far off the body with scores below this.
 MIN_SCORE = 0.1
+_MIN_POINTS = 5  # Of fewer points, none can be told to be wrong.
 
 
 def clip_window(
@@ -14,6 +15,8 @@ def clip_window(
   boxes: Float[np.ndarray, "time 4"] | None = None,
 ) -> Float[np.ndarray, "4"] | None:
   """The square window around a clip's person, one for all its frames.
+
+  No single point more than doubles it: one that would is left out.
 
   Args:
     keypoints: x, y in image pixels, score.
@@ -25,11 +28,22 @@ def clip_window(
     The window [x0, y0, x1, y1] in image pixels, or None where no point was found.
   """
   found = keypoints[..., 2] > MIN_SCORE
-  points = keypoints[found][:, :2]
+  points = _without_lone(keypoints[found][:, :2])
   if boxes is not None:
     used = ~found.any(-1) & boxes.any(-1)
     points = np.concatenate([points, boxes[used].reshape(-1, 2)])
   return square_around(points, scale) if len(points) else None
+
+
+def _without_lone(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "_ 2"]:
+  """The points without one that alone makes their box more than twice as large."""
+  if len(points) <= _MIN_POINTS:
+    return points
+  for index in {*points.argmin(axis=0), *points.argmax(axis=0)}:
+    others = np.delete(points, index, axis=0)
+    if np.ptp(points, axis=0).max() > 2 * max(np.ptp(others, axis=0).max(), 1.0):
+      return others
+  return points
 
 
 def tight_boxes(
@@ -73,9 +87,12 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
   """Resamples a square window to size x size pixels; zero outside the image.
 
   A large window is first reduced by averaging whole blocks of pixels: plain bilinear
-  sampling would alias, which an optical flow takes for motion.
+  sampling would alias, which an optical flow takes for motion. A window in which the
+  whole image would be less than a pixel shows nothing.
   """
   side = float(box[2] - box[0])
+  if not side < size * max(image.shape[:2]):
+    return np.zeros((size, size, *image.shape[2:]), image.dtype)
   block = int(side / size)
   origin = np.asarray(box[:2], np.float64)
   if block >= 2:
@@ -94,15 +111,23 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
 
 def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.ndarray:
   """Means of count x count blocks of pixels from `low` on; zero outside the image."""
-  high = low + count * block
-  height, width = image.shape[:2]
-  x0, y0 = np.clip(low, 0, [width, height])
-  x1, y1 = np.clip(high, 0, [width, height])
-  if x0 == x1 or y0 == y1:
-    return np.zeros((count, count, *image.shape[2:]), image.dtype)
+  blocks = np.zeros((count, count, *image.shape[2:]), image.dtype)
+  # The blocks that the image reaches into; the others would take memory.
+  ends = np.array(image.shape[1::-1])
+  first = np.clip(-low // block, 0, count)
+  last = np.clip(-((low - ends) // block), first, count)
+  if np.any(first == last):
+    return blocks
+  low, high = low + first * block, low + last * block
+  x0, y0 = np.clip(low, 0, ends)
+  x1, y1 = np.clip(high, 0, ends)
   padding = (y0 - low[1], high[1] - y1, x0 - low[0], high[0] - x1)
   region = cv2.copyMakeBorder(image[y0:y1, x0:x1], *padding, cv2.BORDER_CONSTANT)
-  return cv2.resize(region, (count, count), interpolation=cv2.INTER_AREA)
+  columns, rows = (last - first).tolist()
+  means = cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA)
+  inside = np.s_[first[1] : last[1], first[0] : last[0]]
+  blocks[inside] = means.reshape(blocks[inside].shape)
+  return blocks
 
 
 def to_crop_pixels(

@@ -8,15 +8,18 @@ from jaxtyping import Bool, Float
 from scipy.ndimage import minimum_filter1d
 from scipy.special import expit
 
-# m/s and m above the lowest place within a second; at these a foot stands as probably
-# as not, and the widths of the change from one to the other.
+# m/s, and m above the lowest place within a second: at these a foot stands as probably
+# as not. The widths are of the change from one to the other.
 _SPEED, _SPEED_WIDTH = 0.4, 0.1
-_HEIGHT, _HEIGHT_WIDTH = 0.12, 0.03
+_HEIGHT, _HEIGHT_WIDTH = 0.25, 0.05
 _SECONDS = 1.0
 # A contact begins above the first probability and lasts as long as it is above the
 # second; shorter ones are none.
-_BEGINS, _LASTS = 0.5, 0.35
+_BEGINS, _LASTS = 0.4, 0.25
 _SHORTEST = 0.1  # s.
+_GAP = 0.5  # s; a contact ends at a gap in the rows.
+# What contacts have at least, and all else at most.
+_HELD, _FREE = 0.55, 0.45
 
 
 def probability(
@@ -28,7 +31,9 @@ def probability(
   """How probably each foot stands still: the least of three probabilities.
 
   They are the network's, and those by the foot's speed and height. Depth is noisy:
-  only the speed across the viewing ray counts.
+  only the speed across the viewing ray counts. The network is unsure of feet on real
+  video that stand, and sure of those that don't, so a contact begins at less than a
+  half; the result is above a half in contacts and nowhere else.
 
   Args:
     standing: the network's; all 0 if it says nothing, and then only motion counts.
@@ -47,7 +52,9 @@ def probability(
   slow = expit((_SPEED - speed) / _SPEED_WIDTH)
   low = expit((_HEIGHT - height) / _HEIGHT_WIDTH)
   network = standing if np.any(standing) else np.ones_like(standing)
-  return np.minimum(np.minimum(slow, low), network).astype(np.float64)
+  least = np.minimum(np.minimum(slow, low), network).astype(np.float64)
+  held = np.stack([_held(least[:, side], times) for side in (0, 1)], axis=1)
+  return np.where(held, np.maximum(least, _HELD), np.minimum(least, _FREE))
 
 
 def rows_in(seconds: float, times: Float[np.ndarray, "N"]) -> int:
@@ -57,26 +64,36 @@ def rows_in(seconds: float, times: Float[np.ndarray, "N"]) -> int:
   return max(1, round(seconds / float(np.median(np.diff(times)))))
 
 
+def _held(
+  probability: Float[np.ndarray, "N"], times: Float[np.ndarray, "N"]
+) -> Bool[np.ndarray, "N"]:
+  """The contacts of one foot."""
+  held = np.zeros(len(times), bool)
+  for start, stop in _runs(probability > _LASTS, times):
+    begun = np.flatnonzero(probability[start:stop] > _BEGINS)
+    if len(begun):
+      first = start + int(begun[0])
+      held[first:stop] = times[stop - 1] - times[first] >= _SHORTEST
+  return held
+
+
 def intervals(
   probability: Float[np.ndarray, "N"], times: Float[np.ndarray, "N"]
 ) -> list[tuple[int, int]]:
   """The contacts of one foot: the first row of each and the row after its last."""
-  found = []
-  lasting = probability > _LASTS
-  edges = np.diff(np.concatenate([[0], lasting.astype(int), [0]]))
-  starts, stops = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
-  for start, stop in zip(starts.tolist(), stops.tolist(), strict=True):
-    begun = np.flatnonzero(probability[start:stop] > _BEGINS)
-    if len(begun):
-      start, stop = start + int(begun[0]), stop
-      if times[stop - 1] - times[start] >= _SHORTEST:
-        found.append((start, stop))
-  return found
+  return _runs(probability > 0.5, times)
 
 
-def held(contacts: list[tuple[int, int]], rows: int) -> Bool[np.ndarray, "rows"]:
-  """Whether a row is in one of the contacts."""
-  mask = np.zeros(rows, bool)
-  for start, stop in contacts:
-    mask[start:stop] = True
-  return mask
+def _runs(
+  mask: Bool[np.ndarray, "N"], times: Float[np.ndarray, "N"]
+) -> list[tuple[int, int]]:
+  """The stretches of rows in a mask, cut at gaps in time."""
+  breaks = np.flatnonzero(np.diff(times) > _GAP) + 1
+  runs = []
+  for part in np.split(np.arange(len(mask)), breaks):
+    edges = np.diff(np.concatenate([[0], mask[part].astype(int), [0]]))
+    starts, stops = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    runs += [
+      (int(part[0] + a), int(part[0] + b)) for a, b in zip(starts, stops, strict=True)
+    ]
+  return runs

@@ -21,7 +21,7 @@ _LEGS = tuple(
   tuple(SMPL_JOINTS.index(f"{side}_{name}") for name in ("hip", "knee", "ankle"))
   for side in ("left", "right")
 )
-_FADE = 0.2  # s, before and after a contact.
+_FADE = 0.25  # s, before and after a contact.
 # A foot that stands higher above the floor, m, stands on something else.
 _ON_FLOOR = 0.12
 # The share of a leg's length up to which the knee need not be quite straight, and the
@@ -109,7 +109,9 @@ def _corrections(
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N"]]:
   """What moves the ball to its contacts, and how much of it is a contact's: 0 to 1."""
   correction, weight = np.zeros_like(toe), np.zeros(len(toe))
-  held = contacts.held(spans, len(toe))
+  held = np.zeros(len(toe), bool)
+  for start, stop in spans:
+    held[start:stop] = True
   for start, stop in spans:
     place = toe[start:stop].mean(axis=0)
     on_floor = abs(place[1] - soles.toe) < _ON_FLOOR

@@ -17,7 +17,7 @@ from scipy.linalg import solveh_banded
 # Standard deviations of a measurement in 1/30 s: across and along the ray, as a share
 # of the distance; of a standing foot's speed, m/s, and height, m; of the acceleration,
 # m/s².
-_ACROSS, _ALONG = 0.004, 0.05
+_ACROSS, _ALONG = 0.006, 0.05
 _FOOT_SPEED, _FOOT_HEIGHT = 0.05, 0.03
 _ACCELERATION = 5.0
 _PER_SECOND = 30.0
@@ -53,7 +53,7 @@ def solve(evidence: Evidence) -> Float[np.ndarray, "N 3"]:
 
 
 def _spans(times: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
-  """The time that each row stands for, s; rows at gaps stand for no more than others."""
+  """The time that each row stands for, s; gaps add nothing."""
   if len(times) < 2:
     return np.full(len(times), 1 / _PER_SECOND)
   steps = np.diff(times)
@@ -76,7 +76,7 @@ def _measurements(
 def _inertia(
   times: Float[np.ndarray, "N"], diagonal: Float[np.ndarray, "N 3 3"]
 ) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]]:
-  """Adds the accelerations to the diagonal; returns what links a row to the next two."""
+  """Adds accelerations to the diagonal; returns what links a row to the next two."""
   rows = len(times)
   near, far = np.zeros(rows), np.zeros(rows)
   if rows < 3:

@@ -97,7 +97,8 @@ def samples(
   Args:
     track: of the person.
     times: of all frames of the video, s.
-    first, last: the segment's frames, in both of which the person was found.
+    first: the segment's first frame, in which the person was found.
+    last: its last frame, likewise.
   """
   every = step(times)
   start, end = float(times[first]), float(times[last])

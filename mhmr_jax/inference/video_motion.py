@@ -26,12 +26,16 @@ from mhmr_jax.inference import (
   keypoint_fit,
   packed,
   placement,
+  sampling,
   smoothing,
   streaming,
   world,
 )
+from mhmr_jax.inference.placement import Placed
+from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
+from mhmr_jax.inference.world import WorldMotion
 from mhmr_jax.keypoints import tracking
 from mhmr_jax.keypoints.formats import Detections
 from mhmr_jax.keypoints.source import KeypointSource
@@ -178,13 +182,13 @@ def recover(
       crops = _fitted(body, crops, intrinsics, info)
   with times.running("placement"):
     placed = [
-      placement.place(body, crop.outputs, crop.spans, intrinsics, crop.pelvis)
+      placement.place(body, crop.outputs, crop.rows, intrinsics, crop.pelvis)
       for crop in crops
     ]
   with times.running("world"):
-    in_world = world.place(placed, body, scene.camera)
+    in_world = world.place([one.seen for one in placed], body, scene.camera)
   return [
-    _motion(*views, info, intrinsics, scene.camera, run)
+    _motion(*views, info, intrinsics, scene.camera, run.config.body.path)
     for views in zip(people, placed, in_world, strict=True)
   ]
 
@@ -193,7 +197,7 @@ class _Crops(NamedTuple):
   """The network's results along one person's track."""
 
   chunks: list[Chunk]
-  spans: list[tuple[int, int]]
+  rows: Rows
   outputs: CropOutputs
   pelvis: Float[np.ndarray, "frames 3"] | None = None  # As the fit finds it.
 
@@ -215,13 +219,13 @@ class _Network:
     self._intrinsics, self._times = intrinsics, times
     self._spec = InputSpec.from_config(run.config).for_video()
     self._step, self._carry = streaming.make_step(
-      run.config, run.variables, streaming.flow_scale(info.fps), mirrored=True
+      run.config, run.variables, mirrored=True
     )
 
   def run(self, track: Track) -> _Crops:
     """Returns the smoothed results for a person."""
     info, spec, times = self._info, self._spec, self._times
-    chunks = streaming.plan(track, info.fps, spec, (info.width, info.height))
+    chunks = streaming.plan(track, info.times, spec, (info.width, info.height))
     frames = None
     if spec.needs_images:
       frames = times.over("reading the video", video.read_frames(self._path))
@@ -237,8 +241,7 @@ class _Network:
         parts.append(part)
         progress.update(len(part.frames))
     smooth = smoothing.smooth(streaming.join(parts))
-    spans = streaming.segments(track.frame_index, info.fps)
-    return _Crops(chunks, spans, smooth)
+    return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
 
 def _fitted(
@@ -260,7 +263,7 @@ def _fitted(
     )
     for one in crops
   ]
-  rate = info.fps / streaming.stride(info.fps)
+  rate = 1 / sampling.step(info.times)
   found = keypoint_fit.fit(keypoint_fit.load_body(body), people, rate)
   return [
     one._replace(
@@ -272,3 +275,41 @@ def _fitted(
     )
     for one, fitted in zip(crops, found, strict=True)
   ]
+
+
+def _motion(
+  person: FollowedPerson,
+  placed: Placed,
+  in_world: WorldMotion,
+  info: video.VideoInfo,
+  intrinsics: Float[np.ndarray, "3 3"],
+  camera_motion: str,
+  body_path: str,
+) -> Motion:
+  """Puts together all that is known of a person."""
+  seen = placed.seen
+  count = len(placed.frame_index)
+  keypoints = np.zeros((count, 17, 3), np.float32)
+  rows = np.isin(person.track.frame_index, placed.frame_index)
+  keypoints[placed.detected] = person.track.keypoints[rows]
+  return Motion(
+    person=person.number,
+    frame_index=placed.frame_index,
+    times=seen.times,
+    fps=info.fps,
+    image_size=np.array([info.width, info.height]),
+    intrinsics=intrinsics.astype(np.float32),
+    body=pathlib.Path(body_path).name if body_path else "free",
+    detected=placed.detected,
+    keypoints_found=keypoints,
+    confidence=confidence.of_rows(keypoints, placed.keypoints_image),
+    pose=seen.pose,
+    betas=seen.betas,
+    camera=placed.camera,
+    box=placed.box,
+    transl_camera=seen.transl_camera,
+    joints_camera=seen.joints_camera,
+    keypoints_image=placed.keypoints_image,
+    camera_motion=camera_motion,
+    **in_world._asdict(),
+  )

@@ -190,7 +190,7 @@ def _turn(
 
 
 def _soles(body: smpl.SmplModel, betas: Float[np.ndarray, "10"]) -> Soles:
-  """How high the ankles and the balls of the resting body's feet are above the soles."""
+  """How high ankles and balls of the feet of the resting body are above its soles."""
   vertices = np.asarray(body.v_template) + np.asarray(body.shapedirs) @ betas
   joints = np.asarray(body.joint_template) + np.asarray(body.joint_shapedirs) @ betas
   lowest = vertices[:, 1].min()
@@ -236,7 +236,7 @@ def _onto_floor(person: _Person, level: _Level, floor: float) -> _Person:
   off -= change * level.pelvis
   pelvis = person.pelvis * (1 + change)
   if off > -_RAISED:
-    pelvis = pelvis + [0, off, 0]
+    pelvis[:, 1] += off
   return person._replace(pelvis=pelvis)
 
 

@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+from absl import logging
 from jaxtyping import Bool, Float, Int
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
 from mhmr_jax.geometry.windows import MIN_SCORE
+from mhmr_jax.keypoints import outliers
 from mhmr_jax.keypoints.formats import Detections
 
 _MIN_POINTS = 3
@@ -69,12 +71,20 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
   far by the distance of their points from where they are expected. Gaps of up to half
   a second are bridged. Afterwards tracks are rejoined over gaps of up to two seconds,
   where only one track ends and only one begins at about the same place and size.
+
+  Points far off their person, or stuck at one place while the person walks away, become
+  missing ones; a warning counts them.
   """
   bridge = max(1, round(_BRIDGE_SECONDS * fps))
   active: list[_OpenTrack] = []
   ended: list[_OpenTrack] = []
+  lying = 0
   for frame, found in enumerate(detections):
-    people = [one for one in found if _reported(one).sum() >= _MIN_POINTS]
+    is_far = outliers.of_frame(found)
+    lying += int(is_far.sum())
+    people = [
+      one for one in _without(found, is_far) if _reported(one).sum() >= _MIN_POINTS
+    ]
     ended += [one for one in active if frame - one.frames[-1] > bridge]
     active = [one for one in active if frame - one.frames[-1] <= bridge]
     assigned = _assign(active, people, frame, fps)
@@ -87,7 +97,24 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
     Track(np.array(one.frames), np.stack(one.people))
     for one in _rejoin(ended + active, fps)
   ]
+  is_lying = [outliers.of_track(one.keypoints) for one in tracks]
+  lying += sum(int(points.sum()) for points in is_lying)
+  if lying:
+    logging.warning(
+      "%d keypoints are far off their person, or stuck: they are taken as missing.",
+      lying,
+    )
+  tracks = [
+    dataclasses.replace(one, keypoints=_without(one.keypoints, points))
+    for one, points in zip(tracks, is_lying, strict=True)
+  ]
   return sorted(tracks, key=lambda one: -one.area)
+
+
+def _without(
+  keypoints: Float[np.ndarray, "*batch 17 3"], lying: Bool[np.ndarray, "*batch 17"]
+) -> Float[np.ndarray, "*batch 17 3"]:
+  return np.where(lying[..., None], np.zeros(3, keypoints.dtype), keypoints)
 
 
 def largest(tracks: list[Track]) -> Track:

@@ -43,13 +43,29 @@ def resample(motion: PoseSequence, fps: float) -> PoseSequence:
     step = round(stride)
     return PoseSequence(motion.pose[::step], motion.transl[::step], fps)
   position = np.minimum(np.arange(frames) * stride, len(motion) - 1)
-  before = np.minimum(position.astype(int), max(len(motion) - 2, 0))
-  after = np.minimum(before + 1, len(motion) - 1)
-  part = position - before
-  start = Rotation.from_rotvec(motion.pose[before].reshape(-1, 3))
-  end = Rotation.from_rotvec(motion.pose[after].reshape(-1, 3))
-  turn = (start.inv() * end).as_rotvec() * np.repeat(part, 24)[:, None]
-  pose = (start * Rotation.from_rotvec(turn)).as_rotvec().reshape(frames, 24, 3)
-  transl = motion.transl[before] * (1 - part[:, None])
-  transl = transl + motion.transl[after] * part[:, None]
+  pose, transl = interpolate(motion.pose, motion.transl, position)
   return PoseSequence(pose.astype(np.float32), transl.astype(np.float32), fps)
+
+
+def interpolate(
+  pose: Float[np.ndarray, "time 24 3"],
+  transl: Float[np.ndarray, "time 3"],
+  position: Float[np.ndarray, "frames"],
+) -> tuple[Float[np.ndarray, "frames 24 3"], Float[np.ndarray, "frames 3"]]:
+  """The pose (by slerp) and the path (linearly) between rows.
+
+  Args:
+    pose: axis-angle.
+    transl: of any body.
+    position: row numbers from 0 to the last one; 2.5 is halfway from row 2 to row 3.
+  """
+  before = np.minimum(position.astype(int), max(len(pose) - 2, 0))
+  after = np.minimum(before + 1, len(pose) - 1)
+  part = position - before
+  start = Rotation.from_rotvec(pose[before].reshape(-1, 3))
+  end = Rotation.from_rotvec(pose[after].reshape(-1, 3))
+  turn = (start.inv() * end).as_rotvec() * np.repeat(part, 24)[:, None]
+  between = (start * Rotation.from_rotvec(turn)).as_rotvec()
+  path = transl[before] * (1 - part[:, None])
+  path = path + transl[after] * part[:, None]
+  return between.reshape(len(position), 24, 3), path

@@ -7,14 +7,18 @@ number, they continue from the latest checkpoint.
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
+from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
@@ -22,6 +26,7 @@ from mhmr_jax.errors import RESTART, InputError, RestartError
 _HEARTBEAT_S = 30  # A process that is silent for this long counts as lost.
 _SHUTDOWN_S = 30  # At the end, processes wait this long for each other.
 _LAST_S = 3
+_ANSWER_S = 5  # An abort waits this long for the process that coordinates the others.
 _LOST = (
   "Another process of this run, or the connection to it, was lost: run the same "
   "command again to go on from the latest checkpoint."
@@ -61,12 +66,18 @@ def connect(
 
 
 def _explain_aborts() -> None:
-  """Prints a reason when XLA aborts, and ends with the status to restart on.
+  """Prints a reason when this process aborts; after a loss the status is `RESTART`.
 
   XLA calls abort() from a thread of its own once it knows that another process died.
+  Any other abort is an error of this process, which a restart would only repeat.
   """
 
   def explain(_: int) -> None:
+    if _others_answer():
+      os.write(2, b"error: This process aborted by itself; what it printed says why.\n")
+      ctypes.CDLL(None).signal(int(signal.SIGABRT), None)  # None is the default, 0.
+      os.kill(os.getpid(), signal.SIGABRT)
+      return
     os.write(2, f"error: {_LOST}\n".encode())
     os._exit(RESTART)
 
@@ -79,6 +90,21 @@ def _explain_aborts() -> None:
 _ABORT_HANDLER: Any = None
 
 
+def _others_answer() -> bool:
+  """Whether this process still is one of several that know of no loss."""
+  answered = threading.Event()
+
+  def ask() -> None:
+    # JAX's client of the coordinating process refuses once any process is lost.
+    with contextlib.suppress(Exception):
+      client = distributed.global_state.client
+      client.key_value_set(f"abort_of_{jax.process_index()}", "", allow_overwrite=True)
+      answered.set()
+
+  threading.Thread(target=ask, daemon=True).start()
+  return answered.wait(_ANSWER_S)
+
+
 def is_first() -> bool:
   """Whether this process is the one that prints and writes for all."""
   return jax.process_index() == 0
@@ -88,6 +114,29 @@ def wait_for_all(name: str) -> None:
   """Returns when all processes have called this with the same name."""
   if jax.process_count() > 1:
     multihost_utils.sync_global_devices(name)
+
+
+def any_of_all(value: bool) -> bool:
+  """Whether the value is True in any process; all of them must call this."""
+  if jax.process_count() == 1:
+    return value
+  return bool(np.any(multihost_utils.process_allgather(np.array(value))))
+
+
+def end_with_parent() -> None:
+  """Has this process end when the one that started it has, in whatever way.
+
+  Does nothing in a process that multiprocessing did not start.
+  """
+  parent = multiprocessing.parent_process()
+  if parent is None:
+    return
+
+  def wait() -> None:
+    parent.join()
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True, name="parent watcher").start()
 
 
 def is_loss(error: Exception) -> bool:
@@ -109,6 +158,24 @@ def watched() -> Iterator[None]:
 
 def _first_line(error: Exception) -> str:
   return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+  """Turns SIGTERM into a `RestartError`, where no `StopRequest` is entered.
+
+  In processes that have joined others, JAX's handler takes its place.
+  """
+
+  def stop(*_: object) -> None:
+    raise RestartError("Stopped as asked: run the same command again to go on.")
+
+  previous = signal.signal(signal.SIGTERM, stop)
+  try:
+    yield
+  finally:
+    if not jax.distributed.is_initialized():
+      signal.signal(signal.SIGTERM, previous)
 
 
 class StopRequest:

@@ -7,7 +7,8 @@ process that is killed while it writes leaves a temporary folder, which does not
 
 import contextlib
 import json
-from collections.abc import Iterator
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from etils import epath
@@ -15,7 +16,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import v1 as ocp
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic, workdirs
+from mhmr_jax.files import atomic, locks, workdirs
 from mhmr_jax.runtime import processes
 from mhmr_jax.training.train_step import TrainState
 
@@ -49,12 +50,18 @@ class Checkpoints:
   """Writes and reads the checkpoints of one training run; the latest two are kept."""
 
   def __init__(self, workdir: epath.Path):
+    """Opens the folder of checkpoints, and clears away those that are half written.
+
+    Raises:
+      InputError: it cannot be made.
+    """
     self._folder = workdir / "checkpoints"
-    self._checkpointer = ocp.training.Checkpointer(
-      self._folder,
-      preservation_policy=ocp.training.preservation_policies.LatestN(_KEEP),
-      cleanup_tmp_directories=True,
-    )
+    with self._reported():
+      self._checkpointer = ocp.training.Checkpointer(
+        self._folder,
+        preservation_policy=ocp.training.preservation_policies.LatestN(_KEEP),
+        cleanup_tmp_directories=True,
+      )
 
   def save(self, state: TrainState, position: dict[str, int]) -> None:
     """Starts to write a checkpoint; the one before is complete when this returns.
@@ -67,9 +74,10 @@ class Checkpoints:
       InputError: a checkpoint cannot be written, for example on a full disk.
     """
     self.wait()
+    parts = _checkpointables(state, position)
     with self._reported():
       self._checkpointer.save_checkpointables_async(
-        int(state.step), _checkpointables(state, position)
+        int(state.step), {**parts, workdirs.DIGESTS: workdirs.digests(parts)}
       )
 
   def wait(self) -> None:
@@ -97,7 +105,9 @@ class Checkpoints:
     iterator: Positioned,
     shardings: Any,
   ) -> TrainState | None:
-    """Restores the latest checkpoint and sets the iterator to its position.
+    """Restores the latest whole checkpoint and sets the iterator to its position.
+
+    Later ones, which are damaged, are moved into the folder `damaged`, and named.
 
     Args:
       abstract_state: the shapes of the state.
@@ -109,16 +119,32 @@ class Checkpoints:
       The state; None if there is no checkpoint.
 
     Raises:
-      InputError: the checkpoint is damaged, or of other shapes.
+      InputError: all checkpoints are damaged, or of other shapes.
     """
-    latest = self._checkpointer.latest
-    if latest is None:
+    if self._checkpointer.latest is None:
       return None
     abstract = workdirs.placed(abstract_state, shardings)
     wanted = _checkpointables(abstract, iterator.get_state())
-    restored = workdirs.load(self._checkpointer, latest.step, wanted, self._folder)
+    restored, _, damaged = workdirs.load_latest(
+      self._checkpointer, wanted, self._folder
+    )
+    if damaged:
+      self._move_away(damaged)
     iterator.set_state(restored["data"])
     return abstract_state.replace(**restored["model"], **restored["optimizer"])
+
+  def _move_away(self, steps: Sequence[int]) -> None:
+    """Makes room for the checkpoints that this run writes again."""
+    with self._reported():
+      if processes.is_first():
+        for step in steps:
+          place = self._folder.parent / "damaged" / str(step)
+          if place.exists():
+            place.rmtree()
+          place.parent.mkdir(exist_ok=True)
+          (self._folder / str(step)).rename(place)
+      processes.wait_for_all("damaged checkpoints")
+      self._checkpointer.reload()
 
   def keep_failed(self, state: TrainState, position: dict[str, int]) -> epath.Path:
     """Writes the state before a failing step beside the checkpoints.
@@ -154,6 +180,41 @@ def _checkpointables(state: TrainState, position: dict[str, int]) -> dict[str, A
     },
     "data": position,
   }
+
+
+@contextlib.contextmanager
+def claimed(workdir: epath.Path) -> Iterator[Callable[[], None]]:
+  """Keeps other runs out of the work directory while the block lasts.
+
+  The processes of one run share the claim, which the first of them holds. In a bucket
+  nothing keeps others out.
+
+  Yields:
+    A function that raises InputError where the work directory was removed meanwhile.
+
+  Raises:
+    InputError: another run trains there, or nothing can be written there.
+  """
+  refusal = ""
+  is_there: Callable[[], bool] = lambda: True
+  with contextlib.ExitStack() as stack:
+    if processes.is_first() and "://" not in str(workdir):
+      claim = locks.claimed(pathlib.Path(workdir), _ADVICE)
+      try:
+        is_there = stack.enter_context(claim)
+      except InputError as error:
+        refusal = str(error)
+    if processes.any_of_all(bool(refusal)):
+      raise InputError(refusal or f"Another run trains in {workdir}: {_ADVICE}.")
+
+    def check() -> None:
+      if not is_there():
+        raise InputError(
+          f"The work directory {workdir} was removed or replaced while this run "
+          "trained in it: run the same command again to start anew."
+        )
+
+    yield check
 
 
 def prepare_workdir(workdir: epath.Path, config: ConfigDict) -> None:

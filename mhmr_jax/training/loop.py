@@ -85,7 +85,11 @@ def run(
     RestartError: the run was asked to stop (SIGTERM) and has saved a checkpoint, or
       another process was lost.
   """
-  with processes.StopRequest() as stop, processes.watched():
+  with (
+    processes.StopRequest() as stop,
+    processes.watched(),
+    checkpoints.claimed(workdir) as check_workdir,
+  ):
     make_key = functools.partial(jax.random.key, seed)
     key = jax.jit(make_key, out_shardings=sharding.replicated(mesh))()
     saved = checkpoints.Checkpoints(workdir)
@@ -109,7 +113,8 @@ def run(
       contextlib.closing(iterator),
       contextlib.closing(reporter),
     ):
-      return _loop(state, advance, _Outputs(saved, reporter, settings), stop, settings)
+      outputs = _Outputs(saved, reporter, check_workdir, settings.batch_size)
+      return _loop(state, advance, outputs, stop, settings)
 
 
 class _Reporter:
@@ -146,11 +151,16 @@ class _Outputs:
   """What a run leaves in its work directory: metrics and checkpoints."""
 
   def __init__(
-    self, saved: checkpoints.Checkpoints, reporter: _Reporter, settings: ConfigDict
+    self,
+    saved: checkpoints.Checkpoints,
+    reporter: _Reporter,
+    check_workdir: Callable[[], None],
+    batch_size: int,
   ):
     self._saved = saved
     self._reporter = reporter
-    self._batch_size = settings.batch_size
+    self._check_workdir = check_workdir
+    self._batch_size = batch_size
 
   def _position(self, step: int) -> dict[str, int]:
     # The iterator itself may have read ahead of this step.
@@ -174,17 +184,20 @@ class _Outputs:
       folder = self._saved.keep_failed(state, self._position(step - 1))
       raise InputError(
         f"The loss or its gradient is not finite at step {step}: the state before it "
-        f"is kept in {folder}; lower config.train.learning_rate or look at the data."
+        f"is kept in {folder}; look at the data, or train in another --workdir with a "
+        "lower config.train.learning_rate."
       )
 
   def save(self, step: int, state: TrainState) -> None:
     """Starts to write a checkpoint, and keeps the metrics up to it."""
+    self._check_workdir()
     self._saved.save(state, self._position(step))
     self._reporter.keep()
 
   def wait(self) -> None:
     """Returns when all checkpoints are on disk."""
     self._saved.wait()
+    self._check_workdir()
 
 
 def _loop(
@@ -225,7 +238,8 @@ def from_flags(
   """Runs a program's `train` with the config and work directory of its flags."""
   config = program.config_of(config_flag)
   workdir = program.workdir()
-  process_flags.connect()
-  train(config, workdir)
+  with processes.stoppable():
+    process_flags.connect()
+    train(config, workdir)
   if processes.is_first():
     print(f"trained: {workdir}")

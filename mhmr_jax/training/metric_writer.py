@@ -1,9 +1,11 @@
 """Metrics of a run: JSON lines always, TensorBoard where installed, a progress bar."""
 
+import contextlib
 import io
 import json
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import tqdm
@@ -11,7 +13,9 @@ from etils import epath
 
 from mhmr_jax.files import atomic
 
-_ADVICE = "make room, or name another folder by --workdir"
+_ADVICE = (
+  "make room or mend the folder and run again, which goes on from the latest checkpoint"
+)
 _PLAIN = "step {n_fmt}/{total_fmt}{postfix}, {remaining} left"
 _BAR = "{percentage:3.0f}%|{bar}| " + _PLAIN
 
@@ -30,14 +34,23 @@ class MetricWriter:
       InputError: the file cannot be written.
     """
     self._path = workdir / "metrics.jsonl"
-    self._truncate(first_step)
     self._file: IO[str]
-    if _is_bucket(workdir):
-      self._file = io.StringIO()
-      self._file.write(self._path.read_text() if self._path.exists() else "")
-    else:
-      self._file = self._path.open("a")
+    with self._reported():
+      self._truncate(first_step)
+      if _is_bucket(workdir):
+        self._file = io.StringIO()
+        self._file.write(self._path.read_text() if self._path.exists() else "")
+      else:
+        self._file = self._path.open("a")
     self._board = _tensorboard(workdir)
+
+  @contextlib.contextmanager
+  def _reported(self) -> Iterator[None]:
+    """Turns errors of writing into an `InputError`."""
+    try:
+      yield
+    except OSError as error:
+      raise atomic.not_writable(self._path, error, _ADVICE) from error
 
   def _truncate(self, first_step: int) -> None:
     """Drops the lines of steps that a resumed run repeats."""
@@ -49,15 +62,16 @@ class MetricWriter:
         record = json.loads(line)
       except ValueError:  # A killed run may leave half a line.
         continue
-      if record["step"] <= first_step:
+      if isinstance(record, dict) and record.get("step", math.inf) <= first_step:
         kept.append(line + "\n")
     atomic.write(self._path, "".join(kept), _ADVICE)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Appends one step's scalars, rounded to six significant digits."""
     rounded = {name: float(f"{value:.6g}") for name, value in scalars.items()}
-    self._file.write(json.dumps({"step": step, **rounded}) + "\n")
-    self._file.flush()
+    with self._reported():
+      self._file.write(json.dumps({"step": step, **rounded}) + "\n")
+      self._file.flush()
     if self._board is not None:
       for name, value in scalars.items():
         self._board.add_scalar(name, value, step)
@@ -65,12 +79,15 @@ class MetricWriter:
   def keep(self) -> None:
     """Makes the lines written so far outlive this process."""
     if isinstance(self._file, io.StringIO):
-      self._path.write_text(self._file.getvalue())
+      with self._reported():
+        self._path.write_text(self._file.getvalue())
 
   def close(self) -> None:
     """Keeps the lines and closes the files."""
     self.keep()
-    self._file.close()
+    # What could not be written before is tried once more.
+    with self._reported():
+      self._file.close()
     if self._board is not None:
       self._board.close()
 
@@ -87,7 +104,10 @@ def _tensorboard(workdir: epath.Path) -> Any:
     import tensorboardX
   except ImportError:
     return None
-  return tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
+  try:
+    return tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
+  except OSError:
+    return None
 
 
 class Progress:

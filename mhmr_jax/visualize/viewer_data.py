@@ -165,7 +165,7 @@ def _video_camera(motions: Sequence[Motion]) -> VideoCamera:
 
 def _packed(array: np.ndarray, scale: float | None = None) -> PackedArray:
   little = array.astype(array.dtype.newbyteorder("<"))
-  text = base64.b64encode(np.ascontiguousarray(little)).decode()
+  text = base64.b64encode(little.tobytes()).decode()
   return PackedArray(type=array.dtype.name, scale=scale, base64=text)
 
 

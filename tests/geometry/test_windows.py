@@ -1,5 +1,7 @@
 """Windows and crops, down to half a pixel."""
 
+import tracemalloc
+
 import hypothesis
 import numpy as np
 import pytest
@@ -50,11 +52,55 @@ def test_crop_is_zero_outside_the_image():
 def test_window_holds_the_points_and_ignores_bad_ones():
   keypoints = np.zeros((4, 17, 3), np.float32)
   keypoints[:, :5] = [100, 50, 0.9]
-  keypoints[2, 1] = [140, 130, 0.9]
+  keypoints[2, 1:3] = [140, 130, 0.9]
   keypoints[3, 7] = [900, 900, 0.01]
   box = windows.clip_window(keypoints, 1.5)
   np.testing.assert_allclose(box, [60, 30, 180, 150])
   assert windows.clip_window(np.zeros((4, 17, 3)), 1.5) is None
+
+
+def test_no_single_point_sets_the_window():
+  rng = np.random.default_rng(0)
+  keypoints = np.full((8, 17, 3), 0.9, np.float32)
+  keypoints[..., :2] = rng.uniform(100, 200, (8, 17, 2))
+  box = windows.clip_window(keypoints, 1.5)
+  for place in ([320, 150], [150, -20], [2000, 2000], [-1e5, 40], [1e30, 1e30]):
+    lying = keypoints.copy()
+    lying[3, 9, :2] = place
+    np.testing.assert_allclose(windows.clip_window(lying, 1.5), box, atol=10)
+  # A raised hand is not one that lies.
+  lying[3, 9, :2] = [150, 30]
+  assert windows.clip_window(lying, 1.5)[1] < 30
+  assert np.isfinite(windows.clip_window(lying[3:4], 1.5)).all()
+
+
+@pytest.mark.parametrize("side", [640.0, 2000.0, 1e5, 1e9, 1e30, np.inf])
+def test_crop_of_a_huge_window_takes_no_memory(side):
+  image = np.full((48, 64, 3), 200, np.uint8)
+  box = np.array([-side / 2, -side / 2, side / 2, side / 2], np.float32)
+  tracemalloc.start()
+  crop = windows.crop_image(image, box, 32)
+  _, peak = tracemalloc.get_traced_memory()
+  tracemalloc.stop()
+  assert crop.shape == (32, 32, 3)
+  assert peak < 1e6
+  # What is seen of the image is its share of the window.
+  share = 48 * 64 / side**2
+  if share > 1e-3:
+    assert crop.astype(float).mean() == pytest.approx(200 * share, rel=0.1)
+  else:
+    assert crop.max() <= 200 * max(share * 32**2, 0.01)
+
+
+def test_blocks_far_from_the_image_are_cut_as_if_it_were_padded():
+  rng = np.random.default_rng(0)
+  image = rng.integers(0, 255, (70, 90)).astype(np.uint8)
+  padded = np.pad(image, 400)
+  for corner in ([-300.0, -250.0], [20.0, -110.0], [-390.0, 10.0]):
+    box = np.array([*corner, corner[0] + 380, corner[1] + 380], np.float32)
+    np.testing.assert_array_equal(
+      windows.crop_image(image, box, 32), windows.crop_image(padded, box + 400, 32)
+    )
 
 
 @properties.check

@@ -16,8 +16,10 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from absl import logging
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.keypoints import outliers
 from mhmr_jax.keypoints.formats import (
   alphapose,
   coco,
@@ -41,6 +43,7 @@ _READERS: dict[str, Callable[[pathlib.Path], Listed]] = {
   "mmpose": mmpose.read,
   "npz": detections_npz.read,
 }
+_MAX_PIXELS = 1e5  # Points farther away are errors, in whichever video.
 _MAX_FRAMES = 10_000_000  # Four days of video.
 
 
@@ -79,6 +82,7 @@ def read(
   frames = frame_numbers.to_frames(listed.people, listed.listing, num_frames, path)
   people = {frames[number]: found for number, found in listed.people.items()}
   _check_units(people, path, image_size)
+  people = _without_fillers(_without_far(people, path, image_size), path)
   nobody = np.zeros((0, 17, 3), np.float32)
   return [people.get(frame, nobody) for frame in range(num_frames)]
 
@@ -114,6 +118,44 @@ def _check_kind(path: pathlib.Path, keypoint_format: str) -> None:
       f"{path} is {found}, but --keypoint_format={keypoint_format} is {wanted}: "
       "name the format that the keypoints are in."
     )
+
+
+def _without_far(
+  people: dict[int, np.ndarray],
+  path: pathlib.Path,
+  image_size: tuple[int, int] | None,
+) -> dict[int, np.ndarray]:
+  """Makes points missing that lie outside the image by more than its longer side."""
+  low = high = np.array([0.0, 0.0])
+  beyond = _MAX_PIXELS
+  if image_size is not None:
+    high, beyond = np.array(image_size, float), float(max(image_size))
+  kept = {}
+  count = 0
+  for number, found in people.items():
+    is_far = (found[..., :2] < low - beyond) | (found[..., :2] > high + beyond)
+    is_far = is_far.any(axis=-1, keepdims=True)
+    count += int(is_far.sum())
+    kept[number] = np.where(is_far, 0, found)
+  if count:
+    logging.warning(
+      "%d points in %s are far outside the image, and taken as missing.", count, path
+    )
+  return kept
+
+
+def _without_fillers(
+  people: dict[int, np.ndarray], path: pathlib.Path
+) -> dict[int, np.ndarray]:
+  """Makes points missing that their tool did not find, but wrote to a certain place."""
+  for place in outliers.filler_places(people.values()):
+    logging.warning(
+      "Many points in %s are at (%g, %g), which are taken as missing.", path, *place
+    )
+    for number, found in people.items():
+      is_filler = np.all(found[..., :2] == place, axis=-1, keepdims=True)
+      people[number] = np.where(is_filler, 0, found)
+  return people
 
 
 def _check_units(

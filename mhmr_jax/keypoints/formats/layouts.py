@@ -68,16 +68,21 @@ def to_coco(
 def _pick(
   keypoints: Float[np.ndarray, "*batch n 3"], layout: Layout
 ) -> Float[np.ndarray, "*batch 17 3"]:
-  picked = keypoints[..., layout.coco_indices, :]
-  return with_clean_scores(picked + np.float32([layout.offset, layout.offset, 0]))
+  picked = with_clean_scores(keypoints[..., layout.coco_indices, :])
+  shift = np.float32([layout.offset, layout.offset, 0])
+  return np.where(picked[..., 2:] > 0, picked + shift, 0)
 
 
 def with_clean_scores(
   keypoints: Float[np.ndarray, "*batch 3"],
 ) -> Float[np.ndarray, "*batch 3"]:
-  """Cuts scores to [0, 1], as some detectors score above 1; zeroes missing points."""
+  """Cuts scores to [0, 1], as some detectors score above 1; zeroes missing points.
+
+  A point at (0, 0) is missing, whatever its score: tools write it so.
+  """
   score = np.clip(keypoints[..., 2:], 0, 1)
-  return np.where(score > 0, np.append(keypoints[..., :2], score, axis=-1), 0)
+  known = (score > 0) & keypoints[..., :2].any(axis=-1, keepdims=True)
+  return np.where(known, np.append(keypoints[..., :2], score, axis=-1), 0)
 
 
 def person(

@@ -39,7 +39,7 @@ def test_coco_results(tmp_path, image_id):
 
 
 def test_coco_annotations_have_flags_and_names(tmp_path):
-  people = random_people(0, 2)
+  people = random_people(0, 2) + np.float32(1)
   people[..., 2] = np.arange(34).reshape(2, 17) % 3
   content = {
     "images": [{"id": 731, "file_name": "frame_0004.jpg"}],
@@ -111,7 +111,7 @@ def test_a_list_for_each_point(tmp_path):
 
 
 def test_scores_above_one_are_cut_and_other_categories_are_left_out(tmp_path):
-  people = random_people(0, 1)
+  people = random_people(0, 1) + np.float32(1)
   people[..., 2] = 3.0
   entries = _entries({0: people})
   entries.append(entries[0] | {"category_id": 18})
