@@ -183,13 +183,13 @@ def _turn(
     pelvis=pelvis,
     joints=joints - pelvis[:, None],
     contacts=contacts.probability(seen.standing, toes, rays, seen.times),
-    soles=_soles(body, np.median(seen.betas, axis=0)),
+    soles=soles(body, np.median(seen.betas, axis=0)),
     root=root,
     down=down,
   )
 
 
-def _soles(body: smpl.SmplModel, betas: Float[np.ndarray, "10"]) -> Soles:
+def soles(body: smpl.SmplModel, betas: Float[np.ndarray, "10"]) -> Soles:
   """How high ankles and balls of the feet of the resting body are above its soles."""
   vertices = np.asarray(body.v_template) + np.asarray(body.shapedirs) @ betas
   joints = np.asarray(body.joint_template) + np.asarray(body.joint_shapedirs) @ betas

@@ -6,6 +6,9 @@ hold it between them: the older one OpenPose's keypoints and what was triangulat
 them over all views, the newer one the videos. The files are read from the wheels by
 name; nothing of the package is installed or run.
 
+The older one also holds the cameras' calibration, in Qualisys' format; its z is the
+truth's y.
+
 The truth's joints are therefore OpenPose's points in space, not a marker set's joint
 centres: its hips are OpenPose's hips. The videos begin a frame before both: a detector
 that looks at single frames of them finds limbs a frame later than OpenPose did.
@@ -23,7 +26,7 @@ from jaxtyping import Float
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
-from tests.benchmarks import trc
+from tests.benchmarks import qualisys, trc
 from tests.benchmarks.limb_errors import LIMB_JOINTS
 
 KEYPOINT_FORMAT = "openpose_body25b"
@@ -55,6 +58,7 @@ class View(NamedTuple):
   name: str
   video: pathlib.Path
   keypoints: pathlib.Path  # A folder of KEYPOINT_FORMAT.
+  up: Float[np.ndarray, "3"]  # The calibrated direction up, in the camera frame.
 
 
 class Recording(NamedTuple):
@@ -64,6 +68,7 @@ class Recording(NamedTuple):
   fps: float
   # LIMB_JOINTS in each frame of the videos, metres; y up; NaN where it is not known.
   truth: Float[np.ndarray, "frames 12 3"]
+  toes: Float[np.ndarray, "frames 2 3"]  # The left and right big toe, likewise.
 
 
 def fetch(cache: pathlib.Path) -> Recording:
@@ -76,28 +81,43 @@ def fetch(cache: pathlib.Path) -> Recording:
   if not all((cache / name).is_file() for _, _, name in members):
     _unpack(cache, members)
   markers = trc.read(cache / _TRUTH)
-  truth = np.full((_FRAMES, len(LIMB_JOINTS), 3), np.nan)
-  known = markers.of(tuple(marker(name) for name in LIMB_JOINTS))
-  truth[_FIRST:] = known[: _FRAMES - _FIRST]
+  turns = qualisys.read(cache / _CALIBRATION)
   return Recording(
     views=tuple(
-      View(f"cam{c}", cache / _VIDEO.format(c), cache / _KEYPOINTS.format(c))
-      for c in _CAMERAS
+      View(
+        f"cam{c}", cache / _VIDEO.format(c), cache / _KEYPOINTS.format(c), turn[:, 2]
+      )
+      for c, turn in zip(_CAMERAS, turns, strict=True)
     ),
     fps=markers.fps,
-    truth=truth,
+    truth=_in_video(markers.of(tuple(marker(name) for name in LIMB_JOINTS))),
+    toes=_in_video(markers.of(("LBigToe", "RBigToe"))),
   )
+
+
+def _in_video(
+  positions: Float[np.ndarray, "_ points 3"],
+) -> Float[np.ndarray, "_ points 3"]:
+  """Brings markers to the frames of the videos; NaN in those that have none."""
+  frames = np.full((_FRAMES, *positions.shape[1:]), np.nan)
+  frames[_FIRST:] = positions[: _FRAMES - _FIRST]
+  return frames
 
 
 _VIDEO = "cam{}.mp4"
 _KEYPOINTS = "cam{}_keypoints"
 _TRUTH = "truth.trc"
+_CALIBRATION = "calibration.xml"
 
 
 def _members() -> list[tuple[_Wheel, str, str]]:
   """The files: the wheel, the place in the wheel, and the place in the cache."""
   trajectories = "Pose2Sim/Demo/opensim/Balancing_for_IK.trc"
-  members = [(_WITH_KEYPOINTS, trajectories, _TRUTH)]
+  calibration = "Pose2Sim/Demo/calibration/Calib.qca.txt"
+  members = [
+    (_WITH_KEYPOINTS, trajectories, _TRUTH),
+    (_WITH_KEYPOINTS, calibration, _CALIBRATION),
+  ]
   for c in _CAMERAS:
     video = f"Pose2Sim/Demo_SinglePerson/videos/cam0{c}.mp4"
     members.append((_WITH_VIDEOS, video, _VIDEO.format(c)))
