@@ -50,8 +50,20 @@ _CAMERA = flags.DEFINE_enum(
   "Whether the camera stands still or moves; if it moves, paths are relative to it.",
 )
 _FOCAL = flags.DEFINE_float(
-  "focal", None, "Focal length in px; by default the diagonal of the image."
+  "focal",
+  None,
+  "Focal length in px; by default what the file tells, or the diagonal of the image.",
 )
+_FOV = flags.DEFINE_float(
+  "fov", None, "In place of --focal: angle of view from left to right, degrees."
+)
+_INTRINSICS = flags.DEFINE_string(
+  "intrinsics",
+  None,
+  "In place of --focal: a .json or .npz file with the intrinsics, one matrix for all "
+  "frames or one for each.",
+)
+_FPS = flags.DEFINE_float("fps", None, "Images a second, where --video is a folder.")
 _FIT = flags.DEFINE_enum(
   "fit",
   "auto",
@@ -78,6 +90,7 @@ def write_results(
   left_out: Sequence[FollowedPerson],
   body: smpl.SmplModel,
   video_path: pathlib.Path,
+  info: video.VideoInfo,
   times: StageTimes,
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
@@ -88,6 +101,7 @@ def write_results(
     left_out: the people who were followed and are not wanted.
     body: which the motions are of.
     video_path: the video.
+    info: of the video.
     times: measures the stages.
 
   Returns:
@@ -107,7 +121,6 @@ def write_results(
       gltf.write(new / "motion.glb", list(motions), body)
       others = [_describe(person) for person in left_out]
       summary.write(new / "summary.json", motions, video_path.name, others)
-    info = video.probe(video_path)
     small = new / "page.mp4"
     frames = times.over("reading the video", video.read_frames(video_path))
     drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
@@ -233,10 +246,15 @@ def flag_run() -> TrainedRun:
 
 
 def flag_scene() -> Scene:
-  """The camera and the fit of the flags; InputError for an impossible one."""
-  if _FOCAL.value is not None and not _FOCAL.value > 0:
-    raise InputError(f"--focal={_FOCAL.value}: a focal length is above 0 px.")
-  return Scene(camera=_CAMERA.value, focal=_FOCAL.value, fit=_FIT.value)
+  """The camera and the fit of the flags."""
+  given = _INTRINSICS.value is not None
+  return Scene(
+    camera=_CAMERA.value,
+    focal=_FOCAL.value,
+    fov=_FOV.value,
+    intrinsics=program.path_of(_INTRINSICS) if given else None,
+    fit=_FIT.value,
+  )
 
 
 def flag_people() -> list[int] | None:
@@ -271,7 +289,7 @@ def main(argv: list[str]) -> None:
     with times.running("loading"):
       run = flag_run()
     with times.running("reading the video"):
-      info = video.probe(video_path)
+      info = video.probe(video_path, _FPS.value)
     with times.running("finding people"):
       found = video_motion.follow(source.find_people(video_path, info), info.fps)
     wanted = video_motion.choose(found, people)
@@ -285,7 +303,7 @@ def main(argv: list[str]) -> None:
     )
     left_out = [person for person in found if person not in wanted]
     body = smpl.load(run.config.body.path or None)
-    files = write_results(out, motions, left_out, body, video_path, times)
+    files = write_results(out, motions, left_out, body, video_path, info, times)
   print(times.summary(info.num_frames))
   for motion in motions:
     frames = motion.frame_index

@@ -1,22 +1,23 @@
 """Several processes as one run: real ones, on this machine, over gloo."""
 
 import json
+import os
 import pathlib
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 from etils import epath
 
 from tests import tiny, workdirs
-from tests.training import toy
+from tests.launch import stubs
+from tests.training import preempted_train, toy
 from tests.workdirs import losses, saved_steps
 
 pytestmark = pytest.mark.slow
 STEPS = tiny.OVERRIDES["train.steps"]
-# What they do together equals what one process with as many devices does.
-DEVICES = 4
 
 
 def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
@@ -26,21 +27,6 @@ def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
     _, errors = process.communicate(timeout=300)
     ended.append((process.returncode, errors))
   return ended
-
-
-def start_two(workdir: pathlib.Path, *more: str) -> list["subprocess.Popen[str]"]:
-  """Starts a training run of two processes, with two devices each."""
-  arguments = (*tiny.flags(), f"--workdir={workdir}", *more)
-  return tiny.start_together(
-    "mhmr_jax.train", *arguments, processes=2, devices=DEVICES // 2
-  )
-
-
-def assert_same_losses(ours: pathlib.Path, theirs: pathlib.Path) -> None:
-  many, one = losses(ours), losses(theirs)
-  assert list(many) == list(range(1, STEPS + 1))
-  for step in many:
-    assert many[step] == pytest.approx(one[step], rel=1e-5), step
 
 
 def start_toys(workdir: pathlib.Path) -> list["subprocess.Popen[str]"]:
@@ -93,37 +79,44 @@ def test_a_sigterm_to_all_saves_one_step_and_one_alone_goes_on(tmp_path):
 
 
 def test_two_processes_give_the_losses_of_one_over_a_sigterm_to_one(tmp_path):
-  rarely = "--config.train.checkpoint_every=1000"
-  started = start_two(tmp_path, rarely)
-  metrics = tmp_path / "metrics.jsonl"
-  tiny.wait_until(
-    lambda: metrics.exists() and metrics.read_text().count("\n") >= 2, started
+  """launch/local.sh starts them again; the state is divided over their devices."""
+  python = tmp_path / "python"
+  python.write_text(
+    "#!/usr/bin/env bash\n"
+    # At the first start, and then no more, the second process is told to stop.
+    f'if [[ ${{!#}} == --process_id=1 ]] && mkdir "{tmp_path}/told" 2>/dev/null; then\n'
+    f'  exec {sys.executable} -m tests.training.preempted_train "${{@:3}}"\n'
+    "fi\n"
+    f'exec {sys.executable} "$@"\n'
   )
-  started[-1].send_signal(signal.SIGTERM)
-  ended = finish(started)
-  (step,) = saved_steps(tmp_path)
-  assert 2 <= step < STEPS
-  for status, errors in ended:
-    assert status == 75, errors
-    assert f"error: Stopped as asked after step {step}, which is saved" in errors
-
-  first, second = finish(start_two(tmp_path, rarely))
-  assert (first[0], second[0]) == (0, 0), first[1] + second[1]
-  assert f"at step {step}" in first[1]
-  assert_same_losses(tmp_path, workdirs.trained(DEVICES))
-
-
-def test_a_divided_state_gives_the_same_losses(tmp_path):
-  status, _, errors = tiny.run(
-    "train",
-    *tiny.flags(),
+  python.chmod(0o755)
+  run = tmp_path / "run"
+  process = stubs.Stubs(tmp_path).start(
+    "local.sh",
+    *(*tiny.flags(), f"--workdir={run}", "--config.train.checkpoint_every=1000"),
     # Parameters and optimiser state, also those of a tiny network.
     *("--config.mesh.fsdp=2", "--config.mesh.fsdp_min_size=64"),
-    f"--workdir={tmp_path}",
-    devices=DEVICES,
+    **{"VIRTUAL_ENV": sys.prefix, "PROCESSES": "2", "CUDA_VISIBLE_DEVICES": ""},
+    **{key: value for key, value in os.environ.items() if key.startswith("JAX_")},
+    **tiny.environment(devices=2),
   )
-  assert status == 0, errors
-  assert_same_losses(tmp_path, workdirs.trained(DEVICES))
+  try:
+    _, errors = process.communicate(timeout=600)
+  finally:
+    process.terminate()
+    process.wait(timeout=200)
+  assert process.returncode == 0, errors
+  stopped = r"error: Stopped as asked after step (\d+), which is saved"
+  first, second = map(int, re.findall(stopped, errors))
+  assert preempted_train.TOLD_AT <= first == second < STEPS
+  assert errors.count("going on from the last checkpoint") == 1
+  assert f"Resuming {run} at step {first}" in errors
+  assert saved_steps(run) == [first, STEPS]
+
+  # What they do together equals what one process with as many devices does.
+  many, one = losses(run), losses(workdirs.trained(devices=4))
+  assert list(many) == list(range(1, STEPS + 1))
+  assert many == pytest.approx(one, rel=1e-5)
 
 
 def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
@@ -137,17 +130,17 @@ def test_hosts_evaluate_together_what_one_does(tmp_path):
   workdir = tmp_path / "run"
   workdirs.make_untrained(workdir)
   # There are two sequences, so that one of three hosts has none.
-  shared = (f"--workdir={workdir}", "--dataset=synthetic_clips")
-  status, _, errors = tiny.run("evaluate", *shared, f"--out={tmp_path}/one")
-  assert status == 0, errors
   started = tiny.start_together(
-    "mhmr_jax.evaluate", *shared, f"--out={tmp_path}/three", processes=3
+    "mhmr_jax.evaluate",
+    *(f"--workdir={workdir}", "--dataset=synthetic_clips", f"--out={tmp_path}/out"),
+    processes=3,
   )
   for status, errors in finish(started):
     assert status == 0, errors
+  alone = workdirs.evaluated() / "evaluation" / "synthetic_clips"
   one, three = (
-    json.loads((tmp_path / name / "metrics.json").read_text())
-    for name in ("one", "three")
+    json.loads((folder / "metrics.json").read_text())
+    for folder in (alone, tmp_path / "out")
   )
   assert one["num_frames"] == three["num_frames"] == 20
   for key in ("pa_mpjpe_mm", "mpjpe_mm", "pve_mm", "accel_mm_s2"):
@@ -156,4 +149,4 @@ def test_hosts_evaluate_together_what_one_does(tmp_path):
   for ours, theirs in zip(three["per_sequence"], one["per_sequence"], strict=True):
     assert ours["sequence"] == theirs["sequence"]
     assert ours["pa_mpjpe_mm"] == pytest.approx(theirs["pa_mpjpe_mm"], rel=1e-5)
-  assert (tmp_path / "three" / "report.html").exists()
+  assert (tmp_path / "out" / "report.html").exists()

@@ -13,16 +13,20 @@ import shlex
 import shutil
 import subprocess
 import sys
+import typing
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 
+from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
+from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import video_writer
 from mhmr_jax.inference import sequences
 from mhmr_jax.keypoints.formats import detections_npz
-from tests import tiny, workdirs
+from mhmr_jax.schema import Motion
+from tests import motions, tiny, workdirs
 from tests.keypoints import people
 from tests.motion import acclaim
 
@@ -149,6 +153,8 @@ def test_all_that_is_not_run_here_exists():
         module.with_suffix(".py").is_file() or (module / "__main__.py").is_file()
       )
       assert is_there, (page, words[2])
+    elif words[:2] == ("python", "-c"):
+      compile(words[2], page, "exec")
     elif words[:2] == ("pip", "install"):
       for word in words:  # tests/test_extras.py knows the extras.
         assert not word.endswith(".txt") or (tiny.ROOT / word).is_file(), (page, word)
@@ -189,3 +195,24 @@ def test_the_library_page_runs(tmp_path, monkeypatch):
   exec(code, found)
   assert found["vertices"].shape[0] == found["joints"].shape[0] == 2
   np.testing.assert_allclose(found["error_mm"], 0, atol=1e-2)
+
+
+def test_the_export_page_runs(tmp_path, monkeypatch):
+  page = (tiny.ROOT / "docs" / "export.md").read_text()
+  (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  walk = motions.walking(smpl.load())
+  prediction_npz.write(tmp_path / "prediction.npz", walk)
+  monkeypatch.chdir(tmp_path)
+  exec(code, {})
+  names = {"prediction.npz", "motion.glb", "motion.bvh", "motion_amass.npz"}
+  assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_the_export_page_has_every_key_of_a_motion():
+  page = (tiny.ROOT / "docs" / "export.md").read_text()
+  rows = re.findall(r"^\| `(\w+)` \| ([N0-9 x,or]*)\|", page, re.M)
+  assert [name for name, _ in rows] == list(Motion._fields)
+  for name, shape in rows:
+    hint = typing.get_type_hints(Motion)[name]
+    dims = getattr(hint, "dim_str", "").replace("*", "").split()
+    assert shape.split(" or ")[-1].split() == " x ".join(dims).split(), name

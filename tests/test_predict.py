@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import re
 import shutil
 import subprocess
@@ -14,17 +15,19 @@ import pytest
 from absl.testing import flagsaver
 from etils import epath
 
-from mhmr_jax import predict
+from mhmr_jax import inference, predict
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import video, video_writer
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.inference import keypoint_fit
+from mhmr_jax.inference import keypoint_fit, trained, video_motion
+from mhmr_jax.inference.video_motion import Scene
 from mhmr_jax.keypoints import detectors, formats
 from mhmr_jax.keypoints.formats import detections_npz
-from mhmr_jax.predict import KeypointSource
-from mhmr_jax.schema import Motion
-from tests import tiny, workdirs
+from mhmr_jax.keypoints.source import KeypointSource
+from mhmr_jax.runtime.stage_times import StageTimes
+from tests import motions, tiny, workdirs
 
 _FRAMES = 20
 _SIZE = (96, 128)  # Height, width.
@@ -68,9 +71,14 @@ def _keypoints(footage, **changed):
   return dataclasses.replace(source, **changed)
 
 
-def _predict(workdir, footage, out, keypoints=None, **options):
+@pytest.fixture(scope="module")
+def run(workdir):
+  return trained.restore(workdir)
+
+
+def _predict(run, footage, keypoints=None, **options):
   keypoints = keypoints or _keypoints(footage)
-  return predict.predict(workdir, footage / "video.mp4", keypoints, out, **options)
+  return inference.predict_video(footage / "video.mp4", keypoints, run=run, **options)
 
 
 @pytest.fixture(scope="module")
@@ -87,34 +95,46 @@ def predicted(workdir, footage, tmp_path_factory):
 
 def test_files_and_progress(predicted):
   out, output, errors = predicted
-  assert sorted(f.name for f in out.iterdir()) == ["overlay.mp4", "prediction.npz"]
-  assert "15 frames, from 2 to 16" in output
-  assert str(out / "overlay.mp4") in output
-  assert re.search(r"seconds: [\d.]+ loading, .*, [\d.]+ encoding; .* frames/s", output)
+  files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+  own = ("prediction.npz", "motion_amass.npz", "motion.bvh")
+  people = {f"person_{number:02d}/{name}" for number in range(2) for name in own}
+  assert files == people | {"motion.glb", "motion.html", "overlay.mp4", "summary.json"}
+  assert "person 0: frames 2 to 16" in output
+  assert "person 1: frames 0 to 19" in output
+  assert "The focal length is assumed to be" in output
+  for name in files:
+    assert str(out / name) in output
+  assert re.search(r"seconds: [\d.]+ loading, .* in all, [\d.]+ frames/s", output)
   assert "Predicting" in errors
   assert "Drawing" in errors
+  summary = json.loads((out / "summary.json").read_text())
+  large, small = summary["people"]
+  assert (large["frames"], large["frames_detected"], large["gaps"]) == (15, 14, [])
+  assert (small["person"], small["frames"], small["frames_detected"]) == (1, 20, 20)
+  assert summary["left_out"] == []
 
 
 def test_prediction_has_a_row_for_each_frame_of_the_person(predicted):
-  with np.load(predicted[0] / "prediction.npz") as file:
-    arrays = dict(file)
-  assert {name: array.shape for name, array in arrays.items()} == {
-    "frame_index": (15,), "pose": (15, 24, 3), "betas": (15, 10), "camera": (15, 3),
-    "box": (15, 4), "transl_camera": (15, 3), "joints_camera": (15, 24, 3),
-    "keypoints_image": (15, 24, 2),
-  }  # fmt: skip
+  motion = prediction_npz.read(predicted[0] / "person_00" / "prediction.npz")
   # Frame 9, in which nobody was detected, too.
-  assert arrays["frame_index"].tolist() == list(range(2, 17))
-  for array in arrays.values():
-    assert np.isfinite(array).all()
-  joints = jax.jit(smpl.joints)(
-    smpl.load(), arrays["pose"], arrays["betas"], arrays["transl_camera"]
-  )
-  np.testing.assert_allclose(joints, arrays["joints_camera"], atol=1e-4)
+  assert motion.frame_index.tolist() == list(range(2, 17))
+  assert motion.frame_index[~motion.detected].tolist() == [9]
+  np.testing.assert_allclose(motion.times, np.arange(2, 17) / 60, atol=1e-6)
+  assert motion.image_size.tolist() == [_SIZE[1], _SIZE[0]]
+  for name, value in motion._asdict().items():
+    if not isinstance(value, str):
+      assert np.isfinite(value).all(), name
+  joints = jax.jit(smpl.joints)
+  found = joints(smpl.load(), motion.pose, motion.betas, motion.transl_camera)
+  np.testing.assert_allclose(found, motion.joints_camera, atol=1e-4)
+  found = joints(smpl.load(), motion.pose_world, motion.betas, motion.transl_world)
+  np.testing.assert_allclose(found, motion.joints_world, atol=1e-4)
+  shown = pinhole.project(motion.joints_camera, motion.intrinsics)
+  np.testing.assert_allclose(shown, motion.keypoints_image, atol=0.05)
   # The untrained model sees its mean body in the middle of each window.
-  centre = (arrays["box"][:, :2] + arrays["box"][:, 2:]) / 2
-  side = arrays["box"][:, 2] - arrays["box"][:, 0]
-  away = np.linalg.norm(arrays["keypoints_image"].mean(1) - centre, axis=-1)
+  centre = (motion.box[:, :2] + motion.box[:, 2:]) / 2
+  side = motion.box[:, 2] - motion.box[:, 0]
+  away = np.linalg.norm(motion.keypoints_image.mean(1) - centre, axis=-1)
   assert np.all(away < side / 2)
 
 
@@ -127,46 +147,55 @@ def test_overlay_draws_the_person_and_leaves_other_frames(predicted, footage):
     np.abs(a.astype(int) - b).mean(-1) for a, b in zip(drawn, original, strict=True)
   ]
   # A second pass through the codec changes little, a mesh over noise much.
-  with np.load(predicted[0] / "prediction.npz") as file:
-    pelvis = file["keypoints_image"][:, 0].astype(int)
+  motion = prediction_npz.read(predicted[0] / "person_00" / "prediction.npz")
+  pelvis = motion.keypoints_image[:, 0].astype(int)
   outside = [i for i in range(_FRAMES) if not 2 <= i < 17]
   still = np.mean([change[i] for i in outside])
   for row, (x, y) in enumerate(pelvis):
     assert change[row + 2][y - 3 : y + 3, x - 3 : x + 3].mean() > 2 * still
 
 
-def test_another_person_by_size(workdir, footage, tmp_path):
-  motion = _predict(workdir, footage, tmp_path, person=1, focal=500.0)
+def test_a_person_by_number_is_as_among_all(run, footage, predicted):
+  (motion,) = _predict(run, footage, people=[1], scene=Scene(camera="moving"))
+  assert motion.person == 1
+  assert motion.camera_motion == "moving"
   assert motion.frame_index.tolist() == list(range(_FRAMES))
   assert np.all(motion.box[:, 2] - motion.box[:, 0] < 30)
+  among_all = prediction_npz.read(predicted[0] / "person_01" / "prediction.npz")
+  np.testing.assert_allclose(motion.joints_camera, among_all.joints_camera, atol=1e-5)
 
 
-def test_the_fit_gives_a_body_under_the_videos_camera(
-  workdir, predicted, footage, tmp_path
-):
-  fitted = _predict(workdir, footage, tmp_path, fit="on")
-  with np.load(predicted[0] / "prediction.npz") as file:
-    before = dict(file)
-  with np.load(tmp_path / "prediction.npz") as file:
-    assert file.keys() == before.keys()
-    for array in file.values():
-      assert np.isfinite(array).all()
-  np.testing.assert_array_equal(fitted.frame_index, before["frame_index"])
+def test_intrinsics_of_each_frame_are_those_of_the_rows(run, footage, tmp_path):
+  focal = np.linspace(100, 300, _FRAMES)
+  matrices = [pinhole.centred_intrinsics(_SIZE[1], _SIZE[0], one) for one in focal]
+  np.savez(tmp_path / "camera.npz", intrinsics=np.array(matrices))
+  scene = Scene(intrinsics=tmp_path / "camera.npz")
+  for fit in ("off", "on"):
+    (motion,) = _predict(
+      run, footage, people=[0], scene=dataclasses.replace(scene, fit=fit)
+    )
+    np.testing.assert_allclose(motion.intrinsics[:, 0, 0], focal[2:17], rtol=1e-6)
+    shown = pinhole.project(motion.joints_camera, motion.intrinsics[:, None])
+    np.testing.assert_allclose(shown, motion.keypoints_image, atol=0.05)
+
+
+def test_the_fit_gives_another_body_under_the_videos_camera(run, predicted, footage):
+  (fitted,) = _predict(run, footage, people=[0], scene=Scene(fit="on"))
+  before = prediction_npz.read(predicted[0] / "person_00" / "prediction.npz")
+  np.testing.assert_array_equal(fitted.frame_index, before.frame_index)
   assert np.ptp(fitted.betas, axis=0).max() == 0
-  # The fit's camera is the video's, in perspective; the network's is weak perspective.
-  size = (_SIZE[1], _SIZE[0])
-  shown = pinhole.project(fitted.joints_camera, pinhole.centred_intrinsics(*size))
+  shown = pinhole.project(fitted.joints_camera, fitted.intrinsics)
   np.testing.assert_allclose(fitted.keypoints_image, shown, atol=0.05)
-  assert np.abs(fitted.pose - before["pose"]).max() > 0.01
+  assert np.abs(fitted.pose - before.pose).max() > 0.01
 
 
 def test_the_fit_is_on_by_default_only_where_it_was_found_to_help():
   given = KeypointSource("folder", "openpose_body25b")
   detected = KeypointSource()
-  assert predict.is_fitted("auto", given)
-  assert not predict.is_fitted("auto", detected)
-  assert not predict.is_fitted("off", given)
-  assert predict.is_fitted("on", detected)
+  assert video_motion.is_fitted("auto", given.name)
+  assert not video_motion.is_fitted("auto", detected.name)
+  assert not video_motion.is_fitted("off", given.name)
+  assert video_motion.is_fitted("on", detected.name)
   sources = {*formats.FORMATS, *detectors.NAMES}
   assert keypoint_fit.BY_DEFAULT.keys() == sources
 
@@ -179,37 +208,47 @@ def test_the_fit_is_on_by_default_only_where_it_was_found_to_help():
     ({"format": "coco"}, "is not readable as JSON"),
   ],
 )
-def test_bad_keypoints(workdir, footage, tmp_path, changed, message):
+def test_bad_keypoints(run, footage, changed, message):
   with pytest.raises(InputError, match=message):
-    _predict(workdir, footage, tmp_path, _keypoints(footage, **changed))
-  assert not any(tmp_path.iterdir())
+    _predict(run, footage, _keypoints(footage, **changed))
 
 
 @pytest.mark.parametrize(
-  ("person", "message"),
+  ("people", "message"),
   [
-    (2, "--person=2: 2 people were followed .* 0 for the largest, up to 1"),
-    (-1, "--person=-1"),
+    ([0, 2], "--person=2: 2 people were followed .* 0 for the largest, up to 1"),
+    ([-1], "--person=-1"),
   ],
 )
-def test_a_person_who_is_not_there(workdir, footage, tmp_path, person, message):
+def test_a_person_who_is_not_there(run, footage, people, message):
   with pytest.raises(InputError, match=message):
-    _predict(workdir, footage, tmp_path, person=person)
-  assert not any(tmp_path.iterdir())
+    _predict(run, footage, people=people)
 
 
-def test_nobody_in_the_video(workdir, footage, tmp_path):
+def test_nobody_in_the_video(run, footage, tmp_path):
   path = tmp_path / "keypoints.npz"
   detections_npz.write(path, [np.zeros((0, 17, 3), np.float32)] * _FRAMES)
   with pytest.raises(InputError, match="No person was found"):
-    _predict(workdir, footage, tmp_path, _keypoints(footage, path=str(path)))
+    _predict(run, footage, _keypoints(footage, path=str(path)))
 
 
-def test_keypoints_of_a_longer_video(workdir, footage, tmp_path):
+def test_keypoints_of_a_longer_video(run, footage, tmp_path):
   path = tmp_path / "keypoints.npz"
   detections_npz.write(path, [_person(0)[None]] * (_FRAMES + 1))
-  with pytest.raises(InputError, match="keypoints for frame 20, but the video's 20"):
-    _predict(workdir, footage, tmp_path, _keypoints(footage, path=str(path)))
+  with pytest.raises(InputError, match=r"21.*20"):
+    _predict(run, footage, _keypoints(footage, path=str(path)))
+
+
+def test_who_is_seen_briefly_is_wanted_only_by_number():
+  seen = [np.array([_person(frame)]) for frame in range(40)]
+  seen[5] = np.concatenate([seen[5], seen[5] + [40, 0, 0]]).astype(np.float32)
+  found = video_motion.follow(seen, 30.0)
+  assert [person.short for person in found] == [False, True]
+  assert [person.number for person in video_motion.choose(found, None)] == [0]
+  assert [person.number for person in video_motion.choose(found, [1, 1])] == [1]
+  # In a short video somebody is.
+  found = video_motion.follow(seen[:10], 30.0)
+  assert [person.short for person in found] == [False, True]
 
 
 def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeypatch):
@@ -230,17 +269,14 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
   copy = tmp_path / "video.mp4"
   shutil.copy(footage / "video.mp4", copy)
   info = video.probe(copy)
-  read = predict.find_people(copy, info, _keypoints(footage, detector="rtmpose"))
+  read = _keypoints(footage, detector="rtmpose").find_people(copy, info)
   assert opened_with == []
   for _ in range(2):
-    source = KeypointSource(detector="rtmpose")
-    detected = predict.find_people(copy, info, source)
-    for person in range(2):
-      one, other = (
-        predict.choose_person(people, info.fps, person) for people in (detected, read)
-      )
-      np.testing.assert_array_equal(one.frame_index, other.frame_index)
-      np.testing.assert_array_equal(one.keypoints, other.keypoints)
+    detected = KeypointSource(detector="rtmpose").find_people(copy, info)
+    both = (video_motion.follow(people, info.fps) for people in (detected, read))
+    for one, other in zip(*both, strict=True):
+      np.testing.assert_array_equal(one.track.frame_index, other.track.frame_index)
+      np.testing.assert_array_equal(one.track.keypoints, other.track.keypoints)
   # The second time they were still known.
   assert opened_with == [None]
 
@@ -252,6 +288,9 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
     ({"video": "{tmp}/absent.mp4"}, r"error: There is no video .*absent\.mp4"),
     ({"workdir": "{tmp}"}, "is not a work directory of a training run"),
     ({"focal": "-3"}, "a focal length is above 0 px"),
+    ({"focal": "300", "fov": "60"}, "--focal and --fov say the same thing"),
+    ({"person": "first"}, "--person=first: give numbers"),
+    ({"fps": "30"}, "--fps is for folders of images"),
     ({"out": "{tmp}/file/out"}, "cannot be written"),
     ({"out": "{tmp}/file"}, "cannot be written"),
   ],
@@ -281,18 +320,25 @@ def test_bad_flag_is_one_sentence_and_leaves_nothing(
   assert (tmp_path / "file").is_file()
 
 
-def test_failure_while_drawing_leaves_the_results_before(tmp_path):
-  (tmp_path / "prediction.npz").write_bytes(b"before")
-  motion = Motion(*[np.zeros(1)] * len(Motion._fields))
+def test_failure_while_drawing_leaves_the_results_before(footage, tmp_path):
+  body = smpl.load()
+  info = video.probe(footage / "video.mp4")
+  (tmp_path / "overlay.mp4").write_bytes(b"before")
+  shutil.copy(footage / "video.mp4", tmp_path / "copy.mp4")
 
-  def broken():
-    yield np.zeros((48, 64, 3), np.uint8)
-    raise InputError("no room")
+  def lost():
+    raise InputError("the video is gone")
+    yield
 
-  with pytest.raises(InputError, match="no room"):
-    predict.write_results(tmp_path, motion, broken(), 30.0)
-  assert [file.name for file in tmp_path.iterdir()] == ["prediction.npz"]
-  assert (tmp_path / "prediction.npz").read_bytes() == b"before"
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(video, "read_frames", lambda path: lost())
+    with pytest.raises(InputError, match="the video is gone"):
+      predict.write_results(
+        tmp_path, [motions.walking(body)], [], body, tmp_path / "copy.mp4", info,
+        StageTimes(),
+      )  # fmt: skip
+  assert sorted(file.name for file in tmp_path.iterdir()) == ["copy.mp4", "overlay.mp4"]
+  assert (tmp_path / "overlay.mp4").read_bytes() == b"before"
 
 
 def test_start_up_imports_nothing_that_help_does_without():

@@ -20,7 +20,7 @@ RUN = pathlib.Path(os.environ["MHMR_JAX_TEST_RUN"])
 DATA = RUN / "data"  # The clips of the config below; the first program generates them.
 
 OVERRIDES = {
-  "train.steps": 20,
+  "train.steps": 10,
   "train.batch_size": 4,
   "train.warmup_steps": 4,
   "train.checkpoint_every": 5,
@@ -33,14 +33,15 @@ OVERRIDES = {
   "data.processes": 1,
   "data.workers": 0,
   "model.lstm_features": 16,
-  "model.encoder.stage_blocks": (1, 1),
-  "model.encoder.stage_widths": (8, 16),
+  "model.encoder.stage_blocks": (1,),
+  "model.encoder.stage_widths": (8,),
   "model.encoder.stem_width": 8,
   "model.encoder.stem_kernel": 4,
   "model.encoder.stem_stride": 4,
   "model.encoder.features": 16,
   "model.encoder.pool_grid": 2,
   "model.regressor.hidden": (32, 32),
+  "model.regressor.rounds": 2,
 }
 
 

@@ -95,7 +95,7 @@ def make_inputs(
   chunks: Sequence[Chunk],
   images: Iterable[np.ndarray],
   spec: InputSpec,
-  intrinsics: Float[np.ndarray, "3 3"] | None,
+  intrinsics: Float[np.ndarray, "*num_frames 3 3"] | None,
 ) -> Iterator[HostBatch]:
   """Makes each chunk's inputs, padded to the window with `valid` False.
 
@@ -104,7 +104,8 @@ def make_inputs(
     images: one for every frame of the chunks, in order: RGB if `spec.colour`, else RGB
       or grey. Not read unless `spec.needs_images`.
     spec: which inputs to make.
-    intrinsics: of the sequence; needed if `spec.window_in_camera`.
+    intrinsics: of the sequence, or of each of its frames; needed if
+      `spec.window_in_camera`. A chunk has those of its middle frame.
   """
   images = iter(images)
   latest: list[tuple[int, np.ndarray]] = []  # The last two different images.
@@ -115,8 +116,11 @@ def make_inputs(
     previous = others[-1] if others else None
     count = len(chunk.frames)
     own = list(itertools.islice(images, count)) if spec.needs_images else []
+    own_intrinsics = intrinsics
+    if intrinsics is not None and intrinsics.ndim == 3:
+      own_intrinsics = intrinsics[chunk.frames[count // 2]]
     batch = transforms.model_inputs(
-      own, chunk.keypoints, chunk.box, spec, previous, intrinsics
+      own, chunk.keypoints, chunk.box, spec, previous, own_intrinsics
     )
     for frame, image in zip(chunk.frames, own, strict=False):
       if not latest or latest[-1][0] != frame:

@@ -11,14 +11,18 @@ from typing import Any
 
 import jaxtyping
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic, npz
 from mhmr_jax.schema import Motion
 
 # How numbers and names are stored.
-_STORED = {float: Float[np.ndarray, ""], str: Shaped[np.ndarray, ""]}
+_STORED = {
+  int: Int[np.ndarray, ""],
+  float: Float[np.ndarray, ""],
+  str: Shaped[np.ndarray, ""],
+}
 
 
 def write(path: pathlib.Path, motion: Motion) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import untrusted
@@ -48,6 +48,22 @@ def size(path: pathlib.Path) -> tuple[int, int]:
     width, height = image.size
     turned = image.getexif().get(_EXIF_ORIENTATION, 1) >= 5
   return (height, width) if turned else (width, height)
+
+
+def exif(folder: pathlib.Path) -> dict[str, str]:
+  """The EXIF tags of the folder's first image, by name.
+
+  Raises:
+    InputError: the file is no image.
+  """
+  path = images(folder)[0]
+  with (
+    untrusted.reading(path, "an image"),
+    Image.open(path, formats=("JPEG", "PNG")) as image,
+  ):
+    tags = image.getexif()
+    every = {**tags, **tags.get_ifd(ExifTags.IFD.Exif)}
+    return {ExifTags.TAGS.get(tag, ""): str(value) for tag, value in every.items()}
 
 
 def read(folder: pathlib.Path) -> Iterator[UInt8[np.ndarray, "height width 3"]]:

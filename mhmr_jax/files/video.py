@@ -95,6 +95,22 @@ def probe(path: str | os.PathLike[str], fps: float | None = None) -> VideoInfo:
   return VideoInfo(*shown.size, fps, len(times), times)
 
 
+def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+  """What the file of a video tells of it by name, or the first image's EXIF tags.
+
+  Raises:
+    InputError: the file is missing, or is no video or image.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    return images_folder.exif(path)
+  with opened(path) as container:
+    told = dict(container.metadata)
+    for stream in container.streams.video[:1]:
+      told |= stream.metadata
+  return told
+
+
 def read_frames(
   path: str | os.PathLike[str],
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:

@@ -45,7 +45,7 @@ def place(
   body: smpl.SmplModel,
   outputs: CropOutputs,
   rows: Rows,
-  intrinsics: Float[np.ndarray, "3 3"],
+  intrinsics: Float[np.ndarray, "*N 3 3"],
   pelvis_fitted: Float[np.ndarray, "frames 3"] | None = None,
 ) -> Placed:
   """Makes the person's motion in the frames of `rows`.
@@ -59,7 +59,7 @@ def place(
     body: the neutral body, which the network predicts.
     outputs: of all chunks of the video.
     rows: the frames in which the person is followed.
-    intrinsics: of the video; without skew.
+    intrinsics: of the video, or of each row; without skew.
     pelvis_fitted: the pelvis of each moment of `outputs` in the camera frame, metres,
       as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
       read, and the motion's are those that are tangent at the pelvis.
@@ -88,8 +88,8 @@ def place(
   else:
     pelvis_camera = _pushed(_linear(pelvis_fitted, left, right, weight), joints)
     pelvis = pinhole.project(pelvis_camera, intrinsics)
-    scale = intrinsics[[0, 1], [0, 1]].mean() / pelvis_camera[:, 2]
-    keypoints = pinhole.project(joints + pelvis_camera[:, None], intrinsics)
+    scale = intrinsics[..., [0, 1], [0, 1]].mean(axis=-1) / pelvis_camera[:, 2]
+  joints_camera = joints + pelvis_camera[:, None]
   # SMPL's `transl` moves the body from its rest pose, whose pelvis lies here.
   root = (
     np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
@@ -100,7 +100,7 @@ def place(
     pose=np.asarray(_axis_angle(rotations)),
     betas=np.broadcast_to(betas, (len(weight), 10)),
     transl_camera=_single(pelvis_camera - root),
-    joints_camera=_single(joints + pelvis_camera[:, None]),
+    joints_camera=_single(joints_camera),
     gravity=_single(down / np.maximum(_length(down), _MIN_LENGTH)),
     standing=_single(_linear(outputs.standing, left, right, weight)),
   )
@@ -110,7 +110,10 @@ def place(
     seen=seen,
     camera=_single(_crop_camera(scale, pelvis, box)),
     box=_single(box),
-    keypoints_image=_single(keypoints),
+    # Not those of weak perspective, which are a few pixels off.
+    keypoints_image=_single(
+      pinhole.project(joints_camera, intrinsics[..., None, :, :])
+    ),
   )
 
 
@@ -219,7 +222,7 @@ def _in_front(
   joints: Float[np.ndarray, "N 24 3"],
   scale: Float[np.ndarray, "N"],
   pelvis: Float[np.ndarray, "N 2"],
-  intrinsics: Float[np.ndarray, "3 3"],
+  intrinsics: Float[np.ndarray, "*N 3 3"],
 ) -> Float[np.ndarray, "N 3"]:
   """Replaces positions of the pelvis that put joints behind the camera.
 
@@ -227,8 +230,10 @@ def _in_front(
   best may lie within the body. The pelvis then gets the depth at which a metre has the
   length in the image that weak perspective gives it.
   """
-  focal = intrinsics[[0, 1], [0, 1]]
-  depth = focal.mean() / scale
-  far = np.append((pelvis - intrinsics[:2, 2]) / focal, np.ones((len(scale), 1)), -1)
+  focal = intrinsics[..., [0, 1], [0, 1]]
+  depth = focal.mean(axis=-1) / scale
+  far = np.append(
+    (pelvis - intrinsics[..., :2, 2]) / focal, np.ones((len(scale), 1)), -1
+  )
   nearest = pelvis_camera[:, 2] + joints[..., 2].min(axis=1)
   return np.where(nearest[:, None] > _MIN_DEPTH, pelvis_camera, far * depth[:, None])

@@ -82,7 +82,7 @@ def make_batches(
   chunks: Sequence[Chunk],
   video: Iterable[UInt8[np.ndarray, "height width 3"]] | None,
   spec: InputSpec,
-  intrinsics: Float[np.ndarray, "3 3"],
+  intrinsics: Float[np.ndarray, "*num_frames 3 3"],
 ) -> Iterator[Batch]:
   """Makes each chunk's network input, padded to the window with `valid` False.
 
@@ -90,7 +90,7 @@ def make_batches(
     chunks: in order.
     video: RGB frames from the first on; None unless `spec.needs_images`.
     spec: which inputs to make; see `InputSpec.for_video`.
-    intrinsics: of the video.
+    intrinsics: of the video, or of each of its frames.
 
   Raises:
     InputError: the video ends before the last chunk.

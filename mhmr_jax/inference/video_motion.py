@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from mhmr_jax.body import smpl
@@ -20,9 +20,9 @@ from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import video
-from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import (
   confidence,
+  intrinsics,
   keypoint_fit,
   packed,
   placement,
@@ -53,7 +53,7 @@ class FollowedPerson(NamedTuple):
 
   number: int
   track: Track
-  short: bool  # Whether they were followed for less than half a second.
+  short: bool  # Whether they are seen for under half a second and half of the video.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +62,18 @@ class Scene:
 
   Attributes:
     camera: one of `CAMERAS`: whether it stands still or moves.
-    focal: length, px; None: the diagonal of the image.
+    focal: length, px.
+    fov: angle of view from the left to the right edge, degrees.
+    intrinsics: a file of them; see `intrinsics.read`. Without any of these three they
+      come from the video's file, or the focal length is the image's diagonal.
     fit: whether the bodies are fitted to the keypoints: "on", "off", or "auto" by where
       they come from.
   """
 
   camera: str = "static"
   focal: float | None = None
+  fov: float | None = None
+  intrinsics: pathlib.Path | None = None
   fit: str = "auto"
 
 
@@ -114,7 +119,7 @@ def predict_video(
 
 def follow(detections: Detections, fps: float) -> list[FollowedPerson]:
   """Follows people through a video, and numbers them from the largest on."""
-  shortest = _SHORT_SECONDS * fps
+  shortest = min(_SHORT_SECONDS * fps, len(detections) / 2)
   return [
     FollowedPerson(number, track, len(track.frame_index) < shortest)
     for number, track in enumerate(tracking.track(detections, fps))
@@ -176,25 +181,39 @@ def recover(
     InputError: the video cannot be read.
   """
   body = smpl.load(run.config.body.path or None)
-  intrinsics = pinhole.centred_intrinsics(info.width, info.height, scene.focal)
+  matrices, origin = intrinsics.find(
+    (info.width, info.height),
+    info.num_frames,
+    focal=scene.focal,
+    fov=scene.fov,
+    path=scene.intrinsics,
+    metadata=video.metadata(path),
+  )
+  print(origin)
 
   # ---- The network, crop by crop.
-  network = _Network(run, path, info, intrinsics, times)
+  network = _Network(run, path, info, matrices, times)
   crops = [network.run(person.track) for person in people]
 
   # ---- From crops to space.
   if is_fitted(scene.fit, source_name):
     with times.running("fit"):
-      crops = _fitted(body, crops, intrinsics, info)
+      crops = _fitted(body, crops, matrices, info)
   with times.running("placement"):
     placed = [
-      placement.place(body, crop.outputs, crop.rows, intrinsics, crop.pelvis)
+      placement.place(
+        body,
+        crop.outputs,
+        crop.rows,
+        _of_frames(matrices, crop.rows.frame_index),
+        crop.pelvis,
+      )
       for crop in crops
     ]
   with times.running("world"):
     in_world = world.place([one.seen for one in placed], body, scene.camera)
   return [
-    _motion(*views, info, intrinsics, scene.camera, body, run.config.body.path)
+    _motion(*views, info, matrices, scene.camera, body, run.config.body.path)
     for views in zip(people, placed, in_world, strict=True)
   ]
 
@@ -216,13 +235,13 @@ class _Network:
     run: TrainedRun,
     path: pathlib.Path,
     info: video.VideoInfo,
-    intrinsics: Float[np.ndarray, "3 3"],
+    matrices: Float[np.ndarray, "*num_frames 3 3"],
     times: StageTimes,
   ):
     # A video is read once a person: their flow is not kept.
     run.config.flow.cache = False
     self._path, self._info = path, info
-    self._intrinsics, self._times = intrinsics, times
+    self._intrinsics, self._times = matrices, times
     self._spec = InputSpec.from_config(run.config).for_video()
     self._step, self._carry = streaming.make_step(
       run.config, run.variables, mirrored=True
@@ -245,7 +264,7 @@ class _Network:
     with tqdm(desc="Predicting", total=total, unit="frame") as progress:
       for part in outputs:
         parts.append(part)
-        progress.update(len(part.frames))
+        progress.update(len(part.times))
     smooth = smoothing.smooth(streaming.join(parts))
     return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
@@ -253,7 +272,7 @@ class _Network:
 def _fitted(
   body: smpl.SmplModel,
   crops: Sequence[_Crops],
-  intrinsics: Float[np.ndarray, "3 3"],
+  matrices: Float[np.ndarray, "*num_frames 3 3"],
   info: video.VideoInfo,
 ) -> list[_Crops]:
   """Fits the people's bodies to the keypoints that the network was given."""
@@ -264,7 +283,9 @@ def _fitted(
       camera=one.outputs.camera,
       box=one.outputs.box,
       keypoints=np.concatenate([chunk.keypoints for chunk in one.chunks]),
-      intrinsics=intrinsics,
+      intrinsics=_of_frames(
+        matrices, np.concatenate([chunk.frames for chunk in one.chunks])
+      ),
       segment=one.outputs.segment,
     )
     for one in crops
@@ -283,12 +304,19 @@ def _fitted(
   ]
 
 
+def _of_frames(
+  matrices: Float[np.ndarray, "*num_frames 3 3"], frames: Int[np.ndarray, "n"]
+) -> Float[np.ndarray, "*n 3 3"]:
+  """The intrinsics of some frames: one matrix if it is the same in all."""
+  return matrices if matrices.ndim == 2 else matrices[frames]
+
+
 def _motion(
   person: FollowedPerson,
   placed: Placed,
   in_world: WorldMotion,
   info: video.VideoInfo,
-  intrinsics: Float[np.ndarray, "3 3"],
+  matrices: Float[np.ndarray, "*num_frames 3 3"],
   camera_motion: str,
   body: smpl.SmplModel,
   body_path: str,
@@ -299,8 +327,9 @@ def _motion(
   keypoints = np.zeros((count, 17, 3), np.float32)
   rows = np.isin(person.track.frame_index, placed.frame_index)
   keypoints[placed.detected] = person.track.keypoints[rows]
+  own_intrinsics = _of_frames(matrices, placed.frame_index)
   own_keypoints = confidence.body_keypoints(
-    body, seen.pose, seen.betas, seen.transl_camera, intrinsics
+    body, seen.pose, seen.betas, seen.transl_camera, own_intrinsics
   )
   return Motion(
     person=person.number,
@@ -308,7 +337,7 @@ def _motion(
     times=seen.times,
     fps=info.fps,
     image_size=np.array([info.width, info.height]),
-    intrinsics=intrinsics.astype(np.float32),
+    intrinsics=own_intrinsics.astype(np.float32),
     body=pathlib.Path(body_path).name if body_path else "free",
     detected=placed.detected,
     keypoints_found=keypoints,

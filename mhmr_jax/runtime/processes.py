@@ -92,17 +92,19 @@ _ABORT_HANDLER: Any = None
 
 def _others_answer() -> bool:
   """Whether this process still is one of several that know of no loss."""
-  answered = threading.Event()
+  answers: list[bool] = []
 
   def ask() -> None:
     # JAX's client of the coordinating process refuses once any process is lost.
     with contextlib.suppress(Exception):
       client = distributed.global_state.client
-      client.key_value_set(f"abort_of_{jax.process_index()}", "", allow_overwrite=True)
-      answered.set()
+      client.key_value_set(f"abort_of_{os.getpid()}", "", allow_overwrite=True)
+      answers.append(True)
 
-  threading.Thread(target=ask, daemon=True).start()
-  return answered.wait(_ANSWER_S)
+  asking = threading.Thread(target=ask, daemon=True)
+  asking.start()
+  asking.join(_ANSWER_S)
+  return bool(answers)
 
 
 def is_first() -> bool:

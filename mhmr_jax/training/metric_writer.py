@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
@@ -62,7 +61,8 @@ class MetricWriter:
         record = json.loads(line)
       except ValueError:  # A killed run may leave half a line.
         continue
-      if isinstance(record, dict) and record.get("step", math.inf) <= first_step:
+      step = record.get("step") if isinstance(record, dict) else None
+      if isinstance(step, int) and step <= first_step:
         kept.append(line + "\n")
     atomic.write(self._path, "".join(kept), _ADVICE)
 
@@ -72,8 +72,9 @@ class MetricWriter:
     with self._reported():
       self._file.write(json.dumps({"step": step, **rounded}) + "\n")
       self._file.flush()
-    if self._board is not None:
-      for name, value in scalars.items():
+    # The same figures once more, which a run does not need.
+    with contextlib.suppress(OSError):
+      for name, value in scalars.items() if self._board is not None else ():
         self._board.add_scalar(name, value, step)
 
   def keep(self) -> None:
@@ -88,8 +89,9 @@ class MetricWriter:
     # What could not be written before is tried once more.
     with self._reported():
       self._file.close()
-    if self._board is not None:
-      self._board.close()
+    with contextlib.suppress(OSError):
+      if self._board is not None:
+        self._board.close()
 
 
 def _is_bucket(workdir: epath.Path) -> bool:

@@ -1,1 +1,1 @@
-"""Overlays, charts, reports and sheets."""
+"""Overlays, charts, reports, sheets, and the page of a motion."""

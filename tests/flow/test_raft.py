@@ -21,12 +21,12 @@ def test_agrees_with_torchvision(reference, form):
   with torch.no_grad():
     theirs = reference(
       *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
-      num_flow_updates=4,
+      num_flow_updates=2,
     )
   variables = torchvision_weights.raft_small(
     torchvision_raft.tensors(reference), "memory"
   )
-  model = raft.RaftSmall(updates=4, form=form)
+  model = raft.RaftSmall(updates=2, form=form)
   flows = jax.jit(model.apply)(variables, first, second)
   expected = np.stack([flow.numpy().transpose(0, 2, 3, 1) for flow in theirs])
   assert np.abs(expected).max() > 5
@@ -56,7 +56,7 @@ def test_loss_counts_valid_pixels_of_later_updates_most(reference):
   with torch.no_grad():
     theirs = reference(
       *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
-      num_flow_updates=3,
+      num_flow_updates=2,
     )
   variables = torchvision_weights.raft_small(
     torchvision_raft.tensors(reference), "memory"
@@ -65,11 +65,11 @@ def test_loss_counts_valid_pixels_of_later_updates_most(reference):
   valid = np.zeros((1, 128, 128), bool)
   valid[:, :50] = True
   flow[~valid] = np.nan  # Whatever is not valid says nothing.
-  model = raft.RaftSmall(updates=3)
+  model = raft.RaftSmall(updates=2)
   run = jax.jit(lambda *args: model.apply(*args, method="loss"))
   loss, estimate = run(variables, first, second, flow, valid)
   errors = [np.abs(f.numpy()[0, :, :50] - 3).sum(0).mean() for f in theirs]
-  assert loss == pytest.approx(np.dot(errors, [0.64, 0.8, 1.0]), rel=1e-4)
+  assert loss == pytest.approx(np.dot(errors, [0.8, 1.0]), rel=1e-4)
   np.testing.assert_allclose(
     estimate, theirs[-1].numpy().transpose(0, 2, 3, 1), atol=1e-3
   )

@@ -1,5 +1,3 @@
-import json
-import os
 import pathlib
 import signal
 import sys
@@ -7,7 +5,6 @@ import time
 
 import pytest
 
-from tests import tiny
 from tests.launch import stubs
 
 FLAGS = ["--config=configs/flow_kp.py", "--workdir=/tmp/run"]
@@ -133,34 +130,3 @@ def test_wrong_parameters_are_named(
   assert status == 1
   assert says in stubs.sentence(errors)
   assert not processes(machine)
-
-
-@pytest.mark.slow
-def test_real_processes_stop_with_a_checkpoint_of_the_last_step(
-  tmp_path: pathlib.Path,
-) -> None:
-  python = tmp_path / "python"
-  python.write_text(f'#!/usr/bin/env bash\nexec {sys.executable} "$@"\n')
-  python.chmod(0o755)
-  run = tmp_path / "run"
-  process = stubs.Stubs(tmp_path).start(
-    "local.sh",
-    *tiny.flags(),
-    *(f"--workdir={run}", "--config.train.steps=100000"),
-    "--config.train.checkpoint_every=100000",
-    **{"VIRTUAL_ENV": sys.prefix, "PROCESSES": "2", "CUDA_VISIBLE_DEVICES": ""},
-    **{key: value for key, value in os.environ.items() if key[:4] in ("JAX_", "XLA_")},
-  )
-  metrics = run / "metrics.jsonl"
-  deadline = time.monotonic() + 600
-  try:
-    while not (metrics.exists() and metrics.read_text().count("\n") >= 3):
-      assert process.poll() is None, process.communicate()[1]
-      assert time.monotonic() < deadline
-      time.sleep(0.1)
-  finally:
-    process.terminate()
-    _, errors = process.communicate(timeout=200)
-  assert process.returncode == 75, errors
-  last = json.loads(metrics.read_text().splitlines()[-1])["step"]
-  assert [folder.name for folder in (run / "checkpoints").iterdir()] == [str(last)]

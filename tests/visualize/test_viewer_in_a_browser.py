@@ -186,6 +186,21 @@ def test_keys_step_and_choices_hide(opened):
   assert opened.complaints == []
 
 
+@with_video
+def test_a_drag_turns_the_scene_and_a_click_in_a_plot_sets_the_time(opened):
+  page = opened.page
+  before = page.locator("#canvas").screenshot()
+  box = page.locator("#canvas").bounding_box()
+  page.mouse.move(box["x"] + 200, box["y"] + 200)
+  page.mouse.down()
+  page.mouse.move(box["x"] + 300, box["y"] + 180)
+  page.mouse.up()
+  assert page.locator("#canvas").screenshot() != before
+  page.locator("#confidence-plot").click()  # In the middle, without the axis' margin.
+  page.wait_for_function("() => Math.abs(viewer.time - 0.8) < 0.1")
+  assert opened.complaints == []
+
+
 @without_video
 def test_a_page_without_a_video_plays_by_itself(opened, people):
   assert not opened.page.locator("#picture").is_visible()

@@ -47,13 +47,7 @@ function showTime() {
   get("time").textContent = `${formatTime(clock.time)} / ${formatTime(duration)}`;
   get("play").classList.toggle("playing", clock.playing);
   get("play").setAttribute("aria-label", clock.playing ? "Pause" : "Play");
-  for (const plot of plots) {
-    if (plot.duration !== duration) {
-      plot.duration = duration;
-      plot.draw();
-    }
-    plot.setTime(clock.time);
-  }
+  for (const plot of plots) plot.setTime(clock.time, duration);
 }
 
 function showAngles() {

@@ -1,0 +1,33 @@
+"""Keeps compiled programs on disk, so that the next run need not compile them again."""
+
+import hashlib
+import pathlib
+import platform
+
+import jax
+
+_FOLDER = pathlib.Path("~/.cache/mhmr_jax/compiled")
+# The least seconds of compilation that are worth a file.
+_LEAST_SECONDS = 0.2
+
+
+def keep() -> None:
+  """Has JAX keep what it compiles, unless a folder for it is configured already.
+
+  The folder is the kind of processor's own: programs compiled for a newer one crash on
+  an older one, and machines may share a home folder.
+  """
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
+  folder = _FOLDER.expanduser() / _processor()
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+
+
+def _processor() -> str:
+  """A name for the kind of processor, from its instruction sets where they are told."""
+  told = pathlib.Path("/proc/cpuinfo")
+  lines = told.read_text().splitlines() if told.is_file() else []
+  kinds = {line for line in lines if line.startswith(("flags", "Features"))}
+  digest = hashlib.sha256("".join(sorted(kinds)).encode()).hexdigest()[:12]
+  return f"{platform.machine()}-{digest}"
