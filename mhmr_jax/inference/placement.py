@@ -52,8 +52,8 @@ def place(
 
   Between the moments of the network, rotations are interpolated on the sphere and image
   positions linearly; after a segment's last one they stay constant. The person's shape
-  is the median over all frames. Each frame's scale is fitted anew to that shape by least
-  squares, so that the person's size in the image stays.
+  is the median over all moments; each row's scale is fitted anew to that shape by
+  least squares, so that the person's size in the image stays.
 
   Args:
     body: the neutral body, which the network predicts.

@@ -239,7 +239,7 @@ class _Network:
     with tqdm(desc="Predicting", total=total, unit="frame") as progress:
       for part in outputs:
         parts.append(part)
-        progress.update(len(part.frames))
+        progress.update(len(part.times))
     smooth = smoothing.smooth(streaming.join(parts))
     return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
