@@ -134,22 +134,31 @@ def flag_source() -> "KeypointSource":
 def main(argv: list[str]) -> None:
   """Reads the flags, predicts and writes the files."""
   from mhmr_jax.body import smpl
-  from mhmr_jax.files import video
+  from mhmr_jax.files import live, video
   from mhmr_jax.inference import video_motion
+  from mhmr_jax.keypoints import recording
   from mhmr_jax.runtime.stage_times import StageTimes
   from mhmr_jax.visualize import prediction_folder
 
   del argv
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   source, people, scene = flag_source(), flag_people(), flag_scene()
+  name = keypoint_flags.VIDEO.value
   times = StageTimes()
   with _results_folder(out):
     with times.running("loading"):
       run = flag_run()
-    with times.running("reading the video"):
-      info = video.probe(video_path, _FPS.value)
-    with times.running("finding people"):
-      found = video_motion.follow(source.find_people(video_path, info), info.fps)
+    if live.is_live(name):
+      video_path = out / "recording.mp4"
+      with times.running("recording"):
+        detections = recording.record(name, video_path, source)
+      info = video.probe(video_path)
+    else:
+      with times.running("reading the video"):
+        info = video.probe(video_path, _FPS.value)
+      with times.running("finding people"):
+        detections = source.find_people(video_path, info)
+    found = video_motion.follow(detections, info.fps)
     wanted = video_motion.choose(found, people)
     print(
       f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, "
