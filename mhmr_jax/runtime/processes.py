@@ -97,7 +97,7 @@ def _others_answer() -> bool:
   def ask() -> None:
     # JAX's client of the coordinating process refuses once any process is lost.
     with contextlib.suppress(Exception):
-      client = distributed.global_state.client
+      client: Any = distributed.global_state.client
       client.key_value_set(f"abort_of_{os.getpid()}", "", allow_overwrite=True)
       answers.append(True)
 
