@@ -23,7 +23,7 @@ def mirror_inputs(batch: Batch, size: int) -> Batch:
   """
   fields = cast(dict[str, Array], batch)
   mirrored = dict(fields)
-  for key in fields.keys() & {"rgb", "rgb_before", "flow"}:
+  for key in sorted(fields.keys() & {"rgb", "rgb_before", "flow"}):
     mirrored[key] = jnp.flip(fields[key], axis=-2)
   if "flow" in fields:
     mirrored["flow"] = mirrored["flow"] * jnp.array([-1, 1], mirrored["flow"].dtype)
@@ -54,7 +54,9 @@ def mirror_prediction(prediction: Prediction) -> Prediction:
 def average(one: Prediction, other: Prediction) -> Prediction:
   """The mean of two predictions for the same clips."""
   fields, others = cast(dict[str, Array], one), cast(dict[str, Array], other)
-  mean = {key: (fields[key] + others[key]) / 2 for key in fields.keys() & others.keys()}
+  # In one order in every process: programs kept on disk are found by their operations.
+  shared = sorted(fields.keys() & others.keys())
+  mean = {key: (fields[key] + others[key]) / 2 for key in shared}
   mean["rotations"] = rot.rot6d_to_matrix(rot.matrix_to_rot6d(mean["rotations"]))
   if "gravity" in mean:
     length = jnp.sqrt(jnp.sum(jnp.square(mean["gravity"]), axis=-1, keepdims=True))
