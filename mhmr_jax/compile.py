@@ -20,7 +20,9 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
 from mhmr_jax.runtime import config_check, program
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to compile.")
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Experiment to compile.", **program.REDEFINED_FLAG
+)
 _TOPOLOGY = flags.DEFINE_string(
   "topology",
   None,

@@ -24,7 +24,9 @@ from mhmr_jax.runtime import config_check, processes, program, sharding
 from mhmr_jax.training import checkpoints, loop, steps
 from mhmr_jax.training.train_step import TrainState
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Experiment to run.")
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Experiment to run.", **program.REDEFINED_FLAG
+)
 
 
 def train(config: ConfigDict, workdir: epath.Path) -> TrainState:

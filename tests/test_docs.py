@@ -112,7 +112,7 @@ def _smaller(words: tuple[str, ...]) -> list[str]:
     return [f"--config.data.dir={tiny.DATA}"] if "mhmr_jax.evaluate" in words else []
   first, *rest = tiny.flags(name=pathlib.Path(config).stem)
   assert words[2] in ("mhmr_jax.train", "mhmr_jax.visualize.clips"), first
-  return rest
+  return [*rest, "--config.train.steps=2"]  # workdirs.trained makes more.
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The evaluation program, run as its users run it."""
+"""The evaluation program: run as its users run it, or called in this process."""
 
 import json
 import os
@@ -78,13 +78,25 @@ def test_report_and_video_are_there(evaluated):
   assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 20
 
 
+def call(h36m_regressor="", **values):
+  """Calls the program in this process, with these flags."""
+  paths = config_paths.local_paths()
+  paths.body.h36m_regressor = h36m_regressor
+  # Other programs that this process has imported may have flags of the same names.
+  values = {"split": None, "protocol": None} | values
+  with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(**values):
+    patch.setattr(evaluate, "_CONFIG", types.SimpleNamespace(value=paths))
+    evaluate.main([])
+
+
 @pytest.mark.slow
 def test_a_fit_changes_the_figures_and_is_named_beside_them(
-  evaluated, workdir, tmp_path
+  evaluated, workdir, tmp_path, capsys
 ):
-  flags = (f"--workdir={workdir}", "--dataset=synthetic_clips", f"--out={tmp_path}")
-  status, output, errors = tiny.run("evaluate", *flags, "--with_fit")
-  assert status == 0, errors
+  call(
+    workdir=str(workdir), dataset="synthetic_clips", out=str(tmp_path), with_fit=True
+  )
+  output = capsys.readouterr().out
   without, fitted = (
     json.loads((folder / "metrics.json").read_text())
     for folder in (evaluated[0], tmp_path)
@@ -97,15 +109,8 @@ def test_a_fit_changes_the_figures_and_is_named_beside_them(
 
 
 def check_fails_with(words, h36m_regressor="", **values):
-  """Calls the program in this process, with these flags."""
-  paths = config_paths.local_paths()
-  paths.body.h36m_regressor = h36m_regressor
-  # Other programs that this process has imported may have flags of the same names.
-  values = {"split": None, "protocol": None} | values
-  with pytest.MonkeyPatch.context() as patch, flagsaver.flagsaver(**values):
-    patch.setattr(evaluate, "_CONFIG", types.SimpleNamespace(value=paths))
-    with pytest.raises(InputError, match=words):
-      evaluate.main([])
+  with pytest.raises(InputError, match=words):
+    call(h36m_regressor, **values)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 from mhmr_jax import evaluate
 from mhmr_jax.body import joints, smpl
 from mhmr_jax.data import config_paths
-from tests import tiny, workdirs
+from tests import workdirs
 from tests.body.made_up_regressors import SWAPPED_LEGS, made_up
 from tests.data_builders import miniature
 from tests.evaluation import reference
@@ -171,19 +171,20 @@ def test_a_file_of_joints_scores_as_numpy_says(
 
 
 @pytest.mark.slow
-def test_runs_and_files_stand_in_one_table(release, tmp_path):
+def test_runs_and_files_stand_in_one_table(release, tmp_path, capsys, caplog):
   for name in ("one", "two"):
     workdirs.make_untrained(tmp_path / name, release.cache)
   _write_predictions(tmp_path / "others.npz", release, "smpl24")
-  status, output, errors = tiny.run(
-    "evaluate",
-    f"--workdir={tmp_path / 'one'},{tmp_path / 'two'}",
-    f"--predictions={tmp_path / 'others.npz'}",
-    *(f"--config.{key}={path}" for key, path in release.paths.items()),
-    *("--dataset=threedpw", "--split=test"),
+  _evaluate_here(
+    release.paths,
+    workdir=f"{tmp_path / 'one'},{tmp_path / 'two'}",
+    predictions=[str(tmp_path / "others.npz")],
+    split="test",
+    protocol=None,
+    out=None,
   )
-  assert status == 0, errors
-  assert "protocol smpl24 is used" in errors
+  output = capsys.readouterr().out
+  assert "protocol smpl24 is used" in caplog.text
   out = tmp_path / "one" / "evaluation" / "threedpw"
   rows = json.loads((out / "comparison.json").read_text())
   assert list(rows) == ["one", "two", "others"]

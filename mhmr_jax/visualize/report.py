@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+from etils import epath
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.evaluation.means import ClipMeans, Measure
@@ -52,7 +53,7 @@ class Pictures(NamedTuple):
   worst: Sequence[Picture]
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
+def read_history(path: Path | epath.Path) -> list[dict[str, Any]]:
   """Reads the JSON lines that training wrote; without a file the history is empty."""
   if not path.exists():
     return []

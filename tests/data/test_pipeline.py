@@ -126,11 +126,9 @@ def test_mixtures_keep_their_shares_and_their_orders(config):
 def test_mixtures_resume_exactly_and_on_other_hosts(config):
   straight, _ = take(config, make_mixture(), 4)
   _, state = take(config, make_mixture(), 2)
-  config.data.workers = 1
   resumed, _ = take(config, make_mixture(), 2, state=state)
   for left, right in zip(straight[2:], resumed, strict=True):
     assert_same(left, right)
-  config.data.workers = 0
   halves = by_host(config, make_mixture(), 4, ([0, 1], [2, 3]))
   for step, batch in enumerate(straight):
     for key, value in batch.items():
