@@ -17,9 +17,9 @@ from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
 # The share of the balance in the average. On generated clips of captured motion that
 # was kept from training, 0.3 to 0.4 has the least median error.
 _BALANCE = 0.4
-# A line that is farther from the network's direction is no balance: people who lie,
-# hang or lean on something.
-_FARTHEST = np.cos(np.radians(40.0))
+# A line that is farther from the network's direction is no balance: of people who lie,
+# hang or lean on something, or whose left and right are exchanged.
+_FARTHEST = np.cos(np.radians(25.0))
 # The balance counts fully if a foot stands in this share of the frames.
 _ENOUGH_STANDING = 0.3
 # The support lies between both feet if neither seems to stand.
