@@ -21,7 +21,7 @@ _LEGS = tuple(
   tuple(SMPL_JOINTS.index(f"{side}_{name}") for name in ("hip", "knee", "ankle"))
   for side in ("left", "right")
 )
-_FADE = 0.25  # s, before and after a contact.
+_FADE = 0.35  # s, before and after a contact.
 # A foot that stands higher above the floor, m, stands on something else.
 _ON_FLOOR = 0.12
 # The share of a leg's length up to which the knee need not be quite straight, and the
@@ -83,14 +83,13 @@ def lock(
 def _goals(
   person: Body, spans: list[tuple[int, int]], side: int, soles: Soles
 ) -> Goals:
-  ankle, toe = person.joints[:, ANKLES[side]], person.joints[:, TOES[side]]
-  correction, weight = _corrections(toe, spans, person.times, soles)
-  ankle, toe = ankle + correction, toe + correction
-  above = lambda joint, height: _envelope(np.maximum(height - joint[:, 1], 0), times)
   times = person.times
-  ankle, toe = ankle.copy(), toe.copy()
-  ankle[:, 1] += above(ankle, soles.ankle)
-  toe[:, 1] += (1 - weight) * above(toe, soles.toe)
+  lift = lambda joint, height: _envelope(np.maximum(height - joint[:, 1], 0), times)
+  ankle, toe = person.joints[:, ANKLES[side]], person.joints[:, TOES[side]]
+  correction, weight = _corrections(toe, spans, times, soles)
+  ankle, toe = ankle + correction, toe + correction
+  ankle[:, 1] += lift(ankle, soles.ankle)
+  toe[:, 1] += (1 - weight) * lift(toe, soles.toe)
   toe[:, 1] = np.maximum(toe[:, 1], soles.toe)
   # The foot keeps its length: the ankle follows the ball, which is what stands.
   length = np.linalg.norm(
@@ -167,9 +166,11 @@ def _bend(
 ) -> None:
   """Turns a leg's hip, knee and ankle in place so that the foot reaches its goals."""
   hip, knee, ankle = _LEGS[side]
-  points = [person.joints[:, joint] + shift for joint in (hip, knee, ankle)]
+  joints = person.joints + shift[:, None]
   hinge = person.turned[:, hip, :, 0]  # The knee bends about the thigh's own x.
-  bend = two_bones.reach(*points, hinge, goals.ankle)
+  bend = two_bones.reach(
+    joints[:, hip], joints[:, knee], joints[:, ankle], hinge, goals.ankle
+  )
   thigh = bend.upper @ person.turned[:, hip]
   shank = bend.lower @ person.turned[:, knee]
   foot_before = person.joints[:, TOES[side]] - person.joints[:, ankle]

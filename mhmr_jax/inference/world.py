@@ -84,8 +84,8 @@ def place(
   if camera_motion == "moving":
     turns = _moving_turns(people)
   else:
-    down = gravity.direction(people)
-    turns = [np.tile(world_from_camera(down), (len(p.times), 1, 1)) for p in people]
+    down = _levelled(gravity.direction(people), people, body)
+    turns = [_constant(down, person) for person in people]
   placed = [_turn(*pair, body) for pair in zip(people, turns, strict=True)]
   levels = [_level(person) for person in placed]
   floor = _common_floor(levels)
@@ -117,6 +117,23 @@ def world_from_camera(
   edge = edge - np.sum(edge * up, axis=-1, keepdims=True) * up
   back = -_unit(np.where(vertical, edge, level))
   return np.stack([np.cross(up, back), up, back], axis=-2)
+
+
+def _levelled(
+  down: Float[np.ndarray, "3"], people: Sequence[SeenMotion], body: smpl.SmplModel
+) -> Float[np.ndarray, "3"]:
+  """Corrects the direction down by the floor that people walk over."""
+  placed = [_turn(person, _constant(down, person), body) for person in people]
+  toes = [one.pelvis[:, None] + one.joints[:, TOES] for one in placed]
+  up = gravity.floor_normal(toes, [one.contacts > 0.5 for one in placed])
+  return -up @ world_from_camera(down)
+
+
+def _constant(
+  down: Float[np.ndarray, "3"], person: SeenMotion
+) -> Float[np.ndarray, "_ 3 3"]:
+  """The rotation to the world in every row, of a camera that stands still."""
+  return np.tile(world_from_camera(down), (len(person.times), 1, 1))
 
 
 def _moving_turns(
