@@ -11,31 +11,21 @@ grow with its size.
 
 import contextlib
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import cv2
-import jax
-import numpy as np
 from absl import flags
-from jaxtyping import Float, UInt8
-from tqdm import tqdm
 
-from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
-from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz, summary
-from mhmr_jax.files import atomic, video, video_writer
-from mhmr_jax.inference import packed, trained, video_motion
-from mhmr_jax.inference.trained import TrainedRun
-from mhmr_jax.inference.video_motion import FollowedPerson, Scene
+from mhmr_jax.files import atomic
 from mhmr_jax.keypoints import keypoint_flags
-from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime import program
-from mhmr_jax.runtime.ahead import made_ahead
-from mhmr_jax.runtime.batching import padded_batches
-from mhmr_jax.runtime.stage_times import StageTimes
-from mhmr_jax.schema import Motion
-from mhmr_jax.visualize import charts, overlay, viewer
+
+# What takes seconds to import is imported where it is needed: `--help` does without it.
+if TYPE_CHECKING:
+  from mhmr_jax.inference.trained import TrainedRun
+  from mhmr_jax.inference.video_motion import Scene
+  from mhmr_jax.keypoints.source import KeypointSource
 
 _PERSON = flags.DEFINE_list(
   "person",
@@ -43,10 +33,16 @@ _PERSON = flags.DEFINE_list(
   "Who is wanted, by their size over the clip: 0 is the largest; 0,2 are two people. "
   "By default everybody who is followed for half a second or longer.",
 )
+_PEOPLE = flags.DEFINE_integer(
+  "people",
+  None,
+  "How many people the detector looks for at once: 1 is fastest; by default 4.",
+  lower_bound=1,
+)
 _CAMERA = flags.DEFINE_enum(
   "camera",
   "static",
-  video_motion.CAMERAS,
+  ["static", "moving"],
   "Whether the camera stands still or moves; if it moves, paths are relative to it.",
 )
 _FOCAL = flags.DEFINE_float(
@@ -72,157 +68,6 @@ _FIT = flags.DEFINE_enum(
   "format or detector where that lowered the error.",
 )
 
-_BATCH = 32  # Frames whose meshes are computed at once.
-# The video in the page: the longer side, px, and 7 MB a minute, which base64 makes 9.
-_PAGE_SIDE = 640
-_PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
-_PERSON_FOLDER = "person_{:02d}"
-
-
-def folder_of(motion: Motion) -> str:
-  """The name of the folder of a person's own files."""
-  return _PERSON_FOLDER.format(motion.person)
-
-
-def write_results(
-  out: pathlib.Path,
-  motions: Sequence[Motion],
-  left_out: Sequence[FollowedPerson],
-  body: smpl.SmplModel,
-  video_path: pathlib.Path,
-  info: video.VideoInfo,
-  times: StageTimes,
-) -> list[pathlib.Path]:
-  """Writes all files of a video's people, which appear together or not at all.
-
-  Args:
-    out: an existing folder.
-    motions: of at least one person.
-    left_out: the people who were followed and are not wanted.
-    body: which the motions are of.
-    video_path: the video.
-    info: of the video.
-    times: measures the stages.
-
-  Returns:
-    The files' paths within the folder.
-
-  Raises:
-    InputError: a file cannot be written.
-  """
-  with atomic.together(out) as new:
-    with times.running("exports"):
-      for motion in motions:
-        own = new / folder_of(motion)
-        own.mkdir()
-        prediction_npz.write(own / "prediction.npz", motion)
-        amass_npz.write(own / "motion_amass.npz", motion)
-        bvh.write(own / "motion.bvh", motion, body)
-      gltf.write(new / "motion.glb", list(motions), body)
-      others = [_describe(person) for person in left_out]
-      summary.write(new / "summary.json", motions, video_path.name, others)
-    small = new / "page.mp4"
-    frames = times.over("reading the video", video.read_frames(video_path))
-    drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
-    timing = (info.fps, info.times)
-    with (
-      video_writer.writing(new / "overlay.mp4", *timing, video_path) as whole,
-      video_writer.writing(small, *timing, quality=_PAGE_QUALITY) as shrunk,
-    ):
-      for frame, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
-        with times.running("encoding"):
-          whole.write(shown)
-          shrunk.write(_shrunk(frame))
-    with times.running("page"):
-      viewer.write(new / "motion.html", motions, body, small, video_path.name)
-    small.unlink()
-    files = sorted(path.relative_to(new) for path in new.rglob("*.*"))
-  return files
-
-
-def _describe(person: FollowedPerson) -> dict[str, Any]:
-  """What the summary says of somebody who has no files."""
-  frames = person.track.frame_index
-  return {
-    "person": person.number,
-    "first_frame": int(frames[0]),
-    "last_frame": int(frames[-1]),
-    "frames_detected": len(frames),
-    "short": person.short,
-  }
-
-
-def draw(
-  frames: Iterable[UInt8[np.ndarray, "height width 3"]],
-  body: smpl.SmplModel,
-  motions: Sequence[Motion],
-) -> Iterator[
-  tuple[UInt8[np.ndarray, "height width 3"], UInt8[np.ndarray, "height width 3"]]
-]:
-  """Yields every frame of the video, as it is and with the people drawn over it."""
-  faces = np.asarray(body.faces)
-  rows = [_Rows(body, motion) for motion in motions]
-  for number, frame in enumerate(frames):
-    here = [(one.colour, *found) for one in rows if (found := one.at(number))]
-    if not here:
-      yield frame, frame
-      continue
-    colours, vertices, intrinsics = zip(*here, strict=True)
-    drawn = overlay.draw_meshes(
-      frame, np.stack(vertices), faces, intrinsics[0], colours
-    )
-    yield frame, drawn
-
-
-class _Rows:
-  """A person's meshes in the camera frame, asked for in the frames' order."""
-
-  def __init__(self, body: smpl.SmplModel, motion: Motion):
-    self.colour = _rgb(charts.COLOURS[motion.person % len(charts.COLOURS)])
-    self._rows = zip(
-      motion.frame_index.tolist(),
-      _meshes(body, motion),
-      np.broadcast_to(motion.intrinsics, (len(motion.frame_index), 3, 3)),
-      strict=True,
-    )
-    self._next = next(self._rows, None)
-
-  def at(
-    self, frame: int
-  ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "3 3"]] | None:
-    """The vertices in a frame and its intrinsics; None where the person is absent."""
-    if self._next is None or self._next[0] != frame:
-      return None
-    _, vertices, intrinsics = self._next
-    self._next = next(self._rows, None)
-    return vertices, intrinsics
-
-
-def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, "V 3"]]:
-  """Yields the vertices of each row, in the camera frame."""
-  forward = jax.jit(smpl.forward)
-  for rows, count in padded_batches(len(motion.frame_index), _BATCH):
-    vertices, _ = forward(
-      body, motion.pose[rows], motion.betas[rows], motion.transl_camera[rows]
-    )
-    yield from np.asarray(vertices)[:count]
-
-
-def _rgb(colour: str) -> overlay.Colour:
-  """The red, green and blue of a colour written as #rrggbb."""
-  red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-  return red, green, blue
-
-
-def _shrunk(
-  frame: UInt8[np.ndarray, "height width 3"],
-) -> UInt8[np.ndarray, "height_page width_page 3"]:
-  """The frame at the size that it has in the page."""
-  height, width = frame.shape[:2]
-  scale = min(1.0, _PAGE_SIDE / max(width, height))
-  size = (max(2, round(width * scale)), max(2, round(height * scale)))
-  return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
-
 
 @contextlib.contextmanager
 def _results_folder(out: pathlib.Path) -> Iterator[None]:
@@ -238,15 +83,19 @@ def _results_folder(out: pathlib.Path) -> Iterator[None]:
     raise
 
 
-def flag_run() -> TrainedRun:
+def flag_run() -> "TrainedRun":
   """The network of the flags: a work directory's, or that of the package."""
+  from mhmr_jax.inference import packed, trained
+
   if program.WORKDIR.value is None:
     return packed.read()
   return trained.restore(program.workdir())
 
 
-def flag_scene() -> Scene:
+def flag_scene() -> "Scene":
   """The camera and the fit of the flags."""
+  from mhmr_jax.inference.video_motion import Scene
+
   given = _INTRINSICS.value is not None
   return Scene(
     camera=_CAMERA.value,
@@ -269,29 +118,47 @@ def flag_people() -> list[int] | None:
     ) from error
 
 
-def flag_source() -> KeypointSource:
+def flag_source() -> "KeypointSource":
   """Where the people's keypoints come from, by the flags."""
+  from mhmr_jax.keypoints.source import KeypointSource
+
   return KeypointSource(
     path=keypoint_flags.KEYPOINTS.value,
     format=keypoint_flags.FORMAT.value,
     detector=keypoint_flags.DETECTOR.value,
     weights=keypoint_flags.weights_path(),
+    people=_PEOPLE.value,
   )
 
 
 def main(argv: list[str]) -> None:
   """Reads the flags, predicts and writes the files."""
+  from mhmr_jax.body import smpl
+  from mhmr_jax.files import live, video
+  from mhmr_jax.inference import video_motion
+  from mhmr_jax.keypoints import recording
+  from mhmr_jax.runtime.stage_times import StageTimes
+  from mhmr_jax.visualize import prediction_folder
+
   del argv
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   source, people, scene = flag_source(), flag_people(), flag_scene()
+  name = keypoint_flags.VIDEO.value
   times = StageTimes()
   with _results_folder(out):
     with times.running("loading"):
       run = flag_run()
-    with times.running("reading the video"):
-      info = video.probe(video_path, _FPS.value)
-    with times.running("finding people"):
-      found = video_motion.follow(source.find_people(video_path, info), info.fps)
+    if live.is_live(name):
+      video_path = out / "recording.mp4"
+      with times.running("recording"):
+        detections = recording.record(name, video_path, source)
+      info = video.probe(video_path)
+    else:
+      with times.running("reading the video"):
+        info = video.probe(video_path, _FPS.value)
+      with times.running("finding people"):
+        detections = source.find_people(video_path, info)
+    found = video_motion.follow(detections, info.fps)
     wanted = video_motion.choose(found, people)
     print(
       f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, "
@@ -303,7 +170,9 @@ def main(argv: list[str]) -> None:
     )
     left_out = [person for person in found if person not in wanted]
     body = smpl.load(run.config.body.path or None)
-    files = write_results(out, motions, left_out, body, video_path, info, times)
+    files = prediction_folder.write(
+      out, motions, left_out, body, video_path, info, times
+    )
   print(times.summary(info.num_frames))
   for motion in motions:
     frames = motion.frame_index

@@ -184,15 +184,19 @@ def test_no_command_is_hidden_from_these_tests():
         assert not re.search(r"^(python|pip|\./launch|sbatch) ", block, re.M), page
 
 
-def test_the_library_page_runs(tmp_path, monkeypatch):
+def test_the_library_page_runs(folder, tmp_path, monkeypatch, capsys):
   page = (tiny.ROOT / "docs" / "library.md").read_text()
-  (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  video, readers = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  found = {}
+  monkeypatch.chdir(folder)
+  exec(video, found)
+  assert found["motion"].joints_world.shape == (FRAMES, 24, 3)
+  assert len(video.splitlines()) <= 10
   skeleton, recording = acclaim.write_pair(tmp_path, [{"root": "0 4 0 0 90 0"}] * 8)
   skeleton.rename(tmp_path / "02.asf")
   recording.rename(tmp_path / "02_01.amc")
   monkeypatch.chdir(tmp_path)
-  found = {}
-  exec(code, found)
+  exec(readers, found)
   assert found["vertices"].shape[0] == found["joints"].shape[0] == 2
   np.testing.assert_allclose(found["error_mm"], 0, atol=1e-2)
 

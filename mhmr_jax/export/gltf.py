@@ -52,8 +52,8 @@ def write(path: pathlib.Path, motions: list[Motion], body: smpl.SmplModel) -> No
   )
   buffer = _Buffer(file)
   end = max(float(motion.times[-1]) for motion in motions)
-  for number, motion in enumerate(motions):
-    first = _add_person(file, buffer, number, motion, body)
+  for motion in motions:
+    first = _add_person(file, buffer, motion, body)
     _animate(file, buffer, first, motion, end)
   file.set_binary_blob(bytes(buffer.data))
   file.buffers = [pygltflib.Buffer(byteLength=len(buffer.data))]
@@ -91,7 +91,6 @@ class _Buffer:
 def _add_person(
   file: pygltflib.GLTF2,
   buffer: _Buffer,
-  number: int,
   motion: Motion,
   body: smpl.SmplModel,
 ) -> int:
@@ -99,7 +98,7 @@ def _add_person(
 
   The 24 nodes after that one are the joints.
   """
-  name = f"person_{number:02d}"
+  name = f"person_{motion.person:02d}"
   vertices, joints = rest_pose.shaped(body, motion.betas[0])
   floor = np.array([0, vertices[:, 1].min(), 0])
   vertices, joints = (vertices - floor).astype(np.float32), joints - floor
@@ -123,7 +122,7 @@ def _add_person(
   primitive = _primitive(buffer, vertices, body)
   primitive.material = len(file.materials)
   file.meshes.append(pygltflib.Mesh(name=name, primitives=[primitive]))
-  file.materials.append(_material(name, number))
+  file.materials.append(_material(name, motion.person))
   return first
 
 

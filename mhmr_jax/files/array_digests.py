@@ -20,19 +20,23 @@ _BLOCK = 2**20  # Numbers that are summed at a time, to save memory.
 def digest(tree: Any) -> str:
   """The digest of a tree of arrays: of their bits, shapes, types and places in it.
 
-  Where there are several processes, all of them must call this.
+  Where arrays lie on the devices of several processes, all of these must call this.
 
   Returns:
     16 hexadecimal digits, the same in all processes.
   """
   total = 0
-  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  # Arrays that each process has for itself are whole in each of them.
+  is_shared = not all(leaf.is_fully_addressable for _, leaf in leaves)
+  names_count = jax.process_index() == 0 or not is_shared
+  for path, leaf in leaves:
     name = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
     place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
     # An odd factor keeps every change of the sum; the name itself counts once.
-    total += (place | 1) * _sum(leaf) + (place if jax.process_index() == 0 else 0)
+    total += (place | 1) * _sum(leaf) + (place if names_count else 0)
   total %= 2**64
-  if jax.process_count() > 1:
+  if is_shared:
     halves = np.array(divmod(total, 2**32), np.uint32)
     parts = np.asarray(multihost_utils.process_allgather(halves)).tolist()
     total = sum(high * 2**32 + low for high, low in parts) % 2**64

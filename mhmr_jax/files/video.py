@@ -25,7 +25,7 @@ from mhmr_jax.files import images_folder, shown_frames
 _FALLBACK_FPS = 30.0
 _MAX_FPS = 1000.0
 _MIN_SIDE = 16
-_MAX_PIXELS = 36_000_000  # A frame of 8K has 33 million.
+MAX_PIXELS = 36_000_000  # A frame of 8K has 33 million.
 # Matroska's times are in whole milliseconds: each is off by up to a half, the first
 # one too.
 _ROUNDING_SECONDS = 1.1e-3
@@ -36,7 +36,7 @@ _SPARE_SECONDS = 1.0
 _SPARE_FRAMES = 1
 
 # Playlists and their like are left out: they would have other files read.
-_FORMATS = (
+FORMATS = (
   "3gp,asf,av1,avi,dv,flv,gif,h264,hevc,ivf,m4v,matroska,mj2,mov,mp4,mpeg,mpegts,"
   "mpegvideo,mxf,nut,ogg,rm,vc1,webm,webm_dash_manifest,wtv,yuv4mpegpipe"
 )
@@ -159,7 +159,7 @@ def _probe_folder(path: pathlib.Path, fps: float | None) -> VideoInfo:
 
 def _folder_size(path: pathlib.Path) -> tuple[int, int]:
   size = images_folder.size(images_folder.images(path)[0])
-  _check_size(*size, path)
+  check_size(*size, path)
   return size
 
 
@@ -261,25 +261,26 @@ def _layout(path: pathlib.Path) -> shown_frames.Layout:
   with _opened(path) as stream:
     # Before anything is decoded: a small file can ask for gigabytes.
     if stream.width and stream.height:
-      _check_size(stream.width, stream.height, path)
+      check_size(stream.width, stream.height, path)
     aspect = float(stream.sample_aspect_ratio or 0)
   frame = next((frame for frame in _decoded(path) if frame is not None), None)
   if frame is None:
     raise _unreadable(path)
   shown = shown_frames.layout(frame, aspect)
-  _check_size(*shown.size, path)
+  check_size(*shown.size, path)
   return shown
 
 
-def _check_size(width: int, height: int, path: pathlib.Path) -> None:
+def check_size(width: int, height: int, name: str | os.PathLike[str]) -> None:
+  """Raises InputError for pictures in which nobody can be seen, or that are huge."""
   if min(width, height) < _MIN_SIDE:
     raise InputError(
-      f"{path} shows {width}x{height} pixels, in which nobody can be seen: give a "
+      f"{name} shows {width}x{height} pixels, in which nobody can be seen: give a "
       "larger video."
     )
-  if width * height > _MAX_PIXELS:
+  if width * height > MAX_PIXELS:
     raise InputError(
-      f"{path} shows {width}x{height} pixels, more than {_MAX_PIXELS // 10**6} "
+      f"{name} shows {width}x{height} pixels, more than {MAX_PIXELS // 10**6} "
       "million: scale it down first."
     )
 
@@ -289,7 +290,7 @@ def _decoded(path: pathlib.Path) -> Iterator[av.VideoFrame | None]:
   with _opened(path) as stream:
     stream.thread_type = "AUTO"
     # Frames may be larger than the container says.
-    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     for packet in packets(stream):
       try:
         frames = packet.decode()
@@ -350,7 +351,7 @@ def opened(path: pathlib.Path) -> Iterator[av.container.InputContainer]:
     container = av.open(
       str(path.absolute()),
       metadata_errors="replace",
-      container_options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"},
+      container_options={"format_whitelist": FORMATS, "protocol_whitelist": "file"},
     )
   except (FFmpegError, ValueError) as error:
     raise _unreadable(path) from error

@@ -66,14 +66,21 @@ class VideoWriter:
     self._shape: tuple[int, ...] = ()
     self._frames = 0
 
-  def write(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Appends a frame, which must have the first one's size."""
+  def write(
+    self, frame: UInt8[np.ndarray, "height width 3"], seconds: float | None = None
+  ) -> None:
+    """Appends a frame, which must have the first one's size.
+
+    Args:
+      frame: RGB.
+      seconds: from the first frame to it; None, for all frames: as `writing` was told.
+    """
     if self._container is None:
       self._shape = frame.shape
-      self._open()
+      self._open(even=seconds is None)
     if frame.shape != self._shape:
       raise ValueError(f"the frame is {frame.shape}, the video's are {self._shape}")
-    seconds = self._seconds(self._frames)
+    seconds = self._seconds(self._frames) if seconds is None else seconds
     height, width = self._stream.height, self._stream.width
     rgb = np.ascontiguousarray(frame[:height, :width])
     encoded = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
@@ -129,7 +136,7 @@ class VideoWriter:
     slots = self._times * float(rate)
     return bool(np.abs(slots - np.arange(len(slots))).max() < 0.05)
 
-  def _open(self) -> None:
+  def _open(self, even: bool) -> None:
     self._container = self._opened.enter_context(
       av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
     )
@@ -138,7 +145,8 @@ class VideoWriter:
     stream = self._container.add_stream("libx264", rate=rate, options=options)
     stream.height, stream.width = (length - length % 2 for length in self._shape[:2])
     stream.pix_fmt = "yuv420p"
-    self._time_base = 1 / rate if self._is_even(rate) else _TIME_BASE
+    even = even and self._is_even(rate)
+    self._time_base = 1 / rate if even else _TIME_BASE
     stream.time_base = stream.codec_context.time_base = self._time_base
     context = stream.codec_context
     context.color_primaries = context.color_trc = context.colorspace = _BT709

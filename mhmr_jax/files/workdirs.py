@@ -124,8 +124,8 @@ def load_latest(
     except DamagedError as error:
       errors.append(error)
       continue
-    for error in errors:
-      logging.warning("%s Going on from the one of step %d.", error.finding, step)
+    for damaged in errors:
+      logging.warning("%s Going on from the one of step %d.", damaged.finding, step)
     return restored, step, steps[: len(errors)]
   raise errors[0]
 

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from tqdm import tqdm
 
 from mhmr_jax.files import video
@@ -42,7 +42,7 @@ def detect(
     return detections
   with adapter.open_detector(weights, people) as run:
     frames = video.read_frames(video_path)
-    found = detect_frames(frames, info.fps, run, info.num_frames)
+    found = detect_frames(frames, info.times, run)
   detections, person = by_person(found, tracking.track(found, info.fps))
   kept = detection_cache.write(video_path, source, detections, person=person)
   if kept is not None:
@@ -52,13 +52,19 @@ def detect(
 
 def detect_frames(
   frames: Iterable[UInt8[np.ndarray, "height width 3"]],
-  fps: float,
+  times: Float[np.ndarray, "num_frames"],
   run: detectors.Detect,
-  num_frames: int,
 ) -> Detections:
-  """Runs a detector on consecutive frames; `num_frames` is for the progress bar."""
-  progress = tqdm(frames, "Detecting", num_frames, unit="frame")
-  return [run(frame, number / fps) for number, frame in enumerate(progress)]
+  """Runs a detector on consecutive frames.
+
+  Args:
+    frames: RGB pictures.
+    times: of the frames, s; detectors that follow people need them.
+    run: the detector.
+  """
+  progress = tqdm(frames, "Detecting", len(times), unit="frame")
+  timed = zip(times, progress, strict=False)  # A file may still be written.
+  return [run(frame, float(seconds)) for seconds, frame in timed]
 
 
 def by_person(

@@ -17,12 +17,14 @@ class KeypointSource:
     format: of that file, one of `formats.FORMATS`.
     detector: one of `detectors.NAMES`.
     weights: the detector's; None: it downloads its own.
+    people: how many the detector looks for at once; None: as many as it can.
   """
 
   path: str | None = None
   format: str | None = None
   detector: str = "mediapipe"
   weights: pathlib.Path | None = None
+  people: int | None = None
 
   @property
   def name(self) -> str:
@@ -38,7 +40,9 @@ class KeypointSource:
       InputError: the keypoints are wrong, or the detector cannot be used.
     """
     if self.path is None:
-      return detection.detect(video_path, info, self.detector, self.weights)
+      return detection.detect(
+        video_path, info, self.detector, self.weights, self.people
+      )
     if self.format is None:
       raise InputError(
         f"--keypoint_format is missing: name what {self.path} is, one of "

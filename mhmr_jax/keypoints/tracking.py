@@ -1,5 +1,6 @@
 """Follows people through a video by joining detections of the same person."""
 
+import collections
 import dataclasses
 
 import numpy as np
@@ -14,7 +15,10 @@ from mhmr_jax.keypoints.formats import Detections
 
 _MIN_POINTS = 3
 _BRIDGE_SECONDS = 0.5  # A person who is missed for so long is still followed.
-_REJOIN_SECONDS = 2.0  # Tracks are rejoined over so long, if nobody else fits.
+_REJOIN_SECONDS = 10.0  # Tracks are rejoined over so long, if nobody else fits.
+_WALK_ON_SECONDS = 2.0  # Somebody hidden is thought to walk on for so long.
+_RIVAL_SHARE = 0.2  # The length of a track that counts beside another.
+_FIRST_FRAMES = 5  # Frames that tell the size of somebody who comes in.
 # Distances are in sizes of the person (the longer side of the box).
 _GATE = 0.5
 _GATE_GROWTH = 1.0  # The gate widens by so much a second while a person is missed.
@@ -69,8 +73,9 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
 
   In every frame, the Hungarian method assigns detections to the people followed so
   far by the distance of their points from where they are expected. Gaps of up to half
-  a second are bridged. Afterwards tracks are rejoined over gaps of up to two seconds,
-  where only one track ends and only one begins at about the same place and size.
+  a second are bridged. Afterwards tracks are rejoined over gaps of up to ten seconds,
+  where one track ends and one begins at about the same place and size, and nobody else
+  can be meant. So those who are hidden, or leave and return, keep their number.
 
   Points far off their person, or stuck at one place while the person walks away, become
   missing ones; a warning counts them.
@@ -168,38 +173,80 @@ def _distance(one: _OpenTrack, person: np.ndarray, frame: int) -> float:
 
 
 def _rejoin(pieces: list[_OpenTrack], fps: float) -> list[_OpenTrack]:
-  """Joins tracks that follow each other, where each is the other's only choice."""
-  longest = round(_REJOIN_SECONDS * fps)
+  """Joins tracks that follow each other, where nobody else can be meant.
+
+  The shortest gaps are closed first. A track that begins while another one is seen that
+  fits as well, or before which two ended that were seen together, stays alone.
+  """
   pieces = sorted(pieces, key=lambda one: one.frames[0])
-  starts = np.array([one.frames[0] for one in pieces])
-  successors: dict[int, list[int]] = {}
-  predecessors: dict[int, list[int]] = {}
-  for before, one in enumerate(pieces):
-    end = one.frames[-1]
-    low, high = np.searchsorted(starts, [end + 1, end + longest + 1])
-    for after in range(low, high):
-      if _fits(one, pieces[after]):
-        successors.setdefault(before, []).append(after)
-        predecessors.setdefault(after, []).append(before)
-  joined: list[_OpenTrack] = []
-  owner: dict[int, _OpenTrack] = {}
-  for index, one in enumerate(pieces):
-    choices = predecessors.get(index, [])
-    if len(choices) == 1 and len(successors[choices[0]]) == 1:
-      head = owner[choices[0]]
-      head.frames += one.frames
-      head.people += one.people
-    else:
-      head = one
-      joined.append(one)
-    owner[index] = head
+  pairs = _followers(pieces, fps)
+  successors, predecessors = (
+    collections.defaultdict(list),
+    collections.defaultdict(list),
+  )
+  for before, after in pairs:
+    successors[before].append(after)
+    predecessors[after].append(before)
+  following: dict[int, int] = {}
+  leading: dict[int, int] = {}
+  for before, after in sorted(pairs, key=lambda pair: _gap(pieces, *pair)):
+    if before in following or after in leading:
+      continue
+    rivals = [(after, one) for one in successors[before] if one not in leading]
+    rivals += [(before, one) for one in predecessors[after] if one not in following]
+    if not any(
+      chosen != rival and _competes(pieces[chosen], pieces[rival])
+      for chosen, rival in rivals
+    ):
+      following[before], leading[after] = after, before
+  joined = []
+  for index, head in enumerate(pieces):
+    if index in leading:
+      continue
+    while index in following:
+      index = following[index]
+      head.frames += pieces[index].frames
+      head.people += pieces[index].people
+    joined.append(head)
   return joined
 
 
-def _fits(before: _OpenTrack, after: _OpenTrack) -> bool:
-  """Whether one track may continue another: alike in size, at most one size apart."""
-  sizes = sorted([_size(before.people[-1]), _size(after.people[0])])
-  away = np.linalg.norm(_centre(before.people[-1]) - _centre(after.people[0]))
+def _followers(pieces: list[_OpenTrack], fps: float) -> list[tuple[int, int]]:
+  """The pairs of tracks, in order of their first frames, that one person may have."""
+  starts = np.array([one.frames[0] for one in pieces])
+  longest = round(_REJOIN_SECONDS * fps)
+  pairs = []
+  for before, one in enumerate(pieces):
+    end = one.frames[-1]
+    low, high = np.searchsorted(starts, [end + 1, end + longest + 1])
+    pairs += [(before, k) for k in range(low, high) if _fits(one, pieces[k], fps)]
+  return pairs
+
+
+def _gap(pieces: list[_OpenTrack], before: int, after: int) -> int:
+  return pieces[after].frames[0] - pieces[before].frames[-1]
+
+
+def _competes(chosen: _OpenTrack, rival: _OpenTrack) -> bool:
+  """Whether a track is seen together with another, and not only for a moment."""
+  together = chosen.frames[0] <= rival.frames[-1] and (
+    rival.frames[0] <= chosen.frames[-1]
+  )
+  return together and len(rival.frames) > _RIVAL_SHARE * len(chosen.frames)
+
+
+def _fits(before: _OpenTrack, after: _OpenTrack, fps: float) -> bool:
+  """Whether one track may continue another: alike in size, at most one size apart.
+
+  Somebody may have stayed, or for a while have walked on.
+  """
+  size = max(map(_size, after.people[:_FIRST_FRAMES]))
+  sizes = sorted([before.size, size])
+  places = [before.people[-1]]
+  if after.frames[0] - before.frames[-1] <= _WALK_ON_SECONDS * fps:
+    places.append(before.expected(after.frames[0]))
+  there = _centre(after.people[0])
+  away = min(np.linalg.norm(_centre(place) - there) for place in places)
   return bool(sizes[1] < 1.5 * sizes[0] and away < sizes[1])
 
 

@@ -17,7 +17,7 @@ def keep() -> None:
   The folder is the kind of processor's own: programs compiled for a newer one crash on
   an older one, and machines may share a home folder.
   """
-  if jax.config.jax_compilation_cache_dir is not None:
+  if jax.config.values.get("jax_compilation_cache_dir") is not None:
     return
   folder = _FOLDER.expanduser() / _processor()
   jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -76,7 +76,8 @@ def flattened(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
       prefix = f"{name}." if name else ""
       # A dot in a key of a file is no step into a section.
       inner = [
-        (prefix + str(key).replace(".", "?"), item) for key, item in value.items()
+        (prefix + (str(key).replace(".", "?") or "?"), item)
+        for key, item in value.items()
       ]
       stack.extend(reversed(inner))
     elif not (is_section and not value and name in _SECTIONS):

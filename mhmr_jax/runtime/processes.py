@@ -97,7 +97,7 @@ def _others_answer() -> bool:
   def ask() -> None:
     # JAX's client of the coordinating process refuses once any process is lost.
     with contextlib.suppress(Exception):
-      client = distributed.global_state.client
+      client: Any = distributed.global_state.client
       client.key_value_set(f"abort_of_{os.getpid()}", "", allow_overwrite=True)
       answers.append(True)
 
@@ -162,6 +162,10 @@ def _first_line(error: Exception) -> str:
   return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
+class _Stopped(BaseException):
+  """SIGTERM came; no exception of the usual kind, which readers of files explain."""
+
+
 @contextlib.contextmanager
 def stoppable() -> Iterator[None]:
   """Turns SIGTERM into a `RestartError`, where no `StopRequest` is entered.
@@ -170,11 +174,15 @@ def stoppable() -> Iterator[None]:
   """
 
   def stop(*_: object) -> None:
-    raise RestartError("Stopped as asked: run the same command again to go on.")
+    raise _Stopped
 
   previous = signal.signal(signal.SIGTERM, stop)
   try:
     yield
+  except _Stopped as stopped:
+    raise RestartError(
+      "Stopped as asked: run the same command again to go on."
+    ) from stopped
   finally:
     if not jax.distributed.is_initialized():
       signal.signal(signal.SIGTERM, previous)

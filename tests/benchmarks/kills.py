@@ -10,6 +10,7 @@ and how many processes and blocks of shared memory they left.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -28,12 +29,12 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_FOLDER}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-import jax
-import numpy as np
-from orbax.checkpoint import v1 as ocp
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+from orbax.checkpoint import v1 as ocp  # noqa: E402
 
-from tests import tiny
-from tests.workdirs import losses, saved_steps
+from tests import tiny  # noqa: E402
+from tests.workdirs import losses, saved_steps  # noqa: E402
 
 _EVERY = 5  # Steps from one checkpoint to the next.
 _WAIT_S = 20  # Loaders that live longer than this after a kill are left behind.
@@ -94,8 +95,13 @@ def shared_memory() -> set[str]:
 
 
 def alive(pids: list[int]) -> list[int]:
-  """Those that still run."""
-  return [pid for pid in pids if pathlib.Path(f"/proc/{pid}").exists()]
+  """Those that still run; one that ended may wait for the system to notice."""
+  found = []
+  for pid in pids:
+    with contextlib.suppress(OSError):
+      state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+      found += [pid] if state != "Z" else []
+  return found
 
 
 def kill(

@@ -273,8 +273,8 @@ def test_huge_frames_are_refused_before_they_are_decoded(tmp_path):
 def test_a_header_that_hides_huge_frames(tmp_path, monkeypatch):
   """The decoder has the same bound as the header."""
   path = videos.write(tmp_path / "video.mp4", frames=2)
-  monkeypatch.setattr(video, "_MAX_PIXELS", 1000)
-  monkeypatch.setattr(video, "_check_size", lambda *arguments: None)
+  monkeypatch.setattr(video, "MAX_PIXELS", 1000)
+  monkeypatch.setattr(video, "check_size", lambda *arguments: None)
   with pytest.raises(InputError, match="is not a video that can be read"):
     video.probe(path)
 

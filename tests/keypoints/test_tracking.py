@@ -62,15 +62,50 @@ def test_gaps_are_bridged_by_time_not_by_frames():
   _assert_is(tracks[0], person)
 
 
-def test_person_is_found_again_after_two_seconds_where_they_were():
-  person = [_person(100, 100, seed=t) for t in range(100)]
-  person[20:70] = [None] * 50
+def test_person_is_found_again_after_ten_seconds_where_they_were():
+  person = [_person(100, 100, seed=t) for t in range(400)]
+  person[20:310] = [None] * 290
   elsewhere = [p if p is None or t < 50 else _person(300, 100, seed=t)
                for t, p in enumerate(person)]  # fmt: skip
   assert len(tracking.track(_frames(person))) == 1
   assert len(tracking.track(_frames(elsewhere))) == 2
-  person[20:90] = [None] * 70
+  person[20:330] = [None] * 310
   assert len(tracking.track(_frames(person))) == 2
+
+
+def test_somebody_lost_again_and_again_keeps_their_number():
+  person = [_person(100, 100, seed=t) for t in range(300)]
+  for start in range(20, 280, 50):
+    person[start : start + 30] = [None] * 30
+  ghost = [_person(130, 100, seed=t) if t == 52 else None for t in range(300)]
+  tracks = tracking.track(_frames(person, ghost))
+  _assert_is(tracks[0], person)
+
+
+def test_who_walks_behind_somebody_is_found_on_the_other_side():
+  left = [_person(50 + 6 * t, 100, seed=t) for t in range(70)]
+  stands = [_person(260, 104, 1.1, seed=100 + t) for t in range(70)]
+  left[22:46] = [None] * 24
+  tracks = tracking.track(_frames(left, stands))
+  assert len(tracks) == 2
+  _assert_is(tracks[0], stands)
+  _assert_is(tracks[1], left)
+
+
+def test_who_leaves_the_picture_and_returns_keeps_their_number():
+  """One stays; the other leaves on the right, cut off by the edge, for five seconds."""
+  stays = [_person(200, 100, 1.2, seed=t) for t in range(300)]
+  leaves = []
+  for t in range(300):
+    x = 400 + 5 * t if t < 40 else 600 - 5 * (t - 220)
+    person = _person(x, 100, seed=500 + t)
+    person[person[:, 0] > 590] = 0
+    away = 40 <= t < 220 or (person[:, 2] > 0).sum() < 5
+    leaves.append(None if away else person)
+  tracks = tracking.track(_frames(stays, leaves))
+  assert len(tracks) == 2
+  _assert_is(tracks[0], stays)
+  _assert_is(tracks[1], leaves)
 
 
 def test_two_who_could_be_meant_are_not_rejoined():

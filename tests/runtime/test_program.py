@@ -6,6 +6,7 @@ import pathlib
 import sys
 
 import pytest
+import tqdm
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
@@ -246,3 +247,13 @@ def test_work_directories_may_be_in_a_bucket():
   assert str(program.any_path("gs://bucket/run")) == "gs://bucket/run"
   assert str(program.any_path("runs/a")) == str(pathlib.Path.cwd() / "runs" / "a")
   assert str(program.any_path("~/a")) == str(pathlib.Path.home() / "a")
+
+
+def test_an_error_begins_a_line_of_its_own_after_a_progress_bar(start, capsys):
+  def fail(argv):
+    bar = tqdm.tqdm(total=3, mininterval=0)
+    bar.update()
+    raise InputError("x is damaged.")
+
+  assert start(fail) == 1
+  assert capsys.readouterr().err.endswith("\nerror: x is damaged.\n")

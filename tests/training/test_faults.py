@@ -198,8 +198,11 @@ def test_sigterm_before_the_loop_is_a_sentence():
 
   def prepare():
     with processes.stoppable():
-      os.kill(os.getpid(), signal.SIGTERM)
-      time.sleep(10)
+      try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+      except Exception as error:  # As readers of files explain all errors.
+        raise InputError("It cannot be read: delete it.") from error
 
   with pytest.raises(RestartError, match="Stopped as asked: run the same command"):
     prepare()

@@ -16,6 +16,7 @@ from jaxtyping import Float, UInt8
 from mhmr_jax.keypoints.detectors import litert, regions
 
 NUM_LANDMARKS = 33
+_TORSO = [11, 12, 23, 24]  # Shoulders and hips.
 _AUXILIARY = 2  # The middle of the hips and the circle's top follow the landmarks.
 _POINTS = 39
 _MIN_SCORE = 0.5
@@ -23,6 +24,13 @@ _MIN_SCORE = 0.5
 _DETECTOR_SIZE = 224
 _ANCHORS_PER_CELL = {8: 2, 16: 2, 32: 6}  # By the stride of the network's layers.
 _MAX_OVERLAP = 0.5
+
+_SEARCH_SECONDS = 0.2
+_LOST_SECONDS = 0.5
+# Distances of one person's regions and torsos, in sides of the region.
+_ALIKE_CENTRE = 0.15
+_SAME_TORSO = 0.1
+_SAME_SIZE = 1.5
 
 _CROP_SIZE = 256
 _HEATMAP_SIZE = 64
@@ -51,11 +59,10 @@ class PeopleFinder:
     self._network = litert.Network(content, _DETECTOR_SIZE, shapes)
 
   def __call__(
-    self, image: UInt8[np.ndarray, "height width 3"]
+    self, image: UInt8[np.ndarray, "height width 3"], part: Float[np.ndarray, "4"]
   ) -> list[Float[np.ndarray, "4"]]:
-    """The regions of the people in an RGB image, the likeliest first."""
-    whole = regions.whole_image(image.shape)
-    pixels = regions.crop(image, whole, _DETECTOR_SIZE, cv2.BORDER_CONSTANT)
+    """The regions of the people in a part of an RGB image, the likeliest first."""
+    pixels = regions.crop(image, part, _DETECTOR_SIZE, cv2.BORDER_CONSTANT)
     raw, logits = self._network(pixels.astype(np.float32) / 127.5 - 1)
     scores = _sigmoid(logits[:, 0])
     likely = scores >= _MIN_SCORE
@@ -65,7 +72,7 @@ class PeopleFinder:
     boxes = np.concatenate(
       [rows[:, 0] - rows[:, 1] / 2, rows[:, 0] + rows[:, 1] / 2], 1
     )
-    points = regions.to_image(_suppress(boxes, rows[:, 2:4], scores[likely]), whole)
+    points = regions.to_image(_suppress(boxes, rows[:, 2:4], scores[likely]), part)
     return [regions.around(*person) for person in points]
 
 
@@ -108,10 +115,11 @@ class LandmarkFinder:
 class Landmarker:
   """Follows several people through the frames of a video.
 
-  A person's region comes from their landmarks in the frame before. The whole image is
-  searched for more people in the first frame, when somebody is lost, and once in
-  `search_seconds`: as often as the landmarks of one person, it would take half of the
-  time.
+  A person's region comes from their landmarks in the frame before. More people are
+  searched for five times a second, as in every frame the search would take half of the
+  time; and in every frame for half a second after somebody was lost, and while there is
+  nobody. In the small picture of a whole oblong image that the network sees, it finds
+  little more than one person, so one of the image's parts is searched too, in turn.
   """
 
   def __init__(
@@ -119,40 +127,51 @@ class Landmarker:
     find_people: PeopleFinder,
     find_landmarks: LandmarkFinder,
     people: int,
-    search_seconds: float = 0.2,
   ) -> None:
     """Makes one for a video with up to so many `people`."""
     self._find_people = find_people
     self._find_landmarks = find_landmarks
     self._people = people
-    self._search_seconds = search_seconds
     self._followed: list[Person] = []
-    self._lost = True
-    self._searched = -np.inf
+    self._search_until = -np.inf
+    self._searched: float | None = None
+    self._turn = 0
 
   def __call__(
     self, image: UInt8[np.ndarray, "height width 3"], seconds: float
   ) -> list[Person]:
     """Everybody in the next RGB frame, which shows the scene at a time in seconds."""
     candidates = [person.region for person in self._followed]
-    if len(candidates) < self._people and (
-      self._lost or seconds - self._searched >= self._search_seconds
-    ):
-      self._searched = seconds
-      followed = candidates.copy()
-      candidates += [
-        region
-        for region in self._find_people(image)
-        if not any(_is_alike(region, other) for other in followed)
-      ]
+    if len(candidates) < self._people:
+      for part in self._parts_to_search(image.shape, seconds):
+        self._searched = seconds
+        for region in self._find_people(image, part):
+          if not any(_is_alike(region, other) for other in candidates):
+            candidates.append(region)
     before = len(self._followed)
     self._followed = []
     for region in candidates[: self._people]:
       person = self._find_landmarks(image, region)
       if person and not any(_is_same(person, other) for other in self._followed):
         self._followed.append(person)
-    self._lost = len(self._followed) < before or not self._followed
+    if len(self._followed) < before:
+      self._search_until = seconds + _LOST_SECONDS
+    elif len(self._followed) > before:
+      self._search_until = -np.inf
     return self._followed
+
+  def _parts_to_search(
+    self, shape: tuple[int, ...], seconds: float
+  ) -> list[Float[np.ndarray, "4"]]:
+    """The parts of the next image in which people are searched for."""
+    whole, parts = regions.whole_image(shape), regions.parts(shape)
+    if self._searched is None:
+      return [whole, *parts]
+    is_due = seconds - self._searched >= _SEARCH_SECONDS
+    if not is_due and self._followed and seconds > self._search_until:
+      return []
+    self._turn += 1
+    return [whole, *parts[self._turn % 3 :][:1]]
 
 
 def _anchors() -> Float[np.ndarray, "anchors 2"]:
@@ -221,13 +240,15 @@ def _is_alike(region: Float[np.ndarray, "4"], followed: Float[np.ndarray, "4"]) 
   """Whether a found region is that of a person who is followed already."""
   sides = sorted([region[2], followed[2]])
   away = np.linalg.norm(region[:2] - followed[:2])
-  return bool(away < 0.15 * sides[1] and sides[1] < 1.5 * sides[0])
+  return bool(away < _ALIKE_CENTRE * sides[1] and sides[1] < _SAME_SIZE * sides[0])
 
 
 def _is_same(person: Person, other: Person) -> bool:
-  """Whether two regions showed the same person."""
-  away = np.linalg.norm(person.landmarks[:, :2] - other.landmarks[:, :2], axis=-1)
-  return bool(np.median(away) < 0.05 * max(person.region[2], other.region[2]))
+  """Whether two regions showed the same person, whose limbs may differ in names."""
+  torsos = [one.landmarks[_TORSO, :2].mean(axis=0) for one in (person, other)]
+  away = np.linalg.norm(torsos[0] - torsos[1])
+  sides = sorted([person.region[2], other.region[2]])
+  return bool(away < _SAME_TORSO * sides[1] and sides[1] < _SAME_SIZE * sides[0])
 
 
 def _sigmoid(

@@ -9,6 +9,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 _MARGIN = 1.25
+_OBLONG = 1.25  # Sides of an image that is cut into parts.
+_SHARES = (0.0, 1.0, 0.5)  # Of the way from one end to the other.
 
 
 def around(
@@ -29,6 +31,23 @@ def whole_image(shape: tuple[int, ...]) -> Float[np.ndarray, "4"]:
   """The upright region around an image of a shape [height, width, ...]."""
   height, width = shape[:2]
   return np.array([width / 2, height / 2, max(height, width), 0.0])
+
+
+def parts(shape: tuple[int, ...]) -> list[Float[np.ndarray, "4"]]:
+  """The squares at both ends and in the middle of an oblong image; none of a square.
+
+  Args:
+    shape: of the image, [height, width, ...].
+  """
+  height, width = shape[:2]
+  side = min(height, width)
+  if max(height, width) < _OBLONG * side:
+    return []
+  shifts = [
+    (0.5 - share) * np.array([width - side, height - side]) for share in _SHARES
+  ]
+  centre = np.array([width / 2, height / 2])
+  return [np.array([*(centre - shift), side, 0.0]) for shift in shifts]
 
 
 def to_image(

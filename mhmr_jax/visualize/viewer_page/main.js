@@ -198,6 +198,7 @@ function addStage() {
   } catch (error) {
     get("scene-problem").textContent = `The scene needs WebGL: ${error.message}`;
     get("scene-problem").hidden = false;
+    get("views").hidden = true;
     return;
   }
   get("grid").addEventListener("change", () => {

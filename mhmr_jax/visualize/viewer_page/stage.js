@@ -1,6 +1,7 @@
 // The scene: light, floor, bodies and the camera that looks at them.
 
 const BACKGROUND = 0xe9ecef;
+const GRID_COLOUR = 0xbcc3c9;
 const LEAST_EXTENT = 2; // m
 
 /** The box around all people's pelvises, from the floor to above their heads. */
@@ -13,6 +14,25 @@ function boundsOf(people) {
   box.min.y = Math.min(box.min.y, 0);
   box.max.y += 0.9;
   return box;
+}
+
+/**
+ * Lines 1 m apart. They are cut where they cross, because some drivers leave out a line
+ * that reaches behind the camera.
+ */
+function makeGrid(metres) {
+  const points = [];
+  for (let i = 0; i <= metres; i++) {
+    for (let j = 0; j < metres; j++) {
+      const [across, start] = [i - metres / 2, j - metres / 2];
+      points.push(across, 0, start, across, 0, start + 1);
+      points.push(start, 0, across, start + 1, 0, across);
+    }
+  }
+  const geometry = new THREE.BufferGeometry();
+  geometry.setAttribute("position", new THREE.Float32BufferAttribute(points, 3));
+  const material = new THREE.LineBasicMaterial({ color: GRID_COLOUR });
+  return new THREE.LineSegments(geometry, material);
 }
 
 class Stage {
@@ -119,7 +139,7 @@ class Stage {
     const size = this.bounds.getSize(new THREE.Vector3());
     const centre = this.bounds.getCenter(new THREE.Vector3());
     const metres = 2 * Math.ceil(Math.max(size.x, size.z, 4) / 2 + 2);
-    const grid = new THREE.GridHelper(metres, metres, 0xaab2b9, 0xc6ccd1);
+    const grid = makeGrid(metres);
     grid.position.set(Math.round(centre.x), 0, Math.round(centre.z));
     const shade = new THREE.Mesh(
       new THREE.PlaneGeometry(4 * metres, 4 * metres).rotateX(-Math.PI / 2),

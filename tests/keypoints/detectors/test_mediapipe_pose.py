@@ -55,7 +55,7 @@ def test_follows_the_person_of_a_real_video(weights, shared_data, name):
   info = video.probe(path)
   with _open(weights) as detect:
     frames = itertools.islice(video.read_frames(path), 75)
-    found = detection.detect_frames(frames, info.fps, detect, 75)
+    found = detection.detect_frames(frames, info.times[:75], detect)
   track = tracking.largest(tracking.track(found, info.fps))
   assert len(track.frame_index) >= 74
   first = track.keypoints[0]

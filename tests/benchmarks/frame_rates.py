@@ -1,0 +1,229 @@
+"""How much the motion of a video depends on its frame rate and format.
+
+  python -m tests.benchmarks.frame_rates --video=FILE --out=DIR \
+    [--detector_weights=pose_landmarker.task]
+
+The video's frames are taken for those of a camera with 120 fps, so that each copy has
+real frames at exact times: those of 30 fps are every fourth, those of 24 fps every
+fifth. A video of slow movements is best, as they get faster by that: tai chi at five
+times its speed. `predict` runs on every copy, detector included. Its result is compared
+with that of the copy with 30 fps at the same moments: the mean distance of the joints,
+relative to the pelvis and in the world, and the difference of the durations.
+
+The folder keeps the copies.
+"""
+
+import fractions
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import av
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.files import video
+from mhmr_jax.inference import video_motion
+from mhmr_jax.keypoints import keypoint_flags
+from mhmr_jax.keypoints.source import KeypointSource
+from mhmr_jax.runtime import program
+from mhmr_jax.schema import Motion
+
+_SOURCE_FPS = 120
+_NTSC = fractions.Fraction(1000, 1001)
+_REFERENCE = "30"
+_HLG, _BT2020 = 18, 9  # Of ITU-T H.273.
+_TO_BT2020 = np.array(
+  [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+)
+_WHITE = 203 / 1000  # Of SDR, in HLG's light.
+
+Encode = Callable[[UInt8[np.ndarray, "height width 3"]], av.VideoFrame]
+
+
+class Copy(NamedTuple):
+  """How a copy is made.
+
+  Attributes:
+    frames: numbers of the source's frames.
+    slowed: by how much its times are longer than the source's.
+    suffix: of the file, which is its format.
+    codec: its encoder.
+    pixels: their format.
+    encode: makes a frame of a picture.
+    turned: by how many degrees, anticlockwise, a player turns the frames.
+    container_options: of the container's writer.
+  """
+
+  frames: Int[np.ndarray, "frames"]
+  slowed: fractions.Fraction = fractions.Fraction(1)
+  suffix: str = "mp4"
+  codec: str = "libx264"
+  pixels: str = "yuv420p"
+  encode: Encode = lambda picture: av.VideoFrame.from_ndarray(picture, "rgb24")
+  turned: int = 0
+  container_options: tuple[tuple[str, str], ...] = ()
+
+
+def copies(count: int) -> dict[str, Copy]:
+  """The copies of a source with so many frames, by name."""
+  every = lambda step: np.arange(0, count, step)
+  rng = np.random.default_rng(0)
+  uneven = np.cumsum(np.append(0, rng.integers(1, 8, count)))
+  return {
+    _REFERENCE: Copy(every(4)),
+    "24": Copy(every(5)),
+    "59.94": Copy(every(2), slowed=1 / _NTSC),
+    "120": Copy(every(1)),
+    "vfr": Copy(uneven[uneven < count]),
+    "rotated": Copy(every(4), encode=_lying, turned=90),
+    "webm": Copy(
+      every(4), suffix="webm", codec="libvpx-vp9", container_options=(("live", "1"),)
+    ),
+    "hlg": Copy(every(4), suffix="mov", codec="libx265", pixels="yuv420p10le",
+                encode=_hlg),
+    "odd": Copy(every(4), pixels="yuv444p", encode=_odd),
+  }  # fmt: skip
+
+
+def _lying(picture: UInt8[np.ndarray, "height width 3"]) -> av.VideoFrame:
+  """A picture as a phone stores it that is held upright."""
+  return av.VideoFrame.from_ndarray(
+    np.ascontiguousarray(np.rot90(picture, -1)), "rgb24"
+  )
+
+
+def _odd(picture: UInt8[np.ndarray, "height width 3"]) -> av.VideoFrame:
+  """A picture without a row and a column where it has even ones."""
+  height, width = (length - 1 + length % 2 for length in picture.shape[:2])
+  return av.VideoFrame.from_ndarray(
+    np.ascontiguousarray(picture[:height, :width]), "rgb24"
+  )
+
+
+def _hlg(picture: UInt8[np.ndarray, "height width 3"]) -> av.VideoFrame:
+  """A picture in BT.2100's hybrid log-gamma, with white where BT.2408 puts it."""
+  value = np.arange(256) / 255
+  linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+  light = cv2.LUT(picture, (_WHITE * linear).astype(np.float32))
+  scene = np.maximum(cv2.transform(light, _TO_BT2020.astype(np.float32)), 0) ** (
+    1 / 1.2
+  )
+  a, b, c = 0.17883277, 0.28466892, 0.55991073
+  low, high = np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-6)) + c
+  signal = np.where(scene <= 1 / 12, low, high)
+  words = np.round(65535 * signal.clip(0, 1)).astype(np.uint16)
+  frame = av.VideoFrame.from_ndarray(words, "rgb48le")
+  frame = frame.reformat(format="yuv420p10le", dst_colorspace=_BT2020)
+  frame.color_trc, frame.color_primaries = _HLG, _BT2020
+  return frame
+
+
+def write(path: pathlib.Path, source: pathlib.Path, copy: Copy) -> None:
+  """Writes a copy of the source, nearly without loss."""
+  base = fractions.Fraction(1, _SOURCE_FPS) * copy.slowed
+  rate = 1 / (base * int(np.median(np.diff(copy.frames))))
+  with av.open(str(path), "w", options=dict(copy.container_options)) as container:
+    quiet = {"x265-params": "log-level=none"} if copy.codec == "libx265" else {}
+    options = {"crf": "12", "preset": "veryfast", **quiet}
+    stream = container.add_stream(copy.codec, rate=rate, options=options)
+    stream.pix_fmt = copy.pixels
+    stream.time_base = stream.codec_context.time_base = base
+    if copy.turned:
+      stream.set_display_rotation(copy.turned)
+    for number, picture in _chosen(source, copy.frames):
+      frame = copy.encode(picture)
+      if not stream.codec_context.is_open:
+        stream.width, stream.height = frame.width, frame.height
+        if copy.codec == "libx265":
+          context = stream.codec_context
+          context.color_trc, context.color_primaries = _HLG, _BT2020
+          context.colorspace = _BT2020
+      frame.pts, frame.time_base = number, base
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def _chosen(
+  source: pathlib.Path, frames: Int[np.ndarray, "frames"]
+) -> Iterator[tuple[int, UInt8[np.ndarray, "height width 3"]]]:
+  wanted = set(frames.tolist())
+  for number, picture in enumerate(video.read_frames(source)):
+    if number in wanted:
+      yield number, picture
+
+
+class Difference(NamedTuple):
+  """How far a copy's motion is from that of the copy with 30 fps.
+
+  Attributes:
+    relative: the joints' mean distance, relative to the pelvis; mm.
+    world: their mean distance in the world, mm.
+    frames: the difference of the durations, in frames of the copy.
+  """
+
+  relative: float
+  world: float
+  frames: float
+
+
+def compare(motion: Motion, slowed: float, reference: Motion) -> Difference:
+  """Compares a copy's motion with the reference's, at the copy's times."""
+  times = motion.times / slowed
+  common = (times >= reference.times[0]) & (times <= reference.times[-1])
+  interval = float(np.diff(times).mean())
+  relative = lambda one: one.joints_camera - one.joints_camera[:, :1]
+  ended = lambda seconds: seconds[-1] - seconds[0] + np.diff(seconds).mean()
+  return Difference(
+    _distance(times, relative(motion), reference, relative(reference))[common].mean(),
+    _distance(times, motion.joints_world, reference, reference.joints_world)[
+      common
+    ].mean(),
+    float(ended(times) - ended(reference.times)) / interval,
+  )
+
+
+def _distance(
+  times: Float[np.ndarray, "N"],
+  joints: Float[np.ndarray, "N 24 3"],
+  reference: Motion,
+  reference_joints: Float[np.ndarray, "M 24 3"],
+) -> Float[np.ndarray, "N 24"]:
+  columns = reference_joints.reshape(len(reference.times), -1).T
+  expected = np.stack([np.interp(times, reference.times, one) for one in columns], 1)
+  return 1000 * np.linalg.norm(joints - expected.reshape(joints.shape), axis=-1)
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  source, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
+  if not out.is_dir():
+    raise InputError(f"--out={out}: name a folder that exists.")
+  keypoints = KeypointSource(
+    detector=keypoint_flags.DETECTOR.value, weights=keypoint_flags.weights_path()
+  )
+  motions = {}
+  made = copies(video.probe(source).num_frames)
+  for name, copy in made.items():
+    path = out / f"{name}.{copy.suffix}"
+    if not path.is_file():
+      write(path, source, copy)
+    (motions[name],) = video_motion.predict_video(path, keypoints, people=[0])
+  print(f"{'copy':<10}{'relative, mm':>14}{'world, mm':>12}{'duration, frames':>18}")
+  result = {}
+  for name, motion in motions.items():
+    found = compare(motion, float(made[name].slowed), motions[_REFERENCE])
+    print(f"{name:<10}{found.relative:14.1f}{found.world:12.1f}{found.frames:18.2f}")
+    result |= {f"frame_rates_{name}_{key}": round(float(value), 2)
+               for key, value in found._asdict().items()}  # fmt: skip
+  print(json.dumps(result))
+
+
+if __name__ == "__main__":
+  program.run(main)
