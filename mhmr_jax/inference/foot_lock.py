@@ -17,11 +17,12 @@ from mhmr_jax.geometry import two_bones
 from mhmr_jax.inference import contacts
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
 
-_LEGS = tuple(
+# Of the left and the right leg, the joints that turn.
+LEGS = tuple(
   tuple(SMPL_JOINTS.index(f"{side}_{name}") for name in ("hip", "knee", "ankle"))
   for side in ("left", "right")
 )
-_FADE = 0.25  # s, before and after a contact.
+_FADE = 0.35  # s, before and after a contact.
 # A foot that stands higher above the floor, m, stands on something else.
 _ON_FLOOR = 0.12
 # The share of a leg's length up to which the knee need not be quite straight, and the
@@ -40,8 +41,8 @@ class Body(NamedTuple):
   """A person in the world; y is up and the floor is at 0."""
 
   times: Float[np.ndarray, "N"]  # s.
-  local: Float[np.ndarray, "N 24 3 3"]  # Parent-relative; entry 0 is in the world.
-  turned: Float[np.ndarray, "N 24 3 3"]  # Every joint's rotation in the world.
+  pelvis: Float[np.ndarray, "N 3 3"]  # Its rotation in the world.
+  legs: Float[np.ndarray, "N 2 3 3 3"]  # Parent-relative; the joints are `LEGS`.
   joints: Float[np.ndarray, "N 24 3"]  # m.
 
 
@@ -55,7 +56,7 @@ class Goals(NamedTuple):
 
 def lock(
   person: Body, probability: Float[np.ndarray, "N 2"], soles: Soles
-) -> tuple[Float[np.ndarray, "N 24 3 3"], Float[np.ndarray, "N 3"]]:
+) -> tuple[Float[np.ndarray, "N 2 3 3 3"], Float[np.ndarray, "N 3"]]:
   """Locks the feet to their contacts and lifts them to the floor.
 
   Args:
@@ -64,7 +65,7 @@ def lock(
     soles: of the person.
 
   Returns:
-    The parent-relative rotations, and by how much the pelvis moves, metres.
+    The legs' parent-relative rotations, and by how much the pelvis moves, metres.
   """
   goals = [
     _goals(person, contacts.intervals(probability[:, side], person.times), side, soles)
@@ -74,23 +75,20 @@ def lock(
   sinking = _envelope(need.max(axis=0), person.times)
   shift = np.zeros((len(sinking), 3))
   shift[:, 1] = -sinking
-  local = person.local.copy()
-  for side in (0, 1):
-    _bend(local, person, goals[side], shift, side)
-  return local, shift
+  legs = [_bend(person, goals[side], shift, side) for side in (0, 1)]
+  return np.stack(legs, axis=1), shift
 
 
 def _goals(
   person: Body, spans: list[tuple[int, int]], side: int, soles: Soles
 ) -> Goals:
-  ankle, toe = person.joints[:, ANKLES[side]], person.joints[:, TOES[side]]
-  correction, weight = _corrections(toe, spans, person.times, soles)
-  ankle, toe = ankle + correction, toe + correction
-  above = lambda joint, height: _envelope(np.maximum(height - joint[:, 1], 0), times)
   times = person.times
-  ankle, toe = ankle.copy(), toe.copy()
-  ankle[:, 1] += above(ankle, soles.ankle)
-  toe[:, 1] += (1 - weight) * above(toe, soles.toe)
+  lift = lambda joint, height: _envelope(np.maximum(height - joint[:, 1], 0), times)
+  ankle, toe = person.joints[:, ANKLES[side]], person.joints[:, TOES[side]]
+  correction, weight = _corrections(toe, spans, times, soles)
+  ankle, toe = ankle + correction, toe + correction
+  ankle[:, 1] += lift(ankle, soles.ankle)
+  toe[:, 1] += (1 - weight) * lift(toe, soles.toe)
   toe[:, 1] = np.maximum(toe[:, 1], soles.toe)
   # The foot keeps its length: the ankle follows the ball, which is what stands.
   length = np.linalg.norm(
@@ -149,7 +147,7 @@ def _envelope(
 
 def _sinking(person: Body, goals: Goals, side: int) -> Float[np.ndarray, "N"]:
   """How far the pelvis has to sink for a leg to reach its goal."""
-  hip, knee, ankle = (person.joints[:, joint] for joint in _LEGS[side])
+  hip, knee, ankle = (person.joints[:, joint] for joint in LEGS[side])
   length = np.linalg.norm(knee - hip, axis=1) + np.linalg.norm(ankle - knee, axis=1)
   away = hip - goals.ankle
   level = np.square(away[:, [0, 2]]).sum(axis=1)
@@ -159,26 +157,23 @@ def _sinking(person: Body, goals: Goals, side: int) -> Float[np.ndarray, "N"]:
 
 
 def _bend(
-  local: Float[np.ndarray, "N 24 3 3"],
-  person: Body,
-  goals: Goals,
-  shift: Float[np.ndarray, "N 3"],
-  side: int,
-) -> None:
-  """Turns a leg's hip, knee and ankle in place so that the foot reaches its goals."""
-  hip, knee, ankle = _LEGS[side]
-  points = [person.joints[:, joint] + shift for joint in (hip, knee, ankle)]
-  hinge = person.turned[:, hip, :, 0]  # The knee bends about the thigh's own x.
-  bend = two_bones.reach(*points, hinge, goals.ankle)
-  thigh = bend.upper @ person.turned[:, hip]
-  shank = bend.lower @ person.turned[:, knee]
-  foot_before = person.joints[:, TOES[side]] - person.joints[:, ankle]
-  foot_after = goals.toe - goals.ankle
-  foot = two_bones.shortest_turn(foot_before, foot_after) @ person.turned[:, ankle]
-  above = person.turned[:, 0]
-  for joint, parent, own in (
-    (hip, above, thigh),
-    (knee, thigh, shank),
-    (ankle, shank, foot),
-  ):
-    local[:, joint] = np.swapaxes(parent, -1, -2) @ own
+  person: Body, goals: Goals, shift: Float[np.ndarray, "N 3"], side: int
+) -> Float[np.ndarray, "N 3 3 3"]:
+  """Turns a leg's hip, knee and ankle so that the foot reaches its goals."""
+  hip, knee, ankle = LEGS[side]
+  joints = person.joints + shift[:, None]
+  thigh = person.pelvis @ person.legs[:, side, 0]
+  shank = thigh @ person.legs[:, side, 1]
+  foot = shank @ person.legs[:, side, 2]
+  # The knee bends about the thigh's own x.
+  bend = two_bones.reach(
+    joints[:, hip], joints[:, knee], joints[:, ankle], thigh[..., 0], goals.ankle
+  )
+  thigh, shank = bend.upper @ thigh, bend.lower @ shank
+  before = person.joints[:, TOES[side]] - person.joints[:, ankle]
+  foot = two_bones.shortest_turn(before, goals.toe - goals.ankle) @ foot
+  relative = lambda parent, own: np.swapaxes(parent, -1, -2) @ own
+  return np.stack(
+    [relative(person.pelvis, thigh), relative(thigh, shank), relative(shank, foot)],
+    axis=1,
+  )

@@ -4,27 +4,37 @@ Two cues are averaged. The network predicts the direction for every frame; its e
 draw it towards the image's down. And people don't fall: over a few steps, the line from
 the centre of mass to the standing feet is vertical on average, because the centre of
 mass is not accelerated on average. That line's errors are those of the body's lean.
+
+A third cue is the floor that people walk over: their standing feet lie in one level
+plane. It tells only what the walk is long enough for.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
 
-# The share of the balance in the average. On generated clips of captured motion that
-# was kept from training, 0.3 to 0.4 has the least median error.
+# The share of the balance in the average. On 256 generated clips of captured motion
+# that was kept from training, the median error is 4.5 degrees without it and 4.1 with
+# it, the least of the shares from 0 to 0.6.
 _BALANCE = 0.4
-# A line that is farther from the network's direction is no balance: people who lie,
-# hang or lean on something.
-_FARTHEST = np.cos(np.radians(40.0))
+# A line that is farther from the network's direction is no balance: of people who lie,
+# hang or lean on something, or whose left and right are exchanged.
+_FARTHEST = np.cos(np.radians(25.0))
 # The balance counts fully if a foot stands in this share of the frames.
 _ENOUGH_STANDING = 0.3
 # The support lies between both feet if neither seems to stand.
 _LEAST_STANDING = 0.05
 _ITERATIONS, _LEAST_DISTANCE = 20, 1e-3
+# Standing feet that are spread by so much, m, correct half of the floor's slope. On
+# generated clips with 3 % of noise in the distance, the mean error is 5.5 degrees
+# without this, 5.2 with 0.32 m and 5.1 with 0.55 m.
+_HALF_SPREAD = 0.45
+# Radians; steeper floors are stairs and ramps.
+_STEEPEST = np.radians(6.0)
 
 # The mass of the segments and where on it their centres lie, from the first joint to
 # the second (Winter, "Biomechanics and Motor Control of Human Movement", table 4.1).
@@ -43,7 +53,7 @@ def _mass_shares() -> Float[np.ndarray, "24"]:
   shares = np.zeros(24)
   segments = list(_AXIAL)
   for side in ("left", "right"):
-    segments += [(f"{side}_{a}", f"{side}_{b}", *rest) for a, b, *rest in _LIMBS]
+    segments += [(f"{side}_{a}", f"{side}_{b}", m, p) for a, b, m, p in _LIMBS]
   for first, second, mass, place in segments:
     shares[SMPL_JOINTS.index(first)] += mass * (1 - place)
     shares[SMPL_JOINTS.index(second)] += mass * place
@@ -60,6 +70,34 @@ def direction(people: Sequence[SeenMotion]) -> Float[np.ndarray, "3"]:
   standing = np.concatenate([one.standing for one in people])
   balance = _balance(joints, standing, network)
   return _unit((1 - _BALANCE) * network + _BALANCE * balance)
+
+
+def floor_normal(
+  toes: Sequence[Float[np.ndarray, "_ 2 3"]],
+  stands: Sequence[Bool[np.ndarray, "_ 2"]],
+) -> Float[np.ndarray, "3"]:
+  """The unit normal of the floor that people's standing feet lie on.
+
+  It is the plane's by ridge regression of the feet's heights, in which each person has
+  a height of their own: their distances may be wrong by different factors.
+
+  Args:
+    toes: of each person, the balls of the feet, metres; y is about up.
+    stands: of each person, when a foot stands.
+
+  Returns:
+    y itself if nobody's feet stand, or if the floor is steep.
+  """
+  feet = [own[held] for own, held in zip(toes, stands, strict=True) if held.any()]
+  if not feet:
+    return np.array([0.0, 1.0, 0.0])
+  centred = np.concatenate([own - own.mean(axis=0) for own in feet])
+  place, height = centred[:, [0, 2]], centred[:, 1]
+  ridge = len(place) * _HALF_SPREAD**2 * np.eye(2)
+  slope = np.linalg.solve(place.T @ place + ridge, place.T @ height)
+  if np.linalg.norm(slope) > np.tan(_STEEPEST):
+    return np.array([0.0, 1.0, 0.0])
+  return _unit(np.array([-slope[0], 1.0, -slope[1]]))
 
 
 def _median_direction(

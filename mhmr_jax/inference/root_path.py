@@ -18,8 +18,8 @@ from scipy.linalg import solveh_banded
 # of the distance; of a standing foot's speed, m/s, and height, m; of the acceleration,
 # m/s².
 _ACROSS, _ALONG = 0.006, 0.05
-_FOOT_SPEED, _FOOT_HEIGHT = 0.05, 0.03
-_ACCELERATION = 5.0
+_FOOT_SPEED, _FOOT_HEIGHT = 0.08, 0.03
+_ACCELERATION = 4.0
 _PER_SECOND = 30.0
 # Metres; the weight of a foot's height falls to a quarter where it is so far off.
 _ELSEWHERE = 0.1

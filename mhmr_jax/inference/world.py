@@ -25,6 +25,7 @@ from mhmr_jax.body import smpl
 from mhmr_jax.inference import contacts, foot_lock, gravity, root_path
 from mhmr_jax.inference.foot_lock import Soles
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
+from mhmr_jax.runtime.batching import padded_batches
 
 # m; a person's feet that are higher above the common floor stand on something else.
 _RAISED = 0.3
@@ -36,6 +37,8 @@ _ONE_FLOOR, _LOWEST = 0.2, 5
 # The standard deviation of the Gaussian mean of a moving camera's gravity, s.
 _TILT_SECONDS = 0.5
 _LEAST_FORWARD = 1e-3
+_LEGS = np.array(foot_lock.LEGS)
+_ROWS = 256
 
 
 class WorldMotion(NamedTuple):
@@ -53,8 +56,7 @@ class _Person(NamedTuple):
 
   times: Float[np.ndarray, "N"]
   betas: Float[np.ndarray, "N 10"]
-  local: Float[np.ndarray, "N 24 3 3"]
-  turned: Float[np.ndarray, "N 24 3 3"]
+  pose: Float[np.ndarray, "N 24 3"]  # Axis-angle; entry 0 is in the world.
   pelvis: Float[np.ndarray, "N 3"]
   joints: Float[np.ndarray, "N 24 3"]  # Relative to the pelvis.
   contacts: Float[np.ndarray, "N 2"]
@@ -84,8 +86,8 @@ def place(
   if camera_motion == "moving":
     turns = _moving_turns(people)
   else:
-    down = gravity.direction(people)
-    turns = [np.tile(world_from_camera(down), (len(p.times), 1, 1)) for p in people]
+    down = _levelled(gravity.direction(people), people, body)
+    turns = [_constant(down, person) for person in people]
   placed = [_turn(*pair, body) for pair in zip(people, turns, strict=True)]
   levels = [_level(person) for person in placed]
   floor = _common_floor(levels)
@@ -93,7 +95,7 @@ def place(
     placed = [
       person._replace(pelvis=person.pelvis - [0, floor, 0]) for person in placed
     ]
-    return [_motion(person, person.local, body) for person in placed]
+    return [_motion(person, body) for person in placed]
   placed = [
     _onto_floor(person, level, floor)
     for person, level in zip(placed, levels, strict=True)
@@ -117,6 +119,23 @@ def world_from_camera(
   edge = edge - np.sum(edge * up, axis=-1, keepdims=True) * up
   back = -_unit(np.where(vertical, edge, level))
   return np.stack([np.cross(up, back), up, back], axis=-2)
+
+
+def _levelled(
+  down: Float[np.ndarray, "3"], people: Sequence[SeenMotion], body: smpl.SmplModel
+) -> Float[np.ndarray, "3"]:
+  """Corrects the direction down by the floor that people walk over."""
+  placed = [_turn(person, _constant(down, person), body) for person in people]
+  toes = [one.pelvis[:, None] + one.joints[:, TOES] for one in placed]
+  up = gravity.floor_normal(toes, [one.contacts > 0.5 for one in placed])
+  return -up @ world_from_camera(down)
+
+
+def _constant(
+  down: Float[np.ndarray, "3"], person: SeenMotion
+) -> Float[np.ndarray, "_ 3 3"]:
+  """The rotation to the world in every row, of a camera that stands still."""
+  return np.tile(world_from_camera(down), (len(person.times), 1, 1))
 
 
 def _moving_turns(
@@ -157,35 +176,29 @@ def _interpolated(
   return np.stack(columns, axis=1)
 
 
-_world_rotations = jax.jit(smpl.world_rotations)
-_joints_from_matrices = jax.jit(smpl.joints_from_matrices)
-
-
 def _turn(
   seen: SeenMotion, turns: Float[np.ndarray, "N 3 3"], body: smpl.SmplModel
 ) -> _Person:
   """Turns a person to the world's axes."""
-  local = Rotation.from_rotvec(seen.pose.reshape(-1, 3)).as_matrix()
-  local = local.reshape(*seen.pose.shape, 3)
-  local[:, 0] = turns @ local[:, 0]
+  pose = seen.pose.copy()
+  own = Rotation.from_matrix(turns) * Rotation.from_rotvec(seen.pose[:, 0])
+  pose[:, 0] = own.as_rotvec()
   joints = np.einsum("nij,nkj->nki", turns, seen.joints_camera.astype(np.float64))
   pelvis = joints[:, 0]
-  down = -turns[:, 1]
   rest = np.asarray(body.joint_template)[0]
-  root = rest + seen.betas @ np.asarray(body.joint_shapedirs)[0].T
-  toes = joints[:, TOES]
-  rays = _unit(pelvis)
+  probability = contacts.probability(
+    seen.standing, joints[:, TOES], _unit(pelvis), seen.times
+  )
   return _Person(
     times=seen.times.astype(np.float64),
     betas=seen.betas,
-    local=local,
-    turned=np.asarray(_world_rotations(local.astype(np.float32)), np.float64),
+    pose=pose,
     pelvis=pelvis,
     joints=joints - pelvis[:, None],
-    contacts=contacts.probability(seen.standing, toes, rays, seen.times),
+    contacts=probability,
     soles=soles(body, np.median(seen.betas, axis=0)),
-    root=root,
-    down=down,
+    root=rest + seen.betas @ np.asarray(body.joint_shapedirs)[0].T,
+    down=-turns[:, 1],
   )
 
 
@@ -251,28 +264,40 @@ def _settled(person: _Person, floor: float, body: smpl.SmplModel) -> WorldMotion
   )
   path = root_path.solve(evidence) - [0, floor, 0]
   standing = foot_lock.Body(
-    person.times, person.local, person.turned, person.joints + path[:, None]
+    times=person.times,
+    pelvis=Rotation.from_rotvec(person.pose[:, 0]).as_matrix(),
+    legs=_matrices(person.pose[:, _LEGS]),
+    joints=person.joints + path[:, None],
   )
-  local, shift = foot_lock.lock(standing, person.contacts, person.soles)
-  return _motion(person._replace(pelvis=path + shift), local, body)
+  legs, shift = foot_lock.lock(standing, person.contacts, person.soles)
+  pose = person.pose.copy()
+  turned = Rotation.from_matrix(legs.reshape(-1, 3, 3)).as_rotvec()
+  pose[:, _LEGS] = turned.reshape(len(pose), *_LEGS.shape, 3)
+  return _motion(person._replace(pose=pose, pelvis=path + shift), body)
 
 
-def _motion(
-  person: _Person, local: Float[np.ndarray, "N 24 3 3"], body: smpl.SmplModel
-) -> WorldMotion:
-  rotations = local.astype(np.float32)
+def _matrices(pose: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:
+  matrices = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix()
+  return matrices.reshape(*pose.shape, 3)
+
+
+def _motion(person: _Person, body: smpl.SmplModel) -> WorldMotion:
   transl = (person.pelvis - person.root).astype(np.float32)
-  joints = _joints_from_matrices(
-    body, rotations, person.betas.astype(np.float32), transl
-  )
-  pose = Rotation.from_matrix(local.reshape(-1, 3, 3)).as_rotvec()
+  joints = np.empty((len(transl), 24, 3), np.float32)
+  # Rows at once are few and of one number, so that memory and compilation are bounded.
+  for rows, count in padded_batches(len(transl), _ROWS):
+    part = _joints(body, person.pose[rows], person.betas[rows], transl[rows])
+    joints[rows[:count]] = np.asarray(part)[:count]
   return WorldMotion(
-    pose_world=pose.reshape(*local.shape[:2], 3).astype(np.float32),
+    pose_world=person.pose,
     transl_world=transl,
-    joints_world=np.asarray(joints),
+    joints_world=joints,
     contacts=person.contacts.astype(np.float32),
     gravity_camera=person.down.astype(np.float32),
   )
+
+
+_joints = jax.jit(smpl.joints)
 
 
 def _unit(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:

@@ -12,15 +12,14 @@ from mhmr_jax.inference.foot_lock import Soles
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
 from tests.inference import seen
 
-LEGS = [
+MOVED = [
   index
   for index, name in enumerate(SMPL_JOINTS)
   if name.split("_")[-1] in ("knee", "ankle", "foot")
 ]
-ABOVE = [index for index in range(24) if index not in LEGS]
+ABOVE = [index for index in range(24) if index not in MOVED]
 
 _joints = jax.jit(smpl.joints_from_matrices)
-_turned = jax.jit(smpl.world_rotations)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def soles(model):
 
 
 def make_person(model, seed=4, drift=0.0, lower=0.0):
-  """A person in the true world whose root slides and lies too low, and the contacts."""
+  """A person whose root slides and lies too low, the contacts, and the rotations."""
   scene = seen.scene(model, seed)
   count = len(scene.seen.times)
   shift = np.stack(
@@ -47,15 +46,17 @@ def make_person(model, seed=4, drift=0.0, lower=0.0):
   local = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(count, 24, 3, 3)
   person = foot_lock.Body(
     times=scene.seen.times,
-    local=local,
-    turned=np.asarray(_turned(local.astype(np.float32)), np.float64),
+    pelvis=local[:, 0],
+    legs=local[:, np.array(foot_lock.LEGS)],
     joints=scene.joints_world + shift[:, None],
   )
-  return person, scene.seen.standing * 0.9
+  return person, scene.seen.standing * 0.9, local
 
 
-def locked(model, person, probability, soles):
-  local, shift = foot_lock.lock(person, probability, soles)
+def locked(model, person, probability, soles, local):
+  legs, shift = foot_lock.lock(person, probability, soles)
+  local = local.copy()
+  local[:, np.array(foot_lock.LEGS)] = legs
   rest = np.asarray(model.joint_template)[0]
   transl = person.joints[:, 0] + shift - rest
   betas = np.zeros((len(local), 10), np.float32)
@@ -69,8 +70,8 @@ def acceleration(joints):
 
 @pytest.mark.parametrize("seed", [1, 4, 6])
 def test_standing_feet_don_t_move_and_nothing_is_below_the_floor(model, soles, seed):
-  person, probability = make_person(model, seed, drift=0.08, lower=0.03)
-  joints, _ = locked(model, person, probability, soles)
+  person, probability, local = make_person(model, seed, drift=0.08, lower=0.03)
+  joints, _ = locked(model, person, probability, soles, local)
   stands = probability > 0.5
   both = stands[1:] & stands[:-1]
   slide = lambda all_joints: np.linalg.norm(
@@ -85,8 +86,8 @@ def test_standing_feet_don_t_move_and_nothing_is_below_the_floor(model, soles, s
 
 
 def test_all_above_the_legs_keeps_its_place_relative_to_the_pelvis(model, soles):
-  person, probability = make_person(model, drift=0.08, lower=0.03)
-  joints, shift = locked(model, person, probability, soles)
+  person, probability, local = make_person(model, drift=0.08, lower=0.03)
+  joints, shift = locked(model, person, probability, soles, local)
   before = person.joints[:, ABOVE] + shift[:, None]
   np.testing.assert_allclose(joints[:, ABOVE], before, atol=1e-5)
   assert np.abs(shift).max() <= 0.06
@@ -94,27 +95,27 @@ def test_all_above_the_legs_keeps_its_place_relative_to_the_pelvis(model, soles)
 
 
 def test_no_jitter_is_added(model, soles):
-  person, probability = make_person(model, drift=0.08, lower=0.03)
-  joints, _ = locked(model, person, probability, soles)
+  person, probability, local = make_person(model, drift=0.08, lower=0.03)
+  joints, _ = locked(model, person, probability, soles, local)
   assert acceleration(joints) < 1.1 * acceleration(person.joints)
 
 
 def test_feet_that_stand_well_already_stay(model, soles):
-  person, probability = make_person(model, seed=5)
-  joints, _ = locked(model, person, probability, soles)
+  person, probability, local = make_person(model, seed=5)
+  joints, _ = locked(model, person, probability, soles, local)
   assert np.abs(joints - person.joints).mean() < 2e-3
 
 
 def test_without_contacts_only_feet_below_the_floor_move(model, soles):
-  person, probability = make_person(model, lower=-0.5)
-  joints, shift = locked(model, person, 0 * probability, soles)
+  person, probability, local = make_person(model, lower=-0.5)
+  joints, shift = locked(model, person, 0 * probability, soles, local)
   np.testing.assert_allclose(joints, person.joints, atol=1e-4)
   assert not shift.any()
 
 
 def test_feet_on_something_high_stay_there(model, soles):
-  person, probability = make_person(model, lower=-0.4)
-  joints, _ = locked(model, person, probability, soles)
+  person, probability, local = make_person(model, lower=-0.4)
+  joints, _ = locked(model, person, probability, soles, local)
   stands = probability > 0.5
   np.testing.assert_allclose(
     joints[:, TOES, 1][stands], person.joints[:, TOES, 1][stands], atol=0.04
