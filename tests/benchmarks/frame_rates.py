@@ -10,7 +10,7 @@ times its speed. `predict` runs on every copy, detector included. Its result is 
 with that of the copy with 30 fps at the same moments: the mean distance of the joints,
 relative to the pelvis and in the world, and the difference of the durations.
 
-The folder keeps the copies.
+The folder keeps the copies and their keypoints.
 """
 
 import fractions
@@ -24,6 +24,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import av
 import cv2
+import jax
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -58,7 +59,7 @@ class Copy(NamedTuple):
     pixels: their format.
     encode: makes a frame of a picture.
     turned: by how many degrees, anticlockwise, a player turns the frames.
-    container_options: of the container's writer.
+    container_options: names and values for the container's writer.
   """
 
   frames: Int[np.ndarray, "frames"]
@@ -208,6 +209,8 @@ def main(argv: list[str]) -> None:
   keypoints = KeypointSource(
     detector=keypoint_flags.DETECTOR.value, weights=keypoint_flags.weights_path()
   )
+  # The same network is compiled for each copy.
+  jax.config.update("jax_compilation_cache_dir", str(out / "compiled"))
   motions = {}
   made = copies(video.probe(source).num_frames)
   for name, copy in made.items():
