@@ -2,7 +2,7 @@
 
 import functools
 import struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import cv2
@@ -55,11 +55,12 @@ def layout(frame: av.VideoFrame, sample_aspect: float) -> Layout:
   if not 1 / _MAX_ASPECT < sample_aspect < _MAX_ASPECT:
     sample_aspect = 1.0
   width = round(frame.width * sample_aspect)
-  side_data = frame.side_data.get(SideData.DISPLAYMATRIX)
-  if side_data is None:
+  side_data: Any = frame.side_data
+  matrix = side_data.get(SideData.DISPLAYMATRIX)
+  if matrix is None:
     return Layout(width, frame.height, False, (False, False))
   # A point (x, y) is shown at (a x + c y, b x + d y).
-  a, b, _, c, d, *_ = struct.unpack("=9i", bytes(side_data)[:36])
+  a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix)[:36])
   if abs(b) > abs(a):
     return Layout(width, frame.height, True, (c < 0, b < 0))
   return Layout(width, frame.height, False, (a < 0, d < 0))
@@ -67,7 +68,9 @@ def layout(frame: av.VideoFrame, sample_aspect: float) -> Layout:
 
 def picture(frame: av.VideoFrame, shown: Layout) -> UInt8[np.ndarray, "height width 3"]:
   """Converts a frame to RGB as it is shown; a frame of another size is resampled."""
-  rgb = frame.reformat(shown.width, shown.height, "rgb24", threads=1).to_ndarray()
+  rgb: np.ndarray = frame.reformat(
+    shown.width, shown.height, "rgb24", threads=1
+  ).to_ndarray()
   if frame.color_trc in (_PQ, _HLG):
     rgb = cv2.LUT(rgb, _tones(int(frame.color_trc)))
   if frame.color_primaries == _BT2020:

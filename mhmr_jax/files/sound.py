@@ -3,6 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Iterator
+from typing import cast
 
 import av
 from absl import logging
@@ -28,7 +29,8 @@ class Copier:
   def write_until(self, seconds: float) -> None:
     """Writes what is heard before a time, in seconds from the first picture on."""
     while self._waiting is not None:
-      if float(self._waiting.pts * self._waiting.time_base) >= seconds:
+      packet = self._waiting
+      if cast(int, packet.pts) * float(packet.time_base) >= seconds:
         return
       self._target.mux(self._waiting)
       self._waiting = next(self._packets, None)
@@ -79,7 +81,8 @@ def _encoded(source: av.AudioStream, stream: av.AudioStream) -> Iterator[av.Pack
   )
   for packet in video.packets(source):
     try:
-      frames = [part for frame in packet.decode() for part in resampler.resample(frame)]
+      decoded = cast(list[av.AudioFrame], packet.decode())
+      frames = [part for frame in decoded for part in resampler.resample(frame)]
     except (FFmpegError, ValueError):
       continue
     for frame in frames:

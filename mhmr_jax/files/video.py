@@ -11,7 +11,7 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import av
 import numpy as np
@@ -83,7 +83,7 @@ def probe(path: str | os.PathLike[str], fps: float | None = None) -> VideoInfo:
   with _opened(path) as stream:
     claimed, average = stream.frames, float(stream.average_rate or 0)
     base = float(stream.time_base or 0)
-    duration = (stream.container.duration or 0) / av.time_base
+    duration = (_container(stream).duration or 0) / av.time_base
   times, fps = _timing((found.pts - found.pts[0]) * base, average, path)
   end = float(times[-1]) + 1 / fps
   if found.packets < claimed - _SPARE_FRAMES:
@@ -302,7 +302,7 @@ def _decoded(path: pathlib.Path) -> Iterator[av.VideoFrame | None]:
 
 def packets(stream: av.stream.Stream) -> Iterator[av.Packet]:
   """Yields a stream's packets, until the file ends or is damaged beyond them."""
-  found = stream.container.demux(stream)
+  found = _container(stream).demux(stream)
   while True:
     try:
       packet = next(found, None)
@@ -329,6 +329,10 @@ def _in_place(
       position += 1
   for _ in pts[position:]:
     yield None
+
+
+def _container(stream: av.stream.Stream) -> av.container.InputContainer:
+  return cast(av.container.InputContainer, stream.container)
 
 
 @contextlib.contextmanager

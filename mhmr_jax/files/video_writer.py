@@ -77,7 +77,7 @@ class VideoWriter:
     """
     if self._container is None:
       self._shape = frame.shape
-      self._open(even=seconds is None)
+      self._container = self._open(even=seconds is None)
     if frame.shape != self._shape:
       raise ValueError(f"the frame is {frame.shape}, the video's are {self._shape}")
     seconds = self._seconds(self._frames) if seconds is None else seconds
@@ -136,13 +136,13 @@ class VideoWriter:
     slots = self._times * float(rate)
     return bool(np.abs(slots - np.arange(len(slots))).max() < 0.05)
 
-  def _open(self, even: bool) -> None:
-    self._container = self._opened.enter_context(
+  def _open(self, even: bool) -> av.container.OutputContainer:
+    container = self._opened.enter_context(
       av.open(str(self._partial), "w", format="mp4", options={"movflags": "+faststart"})
     )
     rate = fractions.Fraction(self._fps).limit_denominator(1001)
     options = self._quality.options()
-    stream = self._container.add_stream("libx264", rate=rate, options=options)
+    stream = container.add_stream("libx264", rate=rate, options=options)
     stream.height, stream.width = (length - length % 2 for length in self._shape[:2])
     stream.pix_fmt = "yuv420p"
     even = even and self._is_even(rate)
@@ -152,8 +152,9 @@ class VideoWriter:
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     self._stream = stream
     if self._sound_of is not None:
-      copying = sound.copying(self._sound_of, self._container)
+      copying = sound.copying(self._sound_of, container)
       self._sound = self._opened.enter_context(copying)
+    return container
 
 
 @contextlib.contextmanager

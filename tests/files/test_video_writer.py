@@ -141,7 +141,7 @@ def test_failed_video_leaves_the_one_before(tmp_path):
 
 
 def test_video_in_a_folder_that_is_not_there(tmp_path, capfd):
-  with pytest.raises(InputError, match=r"video\.mp4 cannot be written"):
+  with pytest.raises(InputError, match=r"video\.mp4 could not be written"):
     _write(tmp_path / "absent" / "video.mp4", _frames(1))
   assert not capfd.readouterr().err
 

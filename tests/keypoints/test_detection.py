@@ -280,3 +280,14 @@ def test_program_with_small_models(tmp_path):
 def test_unreadable_video_is_one_sentence(tmp_path):
   with pytest.raises(InputError, match="cannot be read"):
     detection_cache.source(tmp_path / "absent.mp4", "mediapipe", "v1")
+
+
+def test_a_folder_of_images_is_known_by_its_images(tmp_path):
+  for name in ("1.png", "2.png"):
+    (tmp_path / name).write_bytes(name.encode())
+  known = lambda: detection_cache.source(tmp_path, "mediapipe", "w", None)["video"]
+  before = known()
+  (tmp_path / "notes.txt").write_text("no image")
+  assert known() == before
+  (tmp_path / "2.png").write_bytes(b"another")
+  assert known() != before
