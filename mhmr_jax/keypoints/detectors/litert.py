@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ class Network:
   """
 
   def __init__(
-    self, content: bytes, size: int, output_shapes: list[tuple[int, ...]]
+    self, content: bytes, size: int, output_shapes: Sequence[tuple[int, ...]]
   ) -> None:
     """Loads a network from a file's content.
 

@@ -133,10 +133,10 @@ def _without_far(
   kept = {}
   count = 0
   for number, found in people.items():
-    is_far = (found[..., :2] < low - beyond) | (found[..., :2] > high + beyond)
-    is_far = is_far.any(axis=-1, keepdims=True)
+    is_outside = (found[..., :2] < low - beyond) | (found[..., :2] > high + beyond)
+    is_far = np.any(is_outside, axis=-1)
     count += int(is_far.sum())
-    kept[number] = np.where(is_far, 0, found)
+    kept[number] = np.where(is_far[..., None], 0, found)
   if count:
     logging.warning(
       "%d points in %s are far outside the image, and taken as missing.", count, path

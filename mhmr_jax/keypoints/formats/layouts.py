@@ -69,7 +69,7 @@ def _pick(
   keypoints: Float[np.ndarray, "*batch n 3"], layout: Layout
 ) -> Float[np.ndarray, "*batch 17 3"]:
   picked = with_clean_scores(keypoints[..., layout.coco_indices, :])
-  shift = np.float32([layout.offset, layout.offset, 0])
+  shift = np.array([layout.offset, layout.offset, 0], np.float32)
   return np.where(picked[..., 2:] > 0, picked + shift, 0)
 
 
