@@ -74,10 +74,14 @@ def step_of(workdir: pathlib.Path) -> int:
   return path.read_text().count("\n") if path.exists() else 0
 
 
-def is_saving(workdir: pathlib.Path) -> bool:
-  """Whether a checkpoint is half written."""
-  folder = workdir / "checkpoints"
-  return folder.exists() and any("tmp" in path.name for path in folder.iterdir())
+def half_written(workdir: pathlib.Path) -> set[int]:
+  """The folders of checkpoints that are not whole, by their numbers on the disk."""
+  found = set()
+  # A folder may get its final name meanwhile.
+  with contextlib.suppress(OSError):
+    for path in (workdir / "checkpoints").iterdir():
+      found |= {path.stat().st_ino} if "tmp" in path.name else set()
+  return found
 
 
 def children(pid: int) -> list[int]:
@@ -111,10 +115,10 @@ def kill(
   save: bool,
 ) -> str | None:
   """Kills the process at a random moment; says where. None if the run had ended."""
-  first = step_of(workdir)
-  wanted = first + rng.randint(1, 2 * _EVERY)
+  before = half_written(workdir)  # By a run that was killed.
+  wanted = step_of(workdir) + rng.randint(1, 2 * _EVERY)
   while process.poll() is None:
-    if is_saving(workdir) if save else step_of(workdir) >= wanted:
+    if half_written(workdir) - before if save else step_of(workdir) >= wanted:
       break
     time.sleep(0.002)
   if not save:
@@ -122,7 +126,8 @@ def kill(
   if process.poll() is not None:
     return None
   below = children(process.pid)
-  where = f"step {step_of(workdir)}{', in a save' if is_saving(workdir) else ''}"
+  saving = bool(half_written(workdir) - before)
+  where = f"step {step_of(workdir)}{', in a save' if saving else ''}"
   process.send_signal(signal.SIGKILL)
   process.wait()
   deadline = time.monotonic() + _WAIT_S
