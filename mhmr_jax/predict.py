@@ -143,7 +143,7 @@ def main(argv: list[str]) -> None:
   del argv
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
   source, people, scene = flag_source(), flag_people(), flag_scene()
-  name = keypoint_flags.VIDEO.value
+  name = str(program.require(keypoint_flags.VIDEO))
   times = StageTimes()
   with _results_folder(out):
     with times.running("loading"):
@@ -177,8 +177,8 @@ def main(argv: list[str]) -> None:
   for motion in motions:
     frames = motion.frame_index
     print(f"person {motion.person}: frames {frames[0]} to {frames[-1]}")
-  for name in files:
-    print(out / name)
+  for file in files:
+    print(out / file)
 
 
 if __name__ == "__main__":
