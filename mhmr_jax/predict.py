@@ -168,7 +168,8 @@ def main(argv: list[str]) -> None:
     motions = video_motion.recover(
       video_path, info, source.name, wanted, run, scene, times
     )
-    left_out = [person for person in found if person not in wanted]
+    numbers = {person.number for person in wanted}
+    left_out = [person for person in found if person.number not in numbers]
     body = smpl.load(run.config.body.path or None)
     files = prediction_folder.write(
       out, motions, left_out, body, video_path, info, times
