@@ -33,12 +33,12 @@ from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
 from mhmr_jax.files import atomic, video
-from mhmr_jax.inference import sampling
+from mhmr_jax.inference import sampling, video_motion
+from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import keypoint_flags
+from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.keypoints.tracking import Track
-from mhmr_jax.predict import KeypointSource
 from mhmr_jax.runtime import program
-from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.schema import Motion
 from mhmr_jax.visualize import overlay
 from tests.benchmarks import balancing_man, limb_errors, world_landmarks
@@ -100,18 +100,20 @@ def errors_in(
   )
 
 
-def measure_view(view: View, recording: Recording) -> dict[str, Errors]:
+def measure_view(
+  view: View, recording: Recording, run: TrainedRun
+) -> dict[str, Errors]:
   """The errors of `predict` and of MediaPipe's own 3D in one view, by name."""
   found = {}
   for name, source in keypoint_sources(view).items():
-    options = predict.flag_options()
-    motion, info, _, _ = predict.recover(
-      predict.flag_workdir(), view.video, source, StageTimes(), **options
+    (motion,) = video_motion.predict_video(
+      view.video, source, run=run, people=[0], scene=predict.flag_scene()
     )
     joints = motion.joints_camera[:, _LIMBS]
     found[name] = errors_in(motion.frame_index, joints, recording)
-    people = predict.find_people(view.video, info, source)
-    track = predict.choose_person(people, info.fps, options["person"])
+    info = video.probe(view.video)
+    people = video_motion.follow(source.find_people(view.video, info), info.fps)
+    track = people[0].track
     if _OVERLAYS.value is not None:
       picture = draw(view, track, motion)
       write_picture(program.path_of(_OVERLAYS) / f"{view.name}_{name}.png", picture)
@@ -215,7 +217,8 @@ def main(argv: list[str]) -> None:
   jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
   recording = balancing_man.fetch(cache)
   constants = measure_constants(recording)
-  views = [measure_view(view, recording) | constants for view in recording.views]
+  run = predict.flag_run()
+  views = [measure_view(view, recording, run) | constants for view in recording.views]
   show({name: [errors[name] for errors in views] for name in views[0]}, recording)
 
 
