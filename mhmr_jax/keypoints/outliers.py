@@ -7,7 +7,7 @@ becomes a missing one: three zeros.
 from collections.abc import Collection
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 # A person's reach is the distance from the middle of their points within which three
 # quarters of the points are: 0.4 of the height of somebody who stands.
@@ -80,15 +80,28 @@ def _middle_and_reach(
   """The median point of each frame, and the reach; NaN where points are few."""
   known = keypoints[..., 2] > 0
   points = np.where(known[..., None], keypoints[..., :2].astype(np.float64), np.nan)
-  few = known.sum(axis=-1) < _MIN_POINTS
-  # One value in place of none keeps NumPy from warning; the frame is unknown after all.
-  points[few] = 0
-  middle = np.nanmedian(points, axis=1)
+  count = known.sum(axis=-1)
+  few = count < _MIN_POINTS
+  middle = _quantile(points, count[:, None], 0.5)
   away = np.linalg.norm(points - middle[:, None], axis=-1)
-  reach = np.nanquantile(away, _REACH_QUANTILE, axis=1)
+  reach = _quantile(away, count, _REACH_QUANTILE)
   # In a person of no size, no point is off the others.
-  unknown = few | (reach <= 0)
+  unknown = few | ~(reach > 0)
   return np.where(few[:, None], np.nan, middle), np.where(unknown, np.nan, reach)
+
+
+def _quantile(
+  values: Float[np.ndarray, "frames points *rest"],
+  count: Int[np.ndarray, "frames ..."],
+  share: float,
+) -> Float[np.ndarray, "frames *rest"]:
+  """A quantile over the points, of which `count` are not NaN.
+
+  It is one of the values. NumPy's own, which skips NaN, takes ten times as long.
+  """
+  index = np.broadcast_to(np.rint(share * (count - 1)), values[:, 0].shape)
+  index = np.maximum(index, 0).astype(int)[:, None]
+  return np.take_along_axis(np.sort(values, axis=1), index, axis=1)[:, 0]
 
 
 def _beyond(
@@ -125,6 +138,8 @@ def _stuck(
   pass over it.
   """
   stuck = np.zeros(keypoints.shape[:2], bool)
+  if len(keypoints) < _STUCK_FRAMES:
+    return stuck
   for joint in range(keypoints.shape[1]):
     own = keypoints[:, joint]
     values, index, counts = np.unique(

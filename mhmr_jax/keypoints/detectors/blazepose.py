@@ -7,6 +7,7 @@ Real-time Body Pose Tracking", 2020; the graphs `pose_detector` and
 `pose_landmarks_detector` of MediaPipe's Tasks).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import cv2
@@ -47,6 +48,10 @@ class Person(NamedTuple):
   world_landmarks: Float[np.ndarray, "33 3"]
   # Where to look for the person in the next frame.
   region: Float[np.ndarray, "4"]
+
+
+_Image = UInt8[np.ndarray, "height width 3"]
+_Region = Float[np.ndarray, "4"]
 
 
 class PeopleFinder:
@@ -124,11 +129,17 @@ class Landmarker:
 
   def __init__(
     self,
-    find_people: PeopleFinder,
-    find_landmarks: LandmarkFinder,
+    find_people: Callable[[_Image, _Region], list[_Region]],
+    find_landmarks: Callable[[_Image, _Region], Person | None],
     people: int,
   ) -> None:
-    """Makes one for a video with up to so many `people`."""
+    """Makes one for a video.
+
+    Args:
+      find_people: gives the regions of the people in a part of an image.
+      find_landmarks: gives the person in a region.
+      people: how many are followed at most.
+    """
     self._find_people = find_people
     self._find_landmarks = find_landmarks
     self._people = people
