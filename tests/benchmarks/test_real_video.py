@@ -15,8 +15,9 @@ def recording(tmp_path):
   """Two views at 60 fps; the truth of the first frame is not known."""
   truth = np.random.default_rng(0).normal(0, 0.4, (40, 12, 3))
   truth[0] = np.nan
-  views = tuple(View(name, tmp_path, tmp_path) for name in ("a", "b"))
-  return Recording(views, 60.0, truth)
+  up = np.array([0, -1.0, 0])
+  views = tuple(View(name, tmp_path, tmp_path, up) for name in ("a", "b"))
+  return Recording(views, 60.0, truth, np.zeros((40, 2, 3)))
 
 
 @pytest.mark.parametrize("first", [0, 1])
