@@ -59,7 +59,12 @@ _INTRINSICS = flags.DEFINE_string(
   "In place of --focal: a .json or .npz file with the intrinsics, one matrix for all "
   "frames or one for each.",
 )
-_FPS = flags.DEFINE_float("fps", None, "Images a second, where --video is a folder.")
+_FPS = flags.DEFINE_float(
+  "fps",
+  None,
+  "Images a second, where --video is a folder.",
+  **program.REDEFINED_FLAG,
+)
 _FIT = flags.DEFINE_enum(
   "fit",
   "auto",

@@ -18,7 +18,9 @@ _BLOCK = 2**20  # Numbers that are summed at a time, to save memory.
 
 
 def digest(tree: Any) -> str:
-  """The digest of a tree of arrays: of their bits, shapes, types and places in it.
+  """The digest of a tree of arrays or numbers.
+
+  It is that of their bits, shapes, types and places in the tree.
 
   Where arrays lie on the devices of several processes, all of these must call this.
 
@@ -26,9 +28,14 @@ def digest(tree: Any) -> str:
     16 hexadecimal digits, the same in all processes.
   """
   total = 0
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  leaves = [
+    (path, leaf if isinstance(leaf, jax.Array) else np.asarray(leaf))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  ]
   # Arrays that each process has for itself are whole in each of them.
-  is_shared = not all(leaf.is_fully_addressable for _, leaf in leaves)
+  is_shared = any(
+    isinstance(leaf, jax.Array) and not leaf.is_fully_addressable for _, leaf in leaves
+  )
   names_count = jax.process_index() == 0 or not is_shared
   for path, leaf in leaves:
     name = f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}"
@@ -43,8 +50,10 @@ def digest(tree: Any) -> str:
   return f"{total:016x}"
 
 
-def _sum(leaf: jax.Array) -> int:
+def _sum(leaf: jax.Array | np.ndarray) -> int:
   """The sum of the numbers that this process is the first to hold."""
+  if isinstance(leaf, np.ndarray):
+    return _sum_of_shard(leaf, (slice(None),) * leaf.ndim, leaf.shape)
   total = 0
   for shard in leaf.addressable_shards:
     if shard.replica_id == 0:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import jax
+import numpy as np
 from absl import logging
 from etils import epath
 from jax.sharding import Sharding
@@ -191,7 +192,7 @@ def digests(checkpoint: Mapping[str, Any]) -> dict[str, str]:
   """The digests of a checkpoint's parts, which are arrays or JSON, by their names."""
   return {
     name: array_digests.digest(part)
-    if all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(part))
+    if any(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(part))
     else hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]
     for name, part in checkpoint.items()
   }

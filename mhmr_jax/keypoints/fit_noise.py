@@ -16,7 +16,11 @@ from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.runtime import program
 
 _FPS = flags.DEFINE_float(
-  "fps", 30.0, "The video's frames per second.", lower_bound=1.0
+  "fps",
+  30.0,
+  "The video's frames per second.",
+  lower_bound=1.0,
+  **program.REDEFINED_FLAG,
 )
 
 

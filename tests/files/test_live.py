@@ -112,6 +112,15 @@ def test_all_frames_of_a_file_behind_a_url_come_with_its_times(serve, tmp_path):
   np.testing.assert_allclose(found, np.arange(20) / 25, atol=1e-6)
 
 
+@pytest.fixture
+def heeded_interrupts():
+  """Ctrl-C interrupts, as in a terminal; programs in the background ignore it."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeded_interrupts")
 def test_the_first_interrupt_ends_the_pictures_and_the_next_the_program(serve):
   url = serve(_MJPEG, lambda: _motion_jpegs(500))
   before = signal.getsignal(signal.SIGINT)
