@@ -59,12 +59,6 @@ _INTRINSICS = flags.DEFINE_string(
   "In place of --focal: a .json or .npz file with the intrinsics, one matrix for all "
   "frames or one for each.",
 )
-_FPS = flags.DEFINE_float(
-  "fps",
-  None,
-  "Images a second, where --video is a folder.",
-  **program.REDEFINED_FLAG,
-)
 _FIT = flags.DEFINE_enum(
   "fit",
   "auto",
@@ -160,7 +154,7 @@ def main(argv: list[str]) -> None:
       info = video.probe(video_path)
     else:
       with times.running("reading the video"):
-        info = video.probe(video_path, _FPS.value)
+        info = video.probe(video_path, keypoint_flags.FPS.value)
       with times.running("finding people"):
         detections = source.find_people(video_path, info)
     found = video_motion.follow(detections, info.fps)

@@ -9,19 +9,11 @@ can be learned from detections alone; rare events need several minutes of video.
 
 import dataclasses
 
-from absl import flags
-
 from mhmr_jax.keypoints import formats, keypoint_flags, noise_file, noise_fit, tracking
 from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.runtime import program
 
-_FPS = flags.DEFINE_float(
-  "fps",
-  30.0,
-  "The video's frames per second.",
-  lower_bound=1.0,
-  **program.REDEFINED_FLAG,
-)
+_DEFAULT_FPS = 30.0
 
 
 def main(argv: list[str]) -> None:
@@ -29,8 +21,9 @@ def main(argv: list[str]) -> None:
   del argv
   path, out = map(program.path_of, (keypoint_flags.KEYPOINTS, program.OUT))
   keypoint_format = program.require(keypoint_flags.FORMAT)
-  tracks = tracking.track(formats.read(path, keypoint_format), _FPS.value)
-  fitted = noise_fit.fit(tracks, _FPS.value)
+  fps = keypoint_flags.FPS.value or _DEFAULT_FPS
+  tracks = tracking.track(formats.read(path, keypoint_format), fps)
+  fitted = noise_fit.fit(tracks, fps)
   noise_file.write(out, fitted)
   default = dataclasses.asdict(KeypointNoise())
   print(f"{'':18}{'fitted':>10}{'default':>10}")

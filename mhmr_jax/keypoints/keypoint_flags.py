@@ -16,6 +16,13 @@ FORMAT = flags.DEFINE_string(
   f"The format that the keypoints are in: {', '.join(formats.FORMATS)}.",
 )
 VIDEO = flags.DEFINE_string("video", None, "The video file.")
+FPS = flags.DEFINE_float(
+  "fps",
+  None,
+  "Frames a second: of a folder of images that --video names; of the keypoints that "
+  "keypoints.fit_noise reads, by default 30.",
+  lower_bound=1.0,
+)
 DETECTOR = flags.DEFINE_string(
   "detector",
   "mediapipe",

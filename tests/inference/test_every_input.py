@@ -50,4 +50,5 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
       getattr(streamed, field), getattr(stored, field), atol=1e-4, err_msg=field
     )
   moved = np.abs(np.diff(streamed.rotations, axis=0)).max()
-  assert moved > 1e-2  # It does look at the frames.
+  # It does look at the frames: they change ten times as much as the two differ.
+  assert moved > 1e-3
