@@ -15,7 +15,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
 
   config.train = ConfigDict(
     dict(
-      steps=2400,  # Updates in the whole run.
+      steps=2000,  # Updates in the whole run.
       batch_size=32,  # Clips per update, over all devices.
       # "adamw", or "muon", which makes the updates of matrices near-orthogonal.
       optimizer="adamw",
@@ -42,15 +42,16 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # matrices, relative to the parent or in the camera's frame, of betas, of the betas
   # from 0, and of gravity's direction. `standing` is standing feet's cross entropy.
   # Synthetic people have exact rotations; training on these too is much faster, and it
-  # settles the twist of limbs, which joints do not show.
+  # settles the twist of limbs, which joints do not show. A limb's direction in the image
+  # depends on its rotation in the camera's frame alone, which is learned sooner.
   config.loss = ConfigDict(
     dict(
       joints_3d=5.0,
       joints_2d=1.0,
       joints_relative=0.0,
       joints_velocity=0.0,
-      rotations=2.0,
-      rotations_camera=0.0,
+      rotations=0.0,
+      rotations_camera=2.0,
       betas=0.0,
       betas_prior=1e-3,
       gravity=0.0,
@@ -101,7 +102,12 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # "coordinates" through an encoder of their own (`form`). With `noise`, exact points
   # get the errors of a detector. `noise_file` is a file of
   # mhmr_jax.keypoints.fit_noise with their sizes; if empty, the defaults are used.
-  config.keypoints = ConfigDict(dict(form="heatmaps", noise=True, noise_file=""))
+  with_keypoints = "keypoints" in inputs
+  config.keypoints = ConfigDict(
+    dict(
+      form="coordinates" if with_keypoints else "heatmaps", noise=True, noise_file=""
+    )
+  )
   # What keypoint_examples are like: the share of procedural motion beside that of
   # `data.motion`, whether movements are varied beyond what was captured, and whether
   # cameras are "broad" (from below to high above, tilted) or "level".
@@ -158,8 +164,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         hidden=(1024, 1024),
         rounds=3,
         dropout=0.1,
-        pose_representation="6d",
-        feedback=False,
+        pose_representation="6d_camera",
+        feedback=with_keypoints,
         world=False,
       ),
     )
@@ -179,7 +185,10 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
     checkpoint_every=1_000,
     print_every=100,
   )
-  config.loss.update(joints_3d=1.0, joints_2d=1.0, rotations=0.0, betas_prior=0.0)
+  config.loss.update(
+    joints_3d=1.0, joints_2d=1.0, rotations_camera=0.0, betas_prior=0.0
+  )
+  config.keypoints.form = "heatmaps"
   config.data.update(
     people="surreal",
     variant="full",

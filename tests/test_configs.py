@@ -22,12 +22,14 @@ NAMES = sorted(
   if path.stem not in ("__init__", "base", *FLOW_NETWORKS)
 )
 
-# These differ from flow_kp in what the network sees, or in what it learns from, alone:
-# its network is theirs, but for the first convolution's inputs.
-ALIKE = (
-  *("rgb", "flow", "kp", "rgb_flow", "rgb_kp", "rgb_flow_kp"),
-  *("kinetics", "flow_kp_kinetics"),
-)
+# These differ from another config in what the network sees, or in what it learns from,
+# alone: its network is theirs, but for the first convolution's inputs. Without keypoints
+# the regressor has no feedback.
+ALIKE = {
+  **dict.fromkeys(("rgb", "rgb_flow"), "flow"),
+  **dict.fromkeys(("kp", "rgb_kp", "rgb_flow_kp"), "flow_kp"),
+  **dict.fromkeys(("kinetics", "flow_kp_kinetics"), "flow_kp"),
+}
 
 INPUTS = {
   "rgb": {"rgb"},
@@ -71,7 +73,7 @@ def test_inputs_parameters_and_the_papers_step_have_shapes(name, variant):
   if name in ALIKE:
     # Tracing takes seconds; tests/models/test_motion_hmr.py has any inputs' shapes.
     assert _without_inputs(config) == _without_inputs(
-      tiny.experiment("flow_kp", variant)
+      tiny.experiment(ALIKE[name], variant)
     )
     return
   mesh = sharding.make_mesh(jax.devices()[:1])
