@@ -68,10 +68,19 @@ _CONFIG = program.define_config(config_paths.local_paths())
 
 
 class Run(NamedTuple):
-  """A trained model."""
+  """A trained model.
+
+  Attributes:
+    workdir: of its training.
+    config: with this machine's paths, and the variant of the clips that are evaluated.
+    variant: the variant of the clips that it was trained on.
+    variables: the network's.
+    step: of the checkpoint.
+  """
 
   workdir: epath.Path
   config: ConfigDict
+  variant: str
   variables: Variables
   step: int
 
@@ -82,9 +91,10 @@ class Run(NamedTuple):
     Raises:
       InputError: the folder is no work directory, or has no checkpoint.
     """
-    config, variables, step = trained.restore(workdir)
-    config = config_paths.with_local_paths(config, _CONFIG.value)
-    return cls(workdir, config, variables, step)
+    found, variables, step = trained.restore(workdir)
+    config = config_paths.with_local_paths(found, _CONFIG.value)
+    variant = found.data.get("variant", config.data.variant)
+    return cls(workdir, config, variant, variables, step)
 
 
 class Entrant(NamedTuple):
@@ -138,12 +148,17 @@ def main(argv: list[str]) -> None:
     pairs = zip(task.entrants, predictions, strict=True)
     predictions = [fit(entrant, own) for entrant, own in pairs]
   scored = dict(zip(task.names, score(task, predictions), strict=True))
-  if len(scored) == 1:
-    write_metrics(scored[task.names[0]].results, task.out)
-  if len(scored) > 1 or task.from_files:
-    write_comparison({name: row.results for name, row in scored.items()}, task)
-  else:
-    write_report(task, predictions[0], scored[task.names[0]])
+  with atomic.together(task.out) as folder:
+    if len(scored) == 1:
+      write_metrics(scored[task.names[0]].results, folder)
+    if len(scored) > 1 or task.from_files:
+      rows = {name: row.results for name, row in scored.items()}
+      write_comparison(rows, task, folder)
+    else:
+      write_report(task, predictions[0], scored[task.names[0]], folder)
+    names = sorted(path.name for path in folder.iterdir())
+  for name in names:
+    print(task.out / name)
 
 
 def open_task(dataset: str) -> Task:
@@ -162,15 +177,17 @@ def open_task(dataset: str) -> Task:
   )
   protocol = results.choose_protocol(_PROTOCOL.value, config, dataset)
   split = _SPLIT.value or (protocol.split if dataset == "threedpw" else "test")
-  source = sources.open_source(config, split, dataset)
+  # Files and folders come first: clips that are missing take long to make.
+  stored = [predictions_file.load(path) for path in files]
   out = _out([run.workdir for run in runs], dataset)
   if processes.is_first():
     atomic.make_folder(out)
+  source = sources.open_source(config, split, dataset)
 
   clips = list(sequences.labels(source))
   mesh = sharding.make_mesh(jax.local_devices())
   scorer = results.make_scorer(config, protocol, clips, dataset, mesh)
-  from_files = [predictions_file.read(path, scorer) for path in files]
+  from_files = [predictions_file.match(each, scorer) for each in stored]
   where = results.Where(
     dataset=dataset, split=split, data=results.data_facts(source, scorer.truth)
   )
@@ -236,7 +253,7 @@ def score(
   task: Task, predictions: Sequence[Sequence[SequencePrediction]]
 ) -> Iterator[Scored]:
   """Scores the entrants' predictions and those from files, beside the baselines."""
-  mean_pose = _mean_pose(task.config) if task.entrants else None
+  mean_pose = _mean_pose(task.entrants[0].run) if task.entrants else None
   base = results.score_baselines(task.scorer, mean_pose)
   for entrant, of_entrant in zip(task.entrants, predictions, strict=True):
     joined = Predicted.of_bodies(
@@ -252,8 +269,10 @@ def score(
     yield Scored(Results(**figures, **task.where), errors)
 
 
-def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
-  """The mean pose of the training split; None if its clips are not on this machine."""
+def _mean_pose(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
+  """The mean pose of a run's training clips; None if they are not on this machine."""
+  config = ConfigDict(run.config.to_dict())
+  config.data.variant = run.variant
   if not sources.training_is_here(config):
     print("There are no training clips on this machine: no mean pose to compare with.")
     return None
@@ -267,11 +286,13 @@ def _mean_pose(config: ConfigDict) -> tuple[np.ndarray, np.ndarray] | None:
 def write_metrics(scored: Results, out: pathlib.Path) -> None:
   """Writes `metrics.json`."""
   atomic.write(out / "metrics.json", json.dumps(scored, indent=2) + "\n")
-  print(out / "metrics.json")
 
 
 def write_report(
-  task: Task, predictions: Sequence[SequencePrediction], scored: Scored
+  task: Task,
+  predictions: Sequence[SequencePrediction],
+  scored: Scored,
+  out: pathlib.Path,
 ) -> None:
   """Prints the scores of one run, and writes `report.html` and `overlay.mp4`."""
   run, source, scorer = task.entrants[0]
@@ -290,13 +311,13 @@ def write_report(
     shown.order(), found["per_sequence"], scorer.counted_frames(), errors
   )
   page = report.render(found, history, shown.pictures(), timelines, terms)
-  atomic.write(task.out / "report.html", page)
-  shown.write_video(task.out / "overlay.mp4")
-  for name in ("report.html", "overlay.mp4"):
-    print(task.out / name)
+  atomic.write(out / "report.html", page)
+  shown.write_video(out / "overlay.mp4")
 
 
-def write_comparison(rows: Mapping[str, Results], task: Task) -> None:
+def write_comparison(
+  rows: Mapping[str, Results], task: Task, out: pathlib.Path
+) -> None:
   """Prints a table of several, the baselines last, and writes `comparison.*`."""
   first = next(iter(rows.values()))
   shown: comparison.Rows = {
@@ -304,7 +325,7 @@ def write_comparison(rows: Mapping[str, Results], task: Task) -> None:
     **{report.BASELINES[name]: row for name, row in first["baselines"].items()},
   }
   facts = _facts(task)
-  path = task.out / "comparison"
+  path = out / "comparison"
   written: dict[pathlib.Path, str | bytes] = {
     path.with_suffix(".json"): json.dumps(rows, indent=2) + "\n",
     path.with_suffix(".html"): comparison.render(shown, facts),
@@ -314,7 +335,6 @@ def write_comparison(rows: Mapping[str, Results], task: Task) -> None:
     atomic.write(file, content)
   print(facts)
   print(aligned([("", comparison.header()), *comparison.table_rows(shown)]))
-  print(*written, sep="\n")
 
 
 def _facts(task: Task) -> str:

@@ -78,9 +78,9 @@ def test_report_and_video_are_there(evaluated):
   assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 20
 
 
-def call(h36m_regressor="", **values):
+def call(h36m_regressor="", paths=None, **values):
   """Calls the program in this process, with these flags."""
-  paths = config_paths.local_paths()
+  paths = paths or config_paths.local_paths()
   paths.body.h36m_regressor = h36m_regressor
   # Other programs that this process has imported may have flags of the same names.
   values = {"split": None, "protocol": None} | values
@@ -142,6 +142,39 @@ def test_unwritable_results_and_damaged_clips_are_named(evaluated, workdir, tmp_
   os.truncate(record, record.stat().st_size // 2)
   workdirs.make_untrained(tmp_path / "run", tmp_path / "data")
   check_fails_with("delete that folder", **known | {"workdir": str(tmp_path / "run")})
+
+
+@pytest.mark.slow
+def test_predictions_are_read_before_clips_are_made(tmp_path):
+  bad = tmp_path / "bad.npz"
+  bad.write_bytes(b"no archive")
+  known = {"workdir": None, "dataset": "synthetic_clips", "out": str(tmp_path / "out")}
+  paths = config_paths.local_paths()
+  paths.data.dir = str(tmp_path / "data")
+  with pytest.raises(InputError, match=r"bad\.npz cannot be read"):
+    call(paths=paths, **known, predictions=[str(bad)])
+  assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_results_come_together_or_not_at_all(evaluated, workdir, tmp_path):
+  (tmp_path / "report.html").mkdir()
+  (tmp_path / "metrics.json").write_text("before")
+  known = {"workdir": str(workdir), "dataset": "synthetic_clips"}
+  check_fails_with(r"report\.html is a folder", **known, out=str(tmp_path))
+  assert (tmp_path / "metrics.json").read_text() == "before"
+  assert {path.name for path in tmp_path.iterdir()} == {"report.html", "metrics.json"}
+
+
+def test_the_mean_pose_is_of_the_clips_of_the_training(monkeypatch):
+  config = tiny.config(data__variant="shifted")
+  asked = []
+  monkeypatch.setattr(
+    sources, "training_is_here", lambda config: asked.append(config.data.variant)
+  )
+  assert evaluate._mean_pose(evaluate.Run(None, config, "alone", {}, 7)) is None
+  assert asked == ["alone"]
+  assert config.data.variant == "shifted"
 
 
 def test_table_is_aligned():

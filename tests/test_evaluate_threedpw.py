@@ -69,7 +69,7 @@ class Release:
       visible[:] = False
     if protocol != "smpl24" and split != "test":
       return np.zeros(frames, bool)
-    return {"spin": camera, "hmmr": visible, "smpl24": camera & visible}[protocol]
+    return camera if protocol == "spin" else camera & visible
 
   def true_points(self, protocol, track):
     """All rows that the protocol's joints and root are taken from."""

@@ -206,7 +206,7 @@ def test_the_fit_is_on_by_default_only_where_it_was_found_to_help():
   [
     ({"path": None, "detector": "yolo"}, "--detector=yolo is unknown: use one"),
     ({"format": None}, "--keypoint_format is missing: name what .* is"),
-    ({"format": "coco"}, "is not readable as JSON"),
+    ({"format": "coco"}, "cannot be read as JSON"),
   ],
 )
 def test_bad_keypoints(run, footage, changed, message):

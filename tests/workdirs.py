@@ -9,7 +9,7 @@ import jax
 from etils import epath
 from ml_collections import ConfigDict
 
-from mhmr_jax.data import pipeline
+from mhmr_jax.data import pipeline, sources
 from mhmr_jax.files import locks
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import checkpoints, steps
@@ -38,6 +38,7 @@ def evaluated() -> pathlib.Path:
 
   def evaluate(workdir: pathlib.Path) -> None:
     make_untrained(workdir)
+    sources.open_source(tiny.config(), "train")  # A training would have made them.
     status, output, errors = tiny.run(
       "evaluate", f"--workdir={workdir}", "--dataset=synthetic_clips"
     )

@@ -22,7 +22,7 @@ class SyntheticClipsConfig(tfds.core.BuilderConfig):
   """What to make; all settings but the last two decide the data and its folder's name.
 
   Attributes:
-    num_train: clips in the train split.
+    num_train: clips in the train split; 0 for a dataset without one.
     num_test: clips in the test split; they share no motion, shape, texture or
       background with those of the train split.
     frames: frames a clip, at 30 a second.
@@ -112,7 +112,8 @@ class Builder(sharded.ShardedBuilder):
   @property
   def _counts(self) -> dict[str, int]:
     config = self.builder_config
-    return {"train": config.num_train, "test": config.num_test}
+    counts = {"train": config.num_train, "test": config.num_test}
+    return {split: count for split, count in counts.items() if count}
 
   def _info(self) -> tfds.core.DatasetInfo:
     features = {

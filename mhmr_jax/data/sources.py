@@ -179,12 +179,28 @@ def open_source(config: ConfigDict, split: str, name: str | None = None) -> Clip
   # These clips have no split "all", and an unknown one is refused before they are made.
   if name == "synthetic_clips" and split not in ("train", "test"):
     raise InputError(f"synthetic_clips has no split {split!r}: use train or test.")
-  builder = _BUILDERS[name](config)
+  builder = _builder(name, config)
+  if name == "synthetic_clips" and split == "test" and not builder.data_path.exists():
+    # To test, no clips to train on are made, which are many times as many.
+    builder = _synthetic(config, only_test=True)
   records = _records(name, builder, split)
   open_frames = None
   if name == "threedpw":
     open_frames = functools.partial(_frames_of, builder.frames_root())
   return ClipSource(name, records, str(builder.data_path), open_frames, split)
+
+
+def _builder(name: str, config: ConfigDict) -> Any:
+  """The builder of a dataset, which reads `dataset_info.json` where it was made."""
+  try:
+    return _BUILDERS[name](config)
+  except InputError:
+    raise
+  except Exception as error:  # TFDS raises errors of many kinds for damage.
+    raise InputError(
+      f"A folder of clips in {config_paths.data_dir(config) / name} cannot be opened "
+      f"({_sentence(error)}): {_advice(error)}."
+    ) from error
 
 
 def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
@@ -217,7 +233,7 @@ def training_is_here(config: ConfigDict) -> bool:
   names = config_paths.shares(config)
   if config_paths.GENERATED in names:
     return False
-  return all(_BUILDERS[name](config).data_path.exists() for name in names)
+  return all(_builder(name, config).data_path.exists() for name in names)
 
 
 # The builders are imported where they are needed: TFDS takes seconds to import.
@@ -255,7 +271,7 @@ def _kinetics(config: ConfigDict) -> Any:
   return kinetics.Builder(config=settings, data_dir=config_paths.data_dir(config))
 
 
-def _synthetic(config: ConfigDict) -> Any:
+def _synthetic(config: ConfigDict, only_test: bool = False) -> Any:
   from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 
   num_train, num_test = synthetic.split_counts(
@@ -263,7 +279,7 @@ def _synthetic(config: ConfigDict) -> Any:
   )
   filmed = config.data.people == "surreal"
   settings = synthetic.SyntheticClipsConfig(
-    num_train=num_train,
+    num_train=0 if only_test else num_train,
     num_test=num_test,
     frames=config.data.clip_frames,
     size=config.data.frame_size,

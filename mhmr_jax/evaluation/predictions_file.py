@@ -18,6 +18,7 @@ translation will do.
 
 import pathlib
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
@@ -35,33 +36,70 @@ _KEYS = ("sequence", "person", "frame_index", "betas", "root", *_LAYOUTS)
 # The limit of one array; the vertices of 3DPW's test frames take 2.9 GB.
 _MAX_BYTES = 4 << 30
 _MOST_NAMES = 4  # In a warning.
+_LARGEST = 1e4  # Metres or radians.
+_HELP = "see the docstring of mhmr_jax.evaluation.predictions_file"
 
 
-def read(path: pathlib.Path, scorer: Scorer) -> Predicted:
-  """Reads the predictions for the frames of the scorer's clips.
+class Stored(NamedTuple):
+  """What a file holds.
+
+  Attributes:
+    path: of the file, for messages.
+    names: the clip of each row, with the person's number.
+    frame_index: the frame number of each row.
+    data: the arrays by their names in the file; those of predictions have a row each.
+  """
+
+  path: pathlib.Path
+  names: Shaped[np.ndarray, "rows"]
+  frame_index: Int[np.ndarray, "rows"]
+  data: Mapping[str, np.ndarray]
+
+
+def load(path: pathlib.Path) -> Stored:
+  """Reads a file, and checks what can be checked without the dataset's clips.
+
+  Raises:
+    InputError: the file is missing, damaged or hostile, or is not in the layout above.
+  """
+  if not path.exists():
+    raise InputError(f"There is no file of predictions at {path}.")
+  data = npz.read_npz(path, _KEYS, _MAX_BYTES)
+  names, frame_index = _keys(data, path)
+  layouts = [key for key in _LAYOUTS if key in data]
+  if not layouts or ("pose" in layouts and len(layouts) > 1):
+    raise InputError(
+      f"{path} has {' and '.join(layouts) or 'no predictions'}: give pose and betas, "
+      "or joints, or vertices."
+    )
+  if layouts == ["pose"] and "betas" not in data:
+    raise InputError(f"{path} has no betas: {_HELP}.")
+  for key in ("pose", "betas", "root", "joints", "vertices"):
+    if key in data:
+      data[key] = _floats(data[key], key, len(names), path)
+  return Stored(path, names, frame_index, data)
+
+
+def match(stored: Stored, scorer: Scorer) -> Predicted:
+  """Finds the predictions for the frames of the scorer's clips.
 
   Warns of frames that are missing from the file and of clips that the dataset lacks.
 
   Raises:
-    InputError: the file is missing, damaged or hostile, is not in the layout above,
-      or has two rows for one frame.
+    InputError: the file has two rows for one frame, or not what the protocol needs.
   """
-  if not path.is_file():
-    raise InputError(f"There is no file of predictions at {path}.")
-  data = npz.read_npz(path, _KEYS, _MAX_BYTES)
-  rows = _rows(data, scorer, path)
-  arrays = _arrays(data, scorer, path)
+  path = stored.path
+  rows = _rows(stored, scorer)
+  arrays = _arrays(stored.data, scorer, path)
   present = rows >= 0
   _warn_of_missing(scorer, present, path)
   rows = np.where(present, rows, 0)
   return Predicted({name: values[rows] for name, values in arrays.items()}, present)
 
 
-def _rows(
-  data: Mapping[str, np.ndarray], scorer: Scorer, path: pathlib.Path
-) -> Int[np.ndarray, "frames"]:
+def _rows(stored: Stored, scorer: Scorer) -> Int[np.ndarray, "frames"]:
   """The file's row for each frame of the truth; -1 where it has none."""
-  names, frame_index = _keys(data, path)
+  path, names, frame_index, _ = stored
   rows_of = _rows_by_clip(names, frame_index)
   truth = scorer.truth
   unknown = [name for name in rows_of if name not in truth.names]
@@ -90,7 +128,9 @@ def _keys(
   data: Mapping[str, np.ndarray], path: pathlib.Path
 ) -> tuple[Shaped[np.ndarray, "rows"], Int[np.ndarray, "rows"]]:
   """The clip's name and the frame number of each row."""
-  names = _column(data, "sequence", "US", path).astype(str)
+  names = _column(data, "sequence", "US", path)
+  if names.dtype.kind == "S":
+    names = np.char.decode(names, "utf-8", "replace")
   if not len(names):
     raise InputError(f"{path} has no rows: give one for each frame that is predicted.")
   frame_index = _column(data, "frame_index", "iu", path)
@@ -120,21 +160,14 @@ def _arrays(
 ) -> dict[str, np.ndarray]:
   """The arrays of `Predicted`, still in the file's order."""
   count = len(data["sequence"])
-  layouts = [key for key in _LAYOUTS if key in data]
-  if not layouts or ("pose" in layouts and len(layouts) > 1):
-    raise InputError(
-      f"{path} has {' and '.join(layouts) or 'no predictions'}: give pose and betas, "
-      "or joints, or vertices."
-    )
-  if layouts == ["pose"]:
-    pose = _floats(data, "pose", path).reshape(len(data["pose"]), -1)
-    betas = _floats(data, "betas", path)
+  if "pose" in data:
+    betas, pose = data["betas"], data["pose"].reshape(count, -1)
     _check_shape(pose, "pose", (count, 72), path)
     _check_shape(betas, "betas", (count, 10), path)
     return {"rotations": posed_frames.matrices(pose.reshape(-1, 24, 3)), "betas": betas}
   arrays = {}
   if "vertices" in data:
-    arrays["vertices"] = _floats(data, "vertices", path)
+    arrays["vertices"] = data["vertices"]
     shape = (count, len(scorer.bodies.neutral.v_template), 3)
     _check_shape(arrays["vertices"], "vertices", shape, path)
   if "joints" in data:
@@ -146,7 +179,7 @@ def _points(
   data: Mapping[str, np.ndarray], protocol: Protocol, count: int, path: pathlib.Path
 ) -> Float[np.ndarray, "rows n 3"]:
   """The protocol's joints followed by its root."""
-  joints = _floats(data, "joints", path)
+  joints = data["joints"]
   all_rows = len(regressor_files.KINDS.get(protocol.regressor, protocol.joints))
   wanted = len(protocol.rows)
   if joints.shape == (count, all_rows, 3):
@@ -159,7 +192,7 @@ def _points(
       f"{wanted}{either} joints, for each of the {count} rows of sequence."
     )
   if "root" in data:
-    root = _floats(data, "root", path)
+    root = data["root"]
     _check_shape(root, "root", (count, 3), path)
     return np.concatenate([joints, root[:, None]], axis=1)
   if not set(protocol.root_rows) <= set(protocol.rows):
@@ -196,9 +229,7 @@ def _column(
   data: Mapping[str, np.ndarray], key: str, kinds: str, path: pathlib.Path
 ) -> np.ndarray:
   if key not in data:
-    raise InputError(
-      f"{path} has no {key}: see the docstring of mhmr_jax.evaluation.predictions_file."
-    )
+    raise InputError(f"{path} has no {key}: {_HELP}.")
   values = data[key]
   if values.ndim != 1 or values.dtype.kind not in kinds:
     what = "text" if "U" in kinds else "whole numbers"
@@ -208,14 +239,23 @@ def _column(
   return values
 
 
-def _floats(data: Mapping[str, np.ndarray], key: str, path: pathlib.Path) -> np.ndarray:
-  if key not in data:
+def _floats(
+  values: np.ndarray, key: str, count: int, path: pathlib.Path
+) -> Float[np.ndarray, "rows ..."]:
+  if values.dtype.kind not in "fiu":
+    raise InputError(f"{key} of {path} is {values.dtype}, not numbers.")
+  if not values.ndim or len(values) != count:
+    rows = f"{len(values)} rows" if values.ndim else "a single number"
+    raise InputError(f"{key} of {path} has {rows}, sequence has {count}.")
+  # NaN is a row without a prediction; reductions make no copy of all vertices.
+  low, high = (
+    reduce(values, None, initial=0) for reduce in (np.fmin.reduce, np.fmax.reduce)
+  )
+  if low < -_LARGEST or high > _LARGEST:
     raise InputError(
-      f"{path} has no {key}: see the docstring of mhmr_jax.evaluation.predictions_file."
+      f"{key} of {path} has numbers beyond {_LARGEST:,.0f}: give metres and radians."
     )
-  if data[key].dtype.kind not in "fiu":
-    raise InputError(f"{key} of {path} is {data[key].dtype}, not numbers.")
-  return data[key].astype(np.float32, copy=False)
+  return values.astype(np.float32, copy=False)
 
 
 def _check_shape(

@@ -27,9 +27,9 @@ class Protocol:
     rows: which rows of the regressor (or of the 24 joints) are the joints.
     root: the name of the point that is moved to the origin.
     root_rows: the rows whose mean is the root.
-    frames: which frames count: "camera", where the camera is valid; "visible", where
-      strictly more than 6 of the 14 joints were detected; "camera and detections",
-      where the camera is valid and anything was detected.
+    frames: which frames count, of those whose label is valid: "camera", all of them;
+      "visible", where strictly more than 6 of the 14 joints were detected; "camera and
+      detections", where anything was detected.
     mean: over all frames ("frame"); or over each sequence and then over the sequences,
       both people of a sequence taken together ("sequence").
     split: the default split of 3DPW.
@@ -70,7 +70,7 @@ class Protocol:
           f"Protocol {self.name} counts detected joints, and these clips have no "
           "keypoints: use spin or smpl24."
         )
-      return visible_common_joints(keypoints) > _TOO_FEW_VISIBLE
+      return valid & (visible_common_joints(keypoints) > _TOO_FEW_VISIBLE)
     if self.frames == "camera" or keypoints is None:
       return valid
     return valid & (keypoints != 0).any((1, 2))

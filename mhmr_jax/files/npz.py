@@ -11,8 +11,12 @@ import numpy as np
 from mhmr_jax.files import untrusted
 from mhmr_jax.files.untrusted import RefusedError
 
-# The most that one array may take in memory; SMPL's 300 shape components take 50 MB.
-MAX_BYTES = 1 << 30
+# The most memory that the arrays of a file may take; SMPL-X's take 240 MB.
+MAX_BYTES = 1 << 29
+# Above this size, arrays that are compressed by more than the ratio are refused: those
+# of real numbers are not, and a small file could fill the memory.
+_COMPRESSIBLE = 1 << 25
+_MAX_RATIO = 100
 
 
 def read_npz(
@@ -25,22 +29,35 @@ def read_npz(
   Args:
     path: of the file.
     keys: the arrays to read, as far as the file has them; None reads all.
-    max_bytes: the most that one array may take in memory.
+    max_bytes: the most memory that these arrays may take together.
 
   Raises:
-    InputError: the file is missing or damaged, or a header and the stored bytes differ.
+    InputError: the file is missing or damaged, its arrays are too large, or a header
+      and the stored bytes differ.
   """
   arrays = {}
   with untrusted.reading(path, "an .npz"), zipfile.ZipFile(path) as archive:
-    for member in archive.infolist():
-      name = member.filename.removesuffix(".npy")
-      if keys is not None and name not in keys:
-        continue
+    members = {m.filename.removesuffix(".npy"): m for m in archive.infolist()}
+    if keys is not None:
+      members = {name: members[name] for name in keys if name in members}
+    for member in members.values():
+      _check_ratio(member)
       with archive.open(member) as file:
-        _check_npy_header(file, member.filename, member.file_size, max_bytes)
+        max_bytes -= _check_npy_header(
+          file, member.filename, member.file_size, max_bytes
+        )
+    for name, member in members.items():
       with archive.open(member) as file:
         arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
   return arrays
+
+
+def _check_ratio(member: zipfile.ZipInfo) -> None:
+  size = member.file_size
+  if size > max(_COMPRESSIBLE, _MAX_RATIO * member.compress_size):
+    raise RefusedError(
+      f"{member.filename} of {size:,} bytes in {member.compress_size:,}"
+    )
 
 
 def read_npy(path: pathlib.Path) -> np.ndarray:
@@ -52,8 +69,8 @@ def read_npy(path: pathlib.Path) -> np.ndarray:
   return array
 
 
-def _check_npy_header(file: IO[bytes], name: str, stored: int, max_bytes: int) -> None:
-  """Raises RefusedError unless the header agrees with the number of stored bytes."""
+def _check_npy_header(file: IO[bytes], name: str, stored: int, max_bytes: int) -> int:
+  """The bytes of an array; RefusedError unless its header agrees with those stored."""
   read_header = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -62,8 +79,11 @@ def _check_npy_header(file: IO[bytes], name: str, stored: int, max_bytes: int) -
   if dtype.hasobject:
     raise RefusedError(f"Python objects in {name}")
   size = math.prod(shape) * dtype.itemsize
-  if size > max_bytes or size != stored - file.tell():
+  # Axes of length zero and types without bytes store nothing, and may claim any length.
+  claimed = math.prod(max(length, 1) for length in shape) * max(dtype.itemsize, 1)
+  if claimed > max_bytes or size != stored - file.tell():
     raise RefusedError(
       f"{name} of shape {shape}, which its {stored} bytes do not hold or which is too"
       " large"
     )
+  return size

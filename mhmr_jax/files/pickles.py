@@ -25,7 +25,7 @@ def restricted_load(path: str | os.PathLike[str]) -> Any:
   Raises:
     InputError: the file is missing or damaged, or names anything else.
   """
-  with untrusted.reading(path, "a pickle"):
+  with untrusted.reading(path, "a pickle", untrusted.MAX_BYTES):
     data = pathlib.Path(path).read_bytes()
     return _resolve(unpickling.load(data, _RECORDS), {})
 
@@ -128,7 +128,9 @@ class _Chumpy(_Record):
   __slots__ = ()
 
   def value(self, args: tuple, state: Any) -> np.ndarray:
-    return np.asarray(state["x"])
+    if not isinstance(state["x"], np.ndarray):
+      raise RefusedError("a chumpy object of something else than an array")
+    return state["x"]
 
 
 class _ChumpySelect(_Record):
@@ -137,7 +139,9 @@ class _ChumpySelect(_Record):
   __slots__ = ()
 
   def value(self, args: tuple, state: Any) -> np.ndarray:
-    values = np.asarray(state["a"]).ravel()[np.asarray(state["idxs"])]
+    if not all(isinstance(state[key], np.ndarray) for key in ("a", "idxs")):
+      raise RefusedError("a selection from something else than an array")
+    values = state["a"].ravel()[state["idxs"]]
     return values.reshape(state.get("preferred_shape", values.shape))
 
 

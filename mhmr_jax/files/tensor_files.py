@@ -34,7 +34,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
   }
   if path.suffix not in readers:
     raise InputError(f"{path} is neither .pth nor .safetensors: give one of these.")
-  with untrusted.reading(path, "a file of weights"):
+  with untrusted.reading(path, "a file of weights", untrusted.MAX_BYTES):
     return readers[path.suffix](path)
 
 

@@ -14,6 +14,9 @@ from typing import Any
 from mhmr_jax.files.untrusted import RefusedError
 
 PersistentLoad = Callable[[Any], Any]
+# The most steps by which a pickle may build its objects, each of up to 216 bytes; files
+# of arrays take some thousands.
+_MAX_OPCODES = 1 << 20
 
 
 class Record:
@@ -61,7 +64,9 @@ def _check_opcodes(data: bytes, persistent: bool) -> None:
   refused = {"EXT1", "EXT2", "EXT4"}
   if not persistent:
     refused |= {"PERSID", "BINPERSID"}
-  for opcode, arg, _ in pickletools.genops(data):
+  for count, (opcode, arg, _) in enumerate(pickletools.genops(data)):
+    if count == _MAX_OPCODES:
+      raise RefusedError("too many objects for a file of arrays")
     if opcode.name in refused:
       raise RefusedError(f"the opcode {opcode.name}, which no such file needs")
     # The unpickler's memo is a table as long as its largest index.

@@ -1,6 +1,5 @@
 """The intrinsics of a video: what the user gives, what the file tells, or a guess."""
 
-import json
 import math
 import pathlib
 from collections.abc import Mapping
@@ -114,7 +113,7 @@ def read(path: pathlib.Path, num_frames: int) -> Float[np.ndarray, "*N 3 3"]:
   Raises:
     InputError: the file cannot be used, or has another number of frames.
   """
-  with untrusted.reading(path, "a file of intrinsics"):
+  with untrusted.reading(path, "a file of intrinsics", _MAX_BYTES):
     matrices = _read_array(path)
   if matrices.ndim not in (2, 3) or matrices.shape[-2:] != (3, 3):
     raise InputError(
@@ -139,9 +138,7 @@ def _read_array(path: pathlib.Path) -> Float[np.ndarray, "..."]:
     if _ARRAY not in arrays:
       raise RefusedError(f"no array {_ARRAY}")
     return arrays[_ARRAY].astype(np.float64)
-  if path.stat().st_size > _MAX_BYTES:
-    raise RefusedError(f"more than {_MAX_BYTES} bytes")
-  data = json.loads(path.read_text())
+  data = untrusted.parse_json(path.read_bytes())
   if isinstance(data, dict):
     data = data[_ARRAY]
   return np.asarray(data, np.float64)

@@ -60,7 +60,7 @@ def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
     InputError: the file is missing or damaged, or holds other variables than its
       config's model has.
   """
-  with untrusted.reading(path, "a file of packed weights"):
+  with untrusted.reading(path, "a file of packed weights", untrusted.MAX_BYTES):
     with safetensors.safe_open(path, framework="numpy") as file:
       header = file.metadata() or {}
       tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

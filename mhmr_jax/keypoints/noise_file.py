@@ -9,10 +9,11 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic
+from mhmr_jax.files import atomic, untrusted
 from mhmr_jax.keypoints.noise import SHIFTED, KeypointNoise
 
 _MOST = 1e6
+_MAX_BYTES = 1 << 20
 _FIELDS = tuple(field.name for field in dataclasses.fields(KeypointNoise))
 # The fields that may be above 1: a length in frames, factors, deviations of logs.
 _UNBOUNDED = ("run", "occluded", "quality", "score_power", "score_gamma")
@@ -35,13 +36,7 @@ def read(path: str | os.PathLike[str]) -> KeypointNoise:
   Raises:
     InputError: the file is not a JSON object of possible values for some fields.
   """
-  try:
-    values = json.loads(pathlib.Path(path).expanduser().read_bytes())
-  except (OSError, ValueError, RecursionError) as error:
-    raise InputError(
-      f"{path} is not readable as JSON: write it with mhmr_jax.keypoints.fit_noise, or "
-      "check config.keypoints.noise_file."
-    ) from error
+  values = untrusted.read_json(pathlib.Path(path).expanduser(), _MAX_BYTES)
   if not isinstance(values, dict):
     raise InputError(
       f"{path} is not a JSON object of noise parameters: write it with "
@@ -49,9 +44,9 @@ def read(path: str | os.PathLike[str]) -> KeypointNoise:
     )
   for name, value in values.items():
     if name not in _FIELDS:
-      raise InputError(f"{path} has {name!r}: use some of {', '.join(_FIELDS)}.")
+      raise InputError(f"{path} has {name[:40]!r}: use some of {', '.join(_FIELDS)}.")
     if not _is_possible(name, value):
-      raise InputError(f"{path} has {name} = {value!r}: {_wanted(name)}.")
+      raise InputError(f"{path} has {name} = {str(value)[:40]}: {_wanted(name)}.")
   return dataclasses.replace(KeypointNoise(), **values)
 
 

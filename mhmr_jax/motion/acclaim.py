@@ -9,11 +9,16 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import untrusted
 
 _METRES_PER_INCH = 0.0254
 _ROTATIONS = ("rx", "ry", "rz")
 _TRANSLATIONS = ("tx", "ty", "tz")
 _ANGLES = {":DEGREES": True, ":RADIANS": False}
+_MAX_BYTES = 1 << 28
+_LARGEST = 1e6  # No length or angle of a recording is larger; products stay finite.
+_LONGEST_BONE = 100.0  # Metres.
+_SMALLEST_UNIT, _LARGEST_UNIT = 1e-6, 1e3  # Metres.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +67,10 @@ def read_skeleton(path: str | pathlib.Path) -> Skeleton:
   sections = _sections(path)
   units = _Fields(f"{path}: :units", {line[0]: line[1:] for line in sections[":units"]})
   length = float(units.floats("length", 1)[0])
-  if length <= 0:
-    raise InputError(f"{path}: 'length' under :units must be above zero.")
+  if not _SMALLEST_UNIT <= _METRES_PER_INCH / max(length, 1e-9) <= _LARGEST_UNIT:
+    raise InputError(
+      f"{path}: 'length' under :units is no scale of a recording, such as 0.45."
+    )
   scale = _METRES_PER_INCH / length
   degrees = units.words("angle", 1)[0].lower().startswith("deg")
   blocks = _blocks(path, sections[":bonedata"])
@@ -155,10 +162,7 @@ def root_path(
 
 
 def _read_text(path: pathlib.Path) -> str:
-  try:
-    return path.read_text(encoding="latin-1")
-  except OSError as error:
-    raise InputError(f"{path}: cannot read the file ({error.strerror}).") from error
+  return untrusted.read_bytes(path, "Acclaim's text", _MAX_BYTES).decode("latin-1")
 
 
 def _columns(
@@ -177,23 +181,25 @@ def _columns(
   if len(rows) != frames:
     raise InputError(f"{path}: bone '{name}' is in {len(rows)} of {frames} frames.")
   width = len(skeleton.bones[name].dofs)
-  tokens = " ".join(rows).split()
-  try:
-    values = np.array(tokens, np.float64).reshape(frames, width)
-  except ValueError:
-    values = np.full((frames, width), np.nan)
-  if not np.isfinite(values).all():
-    number = next(n for row, n in zip(rows, numbers, strict=True) if _bad(row, width))
-    raise InputError(f"{path}:{number}: bone '{name}' wants {width} finite numbers.")
+  values = np.zeros((frames, width))
+  for into, row, number in zip(values, rows, numbers, strict=True):
+    found = _floats(row.split())
+    if found is None or len(found) != width:
+      raise InputError(
+        f"{path}:{number}: bone '{name[:40]}' wants {width} finite numbers below "
+        f"{_LARGEST:,.0f}."
+      )
+    into[:] = found
   return values
 
 
-def _bad(row: str, width: int) -> bool:
+def _floats(words: list[str]) -> Float[np.ndarray, "_"] | None:
+  """The numbers that the words stand for; None if one is no possible number."""
   try:
-    values = [float(token) for token in row.split()]
+    values = np.fromiter(map(float, words), np.float64, len(words))
   except ValueError:
-    return True
-  return len(values) != width or not np.isfinite(values).all()
+    return None
+  return values if (np.abs(values) < _LARGEST).all() else None
 
 
 def _sections(path: pathlib.Path) -> dict[str, list[list[str]]]:
@@ -226,12 +232,11 @@ class _Fields:
     return words
 
   def floats(self, key: str, count: int) -> Float[np.ndarray, "_"]:
-    try:
-      values = np.array(self.words(key, count)[:count], np.float64)
-    except ValueError:
-      values = np.array(np.nan)
-    if not np.isfinite(values).all():
-      raise InputError(f"{self.where}: '{key}' wants {count} finite numbers.")
+    values = _floats(self.words(key, count)[:count])
+    if values is None:
+      raise InputError(
+        f"{self.where}: '{key}' wants {count} finite numbers below {_LARGEST:,.0f}."
+      )
     return values
 
 
@@ -275,6 +280,8 @@ def _bone(fields: _Fields, parent: str, scale: float, degrees: bool) -> Bone:
     direction = fields.floats("direction", 3)
     direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
     length = float(fields.floats("length", 1)[0]) * scale
+    if not 0 <= length < _LONGEST_BONE:
+      raise InputError(f"{fields.where}: {length:.3g} m is no 'length' of a bone.")
     dofs = tuple(dof.lower() for dof in fields.values.get("dof", ()))
     known: tuple[str, ...] = _ROTATIONS
   else:
@@ -283,9 +290,13 @@ def _bone(fields: _Fields, parent: str, scale: float, degrees: bool) -> Bone:
     direction, length = np.zeros(3), 0.0
     dofs = tuple(dof.lower() for dof in fields.words("order", 6))
     known = _TRANSLATIONS + _ROTATIONS
-  if sorted(order) != ["x", "y", "z"] or not set(dofs) <= set(known):
+  is_usable = set(dofs) <= set(known) and len(set(dofs)) == len(dofs)
+  if not parent:
+    is_usable &= len(dofs) == len(known)
+  if sorted(order) != ["x", "y", "z"] or not is_usable:
     raise InputError(
-      f"{fields.where}: only the dofs {known} are read, about the axes x, y and z."
+      f"{fields.where}: only the dofs {', '.join(known)} are read, once each (all of "
+      "the root's), about the axes x, y and z."
     )
   rest = Rotation.from_euler(order, axis, degrees=degrees)
   return Bone(parent, direction, length, rest, order, dofs)

@@ -13,6 +13,7 @@ from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 _BODY_JOINTS = 22  # The first joints of SMPL-H and SMPL-X are SMPL's; hands follow.
 _RATES = ("mocap_framerate", "mocap_frame_rate")
 _SLOWEST, _FASTEST = 1, 10_000  # Plausible frames per second of a recording.
+_LARGEST = 1e6  # Metres or radians; products stay finite.
 # In AMASS z is up: a quarter turn about x moves it to y.
 _Y_UP = Rotation.from_rotvec([-np.pi / 2, 0, 0])
 
@@ -60,6 +61,6 @@ def _numbers(
   if array.ndim != dims or array.dtype.kind not in "fiu":
     raise InputError(f"{path}: '{name}' is not a {dims}-dimensional array of numbers.")
   array = array.astype(np.float64)
-  if not np.isfinite(array).all():
-    raise InputError(f"{path}: '{name}' has values that are not finite.")
+  if not (np.abs(array) < _LARGEST).all():
+    raise InputError(f"{path}: '{name}' wants finite numbers below {_LARGEST:,.0f}.")
   return array

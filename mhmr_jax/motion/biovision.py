@@ -11,11 +11,13 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import untrusted
 
 _CHANNEL = re.compile(r"([xyz])(position|rotation)", re.IGNORECASE)
 _BRACES = re.compile(r"[{}]|[^{}]+")
 _LARGEST = 1e6  # No length or angle of a recording is larger; products stay finite.
 _MOST_JOINTS = 1000
+_MAX_BYTES = 1 << 28  # An hour of a hundred channels at 60 frames a second.
 _SLOWEST, _FASTEST = 1, 10_000  # Plausible frames per second of a recording.
 
 
@@ -61,10 +63,8 @@ def read_recording(path: str | pathlib.Path) -> Recording:
   Raises:
     InputError: the file is missing or malformed, or has more than one root.
   """
-  try:
-    text = pathlib.Path(path).read_bytes().decode("utf-8-sig", errors="replace")
-  except OSError as error:
-    raise InputError(f"{path}: cannot read the file ({error.strerror}).") from error
+  data = untrusted.read_bytes(path, "BVH", _MAX_BYTES)
+  text = data.decode("utf-8-sig", errors="replace")
   lines = re.split(r"\r\n|\n|\r", text)
   upper = [line.strip().upper() for line in itertools.islice(lines, 100_000)]
   if "HIERARCHY" not in upper or "MOTION" not in upper:
@@ -246,7 +246,7 @@ class _Hierarchy:
 def _numbers(words: list[str]) -> Float[np.ndarray, "_"]:
   """The numbers that the words stand for; none if a word is no number."""
   try:
-    return np.array(words, np.float64)
+    return np.fromiter(map(float, words), np.float64, len(words))
   except ValueError:
     return np.zeros(0)
 

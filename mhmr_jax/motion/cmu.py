@@ -14,6 +14,8 @@ from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 # Frames per second of CMU's recordings; the files don't hold it.
 CMU_FPS = 120.0
 
+_SHORTEST = 1e-6  # Metres, of a limb whose direction is known.
+
 _SPINE = ("lowerback", "upperback", "thorax")
 
 
@@ -87,7 +89,8 @@ def read(
   local = acclaim.local_rotations(skeleton, angles)
   rotations = acclaim.global_rotations(skeleton, local)
   limbs = {
-    joint: _limb(skeleton, rotations, source) for joint, source in _SOURCES.items()
+    joint: _limb(asf_path, skeleton, rotations, source)
+    for joint, source in _SOURCES.items()
   }
   pose = retargeting.local_pose(retargeting.world_rotations(limbs))
   transl = acclaim.root_path(skeleton, angles).astype(np.float32)
@@ -102,7 +105,10 @@ def _check_bones(path: str | pathlib.Path, skeleton: acclaim.Skeleton) -> None:
 
 
 def _limb(
-  skeleton: acclaim.Skeleton, rotations: dict[str, Rotation], source: _Source
+  path: str | pathlib.Path,
+  skeleton: acclaim.Skeleton,
+  rotations: dict[str, Rotation],
+  source: _Source,
 ) -> retargeting.Limb:
   rotation = rotations[source.bones[0]]
   if len(source.bones) == 2:
@@ -111,4 +117,6 @@ def _limb(
     return retargeting.Limb(rotation)
   bones = [skeleton.bones[name] for name in source.chain]
   direction = np.sum([bone.direction * bone.length for bone in bones], axis=0)
+  if np.linalg.norm(direction) < _SHORTEST:
+    raise InputError(f"{path}: {' and '.join(source.chain)} together have no length.")
   return retargeting.Limb(rotation, direction, source.ends)

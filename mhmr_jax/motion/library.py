@@ -12,6 +12,7 @@ import numpy as np
 from absl import logging
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import untrusted
 from mhmr_jax.motion import amass, bvh, cmu, procedural
 from mhmr_jax.motion.pose_sequence import PoseSequence
 
@@ -105,17 +106,19 @@ class _File:
   part: tuple[float, float] = (0.0, 1.0)
 
   def read(self) -> PoseSequence:
-    if self.skeleton is not None:
-      return cmu.read(self.skeleton, self.path, FPS)
-    read = bvh.read if self.path.suffix.lower() == ".bvh" else amass.read
-    return read(self.path, FPS)
+    # Whatever one file is, the others of the folder can be read.
+    with untrusted.reading(self.path, "a motion"):
+      if self.skeleton is not None:
+        return cmu.read(self.skeleton, self.path, FPS)
+      read = bvh.read if self.path.suffix.lower() == ".bvh" else amass.read
+      return read(self.path, FPS)
 
 
 class _Files(MotionSource):
   """Motion capture, split by subject, or by file or time where there are too few."""
 
   def __init__(self, folder: pathlib.Path):
-    files = _find(folder)
+    files, self._skipped = _find(folder)
     if not files:
       raise InputError(
         f"{folder}: no motion capture here; give a folder of CMU's .asf and .amc "
@@ -168,8 +171,8 @@ class _Files(MotionSource):
         self._lengths[file.path] = len(self._read(file))
       except InputError as error:
         self._lengths[file.path] = 0
-        skipped = sum(length == 0 for length in self._lengths.values())
-        logging.warning("Skipped a motion file (%d so far): %s", skipped, error)
+        self._skipped += 1
+        logging.warning("Skipped a motion file (%d so far): %s", self._skipped, error)
     return self._lengths[file.path]
 
   def _read(self, file: _File) -> PoseSequence:
@@ -187,18 +190,27 @@ def _usable(file: _File, length: int) -> tuple[int, int]:
   return first, last
 
 
-def _find(folder: pathlib.Path) -> list[_File]:
-  files = []
+def _find(folder: pathlib.Path) -> tuple[list[_File], int]:
+  """The motion files of a folder, and how many cannot be opened."""
+  files, skipped = [], 0
   for path in sorted(folder.rglob("*")):
+    if path.suffix != ".amc" and path.suffix.lower() not in (".bvh", ".npz"):
+      continue
+    try:
+      with untrusted.reading(path, "a motion"):
+        size = path.stat().st_size
+    except InputError as error:
+      skipped += 1
+      logging.warning("Skipped a motion file (%d so far): %s", skipped, error)
+      continue
     if path.suffix == ".amc":
       subject = path.stem.split("_")[0]
-      skeleton = path.with_name(f"{subject}.asf")
-      files.append(_File(path, skeleton, subject, path.stat().st_size))
-    elif path.suffix.lower() in (".bvh", ".npz"):
+      files.append(_File(path, path.with_name(f"{subject}.asf"), subject, size))
+    else:
       numbered = path.suffix != ".npz" and _CMU_NAME.fullmatch(path.stem)
       subject = numbered[1] if numbered else str(path.parent.relative_to(folder))
-      files.append(_File(path, None, subject, path.stat().st_size))
-  return [file for file in files if file.size]
+      files.append(_File(path, None, subject, size))
+  return [file for file in files if file.size], skipped
 
 
 def _divide(files: list[_File]) -> dict[str, list[_File]]:

@@ -8,8 +8,11 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from mhmr_jax.files import untrusted
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _TEST_SHARE = 0.2
+_MAX_BYTES = 1 << 28
 
 File = TypeVar("File")
 
@@ -31,9 +34,11 @@ def read(path: pathlib.Path, side: float) -> UInt8[np.ndarray, "height width 3"]
   large photographs would take longer than the rest of the clip.
   """
   try:
+    untrusted.check_file(path, _MAX_BYTES)
     picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
     if picture is None or min(picture.shape[:2]) < side:
       picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-  except cv2.error:  # Claims of absurd sizes; most damage returns None.
+  # OpenCV raises for claims of absurd sizes, and returns None for most damage.
+  except (OSError, untrusted.RefusedError, cv2.error):
     return None
   return None if picture is None else np.asarray(picture, np.uint8)

@@ -95,6 +95,8 @@ class Gallery:
     """Draws frames from the whole sequence, one in each row."""
     clip = self.source[index]
     valid = np.flatnonzero(clip["valid"])
+    if not len(valid):  # Some predictions are shown without a truth that is known.
+      valid = np.arange(len(clip["frames"]))
     frames = valid[(np.arange(rows) * 2 + 1) * len(valid) // (2 * rows)]
     strips = [
       list(self._views(clip, index, int(frame), size).values())

@@ -1,5 +1,7 @@
 """Datasets opened from a config: which clips come, and what is refused."""
 
+import pathlib
+
 import cv2
 import numpy as np
 import pytest
@@ -79,6 +81,33 @@ def test_target_clips_are_the_training_split_of_another_variant(tmp_path, monkey
   sources.open_training(config)
   assert opened == [("shifted", "train"), ("alone", "train")]
   assert sources.open_target(tiny.config(tmp_path)) is None
+
+
+def test_to_test_no_clips_to_train_on_are_made(tmp_path):
+  config = tiny.config(tmp_path, data__variant="plain", data__clip_frames=2)
+  found = sources.open_source(config, "test")
+  assert "_0+2_clips_" in found.folder
+  assert not sources.training_is_here(config)
+  # Those of the whole dataset are the same.
+  sources.open_source(config, "train")
+  whole = sources.open_source(config, "test")
+  assert "_4+2_clips_" in whole.folder
+  assert len(found) == len(whole) == 2
+  for index in range(2):
+    for key in ("pose", "betas", "keypoints_image"):
+      np.testing.assert_array_equal(found[index][key], whole[index][key])
+
+
+@pytest.mark.parametrize("content", ["{", "", "[]", "\xff", '{"name": 3}', "[" * 9999])
+def test_a_damaged_description_of_the_dataset_is_named(tmp_path, content):
+  config = tiny.config(tmp_path, data__variant="plain")
+  folder = pathlib.Path(str(sources._builder("synthetic_clips", config).data_path))
+  folder.mkdir(parents=True)
+  (folder / "dataset_info.json").write_text(content, encoding="latin-1")
+  with pytest.raises(InputError, match=r"clips .*delete that folder") as caught:
+    sources.open_source(config, "train")
+  assert "\n" not in str(caught.value)
+  assert str(tmp_path) in str(caught.value)
 
 
 def test_unknown_variants_are_refused(tmp_path):

@@ -55,6 +55,10 @@ def _save(path, **arrays):
   return path
 
 
+def _read(path, scorer):
+  return predictions_file.match(predictions_file.load(path), scorer)
+
+
 def _wanted(arrays, values):
   """The values in the truth's order, found one by one."""
   where = zip(arrays["sequence"].tolist(), arrays["frame_index"].tolist(), strict=True)
@@ -70,7 +74,7 @@ def test_bodies_are_matched_by_name_and_frame(tmp_path, caplog, flat):
   pose, betas = rng.normal(size=(8, 24, 3)), rng.normal(size=(8, 10))
   stored = pose.reshape(8, 72) if flat else pose
   path = _save(tmp_path / "a.npz", **rows, pose=stored, betas=betas)
-  found = predictions_file.read(path, _scorer())
+  found = _read(path, _scorer())
   assert found.present.all()
   matrices = Rotation.from_rotvec(_wanted(rows, pose).reshape(-1, 3)).as_matrix()
   np.testing.assert_allclose(
@@ -90,9 +94,25 @@ def test_people_may_be_numbered_apart(tmp_path):
   }
   vertices = np.random.default_rng(2).normal(size=(8, NUM_VERTICES, 3))
   path = _save(tmp_path / "a.npz", **people, vertices=vertices.astype(np.float16))
-  found = predictions_file.read(path, _scorer())
+  found = _read(path, _scorer())
   expected = _wanted(rows, vertices.astype(np.float16))
   np.testing.assert_array_equal(found.arrays["vertices"], expected)
+
+
+def test_names_may_be_bytes(tmp_path, caplog):
+  rows = _rows()
+  names = np.array([name.encode() for name in rows["sequence"].tolist()])
+  names[-1] = b"\xff\xfe"  # No UTF-8: it is nobody's name.
+  path = _save(tmp_path / "a.npz", **{**rows, "sequence": names}, **POSE)
+  assert _read(path, _scorer()).present.all()
+  assert "which the dataset has no clip of" in caplog.text
+
+
+def test_rows_without_a_prediction_may_be_nan(tmp_path):
+  joints = np.ones((8, 24, 3))
+  joints[-1] = np.nan
+  path = _save(tmp_path / "a.npz", **_rows(), joints=joints)
+  assert np.isfinite(_read(path, _scorer()).arrays["points"]).all()
 
 
 def test_missing_frames_are_counted_and_named(tmp_path, caplog):
@@ -101,7 +121,7 @@ def test_missing_frames_are_counted_and_named(tmp_path, caplog):
   kept = {name: values[~lacking] for name, values in rows.items()}
   count = len(kept["sequence"])
   path = _save(tmp_path / "a.npz", **kept, joints=np.ones((count, 24, 3)))
-  found = predictions_file.read(path, _scorer())
+  found = _read(path, _scorer())
   np.testing.assert_array_equal(found.present, [1, 1, 1, 1, 0, 1, 0])
   # The other missing frame does not count.
   assert "lacks 1 of the 6 frames" in caplog.text
@@ -123,7 +143,7 @@ def test_joints_are_the_protocols_or_the_regressors(
   keys = _rows()
   joints = np.random.default_rng(3).normal(size=(8, shape, 3)).astype(np.float32)
   path = _save(tmp_path / "a.npz", **keys, joints=joints)
-  points = predictions_file.read(path, _scorer(protocol)).arrays["points"]
+  points = _read(path, _scorer(protocol)).arrays["points"]
   wanted = _wanted(keys, joints)
   np.testing.assert_array_equal(points[:, :-1], wanted[:, list(rows)])
   np.testing.assert_allclose(points[:, -1], wanted[:, root].mean(1), rtol=1e-6)
@@ -134,9 +154,9 @@ def test_spins_root_is_given_apart_or_asked_for(tmp_path):
   joints, root = np.ones((8, 14, 3)), np.arange(24.0).reshape(8, 3)
   path = _save(tmp_path / "a.npz", **keys, joints=joints)
   with pytest.raises(InputError, match="H36M pelvis"):
-    predictions_file.read(path, _scorer("spin"))
+    _read(path, _scorer("spin"))
   path = _save(tmp_path / "b.npz", **keys, joints=joints, root=root)
-  points = predictions_file.read(path, _scorer("spin")).arrays["points"]
+  points = _read(path, _scorer("spin")).arrays["points"]
   np.testing.assert_array_equal(points[:, -1], _wanted(keys, root))
 
 
@@ -162,6 +182,13 @@ POSE = {"pose": np.zeros((8, 24, 3)), "betas": np.zeros((8, 10))}
     ({"joints": np.full((8, 24, 3), None)}, "Python objects"),
     ({"vertices": np.zeros((8, 6890, 3))}, "vertices"),
     ({"sequence": np.array([], str), "joints": np.zeros((0, 24, 3))}, "has no rows"),
+    ({"pose": np.float32(1), "betas": POSE["betas"]}, "pose of .* a single number"),
+    ({**POSE, "sequence": np.array("street_00_0")}, "not text"),
+    ({"pose": np.zeros((0, 72)), "betas": POSE["betas"]}, "pose of .* has 0 rows"),
+    ({"pose": np.zeros((8, 0)), "betas": POSE["betas"]}, "pose of .* shape"),
+    ({"joints": np.full((8, 24, 3), 1e30)}, "joints .* beyond 10,000: give metres"),
+    ({"joints": np.full((8, 24, 3), 2**62)}, "joints .* beyond 10,000: give metres"),
+    ({"joints": np.full((8, 24, 3), -np.inf)}, "joints .* beyond 10,000: give metres"),
     ({**POSE, "sequence": np.array(["street_00_0"] * 8)}, None),
     ({**POSE, "frame_index": np.array([3] * 8)}, "more than one row"),
   ],
@@ -171,7 +198,7 @@ def test_other_layouts_are_refused_by_name(tmp_path, changed, words):
   if words is None:  # Frames of both, called by one name: 2 and 3 are there twice.
     words = "more than one row for a frame of street_00_0"
   with pytest.raises(InputError, match=words):
-    predictions_file.read(path, _scorer())
+    _read(path, _scorer())
 
 
 def test_headers_that_promise_what_is_not_there_are_refused(tmp_path):
@@ -182,10 +209,10 @@ def test_headers_that_promise_what_is_not_there_are_refused(tmp_path):
       text = (header % count).ljust(117) + b"\n"
       archive.writestr("joints.npy", b"\x93NUMPY\x01\x00v\x00" + text)
     with pytest.raises(InputError, match="refused"):
-      predictions_file.read(path, _scorer())
+      _read(path, _scorer())
     path = _save(tmp_path / "b.npz", **_rows())
   path.write_bytes(path.read_bytes()[:200])
   with pytest.raises(InputError, match="damaged"):
-    predictions_file.read(path, _scorer())
+    _read(path, _scorer())
   with pytest.raises(InputError, match="no file of predictions"):
-    predictions_file.read(tmp_path / "absent.npz", _scorer())
+    _read(tmp_path / "absent.npz", _scorer())

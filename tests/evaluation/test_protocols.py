@@ -28,9 +28,9 @@ def _seen(*names):
   ],
 )
 def test_hmmr_counts_frames_with_more_than_six_of_the_fourteen(names, counts):
-  for valid in (True, False):  # The camera does not matter.
+  for valid in (True, False):  # Without a valid label there is nothing to compare with.
     counted = protocols.HMMR.counted(np.array([valid]), _seen(*names))
-    assert counted.tolist() == [counts]
+    assert counted.tolist() == [counts and valid]
 
 
 def test_hmmr_needs_detections():

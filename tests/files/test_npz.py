@@ -72,6 +72,33 @@ def test_arrays_beyond_the_bound_are_refused(tmp_path):
     npz.read_npz(tmp_path / "model.npz", max_bytes=7999)
 
 
+def test_all_arrays_together_keep_to_the_bound(tmp_path):
+  np.savez(tmp_path / "model.npz", a=np.zeros(600), b=np.zeros(600))
+  assert npz.read_npz(tmp_path / "model.npz", ("a",), max_bytes=8000).keys() == {"a"}
+  with pytest.raises(InputError, match="too large"):
+    npz.read_npz(tmp_path / "model.npz", max_bytes=8000)
+
+
+def test_a_small_file_of_a_large_array_is_refused(tmp_path):
+  path = tmp_path / "model.npz"
+  np.savez_compressed(path, v_template=np.zeros(6 << 20))
+  assert path.stat().st_size < 100_000
+  check_refused(path, r"v_template\.npy of 50,331,776 bytes in 4\d,\d\d\d")
+  np.savez_compressed(path, v_template=np.zeros(3 << 20))
+  assert len(npz.read_npz(path)["v_template"]) == 3 << 20
+
+
+@pytest.mark.parametrize(
+  ("shape", "kind"), [((10**9, 0, 17, 3), "<f4"), ((10**9,), "<U0"), ((-1, -3), "<f8")]
+)
+def test_arrays_of_no_bytes_claim_no_length(tmp_path, shape, kind):
+  file = io.BytesIO()
+  header = {"descr": kind, "fortran_order": False, "shape": shape}
+  np.lib.format.write_array_header_1_0(file, header)
+  data = file.getvalue() + bytes(24 if kind == "<f8" else 0)
+  check_refused(zip_file(tmp_path / "model.npz", {"v_template.npy": data}))
+
+
 def test_damaged_files_are_refused(tmp_path):
   path = tmp_path / "model.npz"
   np.savez_compressed(path, v_template=np.arange(3000.0))

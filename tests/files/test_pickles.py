@@ -57,6 +57,21 @@ def test_sparse_matrices(tmp_path, form, protocol):
   np.testing.assert_array_equal(matrix.toarray(), dense)
 
 
+def test_many_small_objects_are_refused(tmp_path):
+  # A list of empty dicts: each takes one byte in the file, and 64 in memory.
+  data = b"\x80\x04](" + b"}" * (1 << 20) + b"e."
+  check_refused(write(tmp_path, data), "too many objects for a file of arrays")
+
+
+def test_a_chumpy_object_of_shared_lists_is_refused(tmp_path):
+  """Their array would have 2^40 numbers."""
+  nested = b"](K\x01K\x02e"
+  for _ in range(40):
+    nested = b"](" + nested + b"q\x01h\x01e"
+  data = b"\x80\x02cchumpy.ch\nCh\n)\x81}X\x01\x00\x00\x00x" + nested + b"sb."
+  check_refused(write(tmp_path, data), "something else than an array")
+
+
 class Calls:
   """Pickles as a call of a function."""
 

@@ -38,8 +38,8 @@ def test_noise_of_a_config(tmp_path):
 @pytest.mark.parametrize(
   ("content", "message"),
   [
-    ("{", "is not readable as JSON"),
-    ("[" * 100_000, "is not readable as JSON"),
+    ("{", "cannot be read as JSON"),
+    ("[" * 100_000, "cannot be read as JSON"),
     ("[1]", "is not a JSON object"),
     ('{"jiter": 0.1}', "has 'jiter': use some of offset, width, jitter"),
     ('{"jitter": -0.1}', "has jitter = -0.1: give a number from 0 to 1"),

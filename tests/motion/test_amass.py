@@ -79,12 +79,12 @@ def test_an_object_array_is_refused_unless_it_is_the_gender(tmp_path):
     ({"mocap_framerate": np.array(0.0)}, "no frame rate from 1 to 10,000"),
     # Resampling it would make ten million frames.
     ({"mocap_framerate": np.array(1e-5)}, "no frame rate from 1 to 10,000"),
-    ({"mocap_framerate": np.array(np.inf)}, "not finite"),
+    ({"mocap_framerate": np.array(np.inf)}, "finite numbers"),
     ({"poses": np.full((9, 156), "0")}, "not a 2-dimensional array of numbers"),
     ({"poses": np.zeros((9, 60))}, r"poses \(9, 60\)"),
     ({"poses": np.zeros((0, 156)), "trans": np.zeros((0, 3))}, "no frames"),
     ({"trans": np.zeros((8, 3))}, r"trans \(8, 3\)"),
-    ({"trans": np.full((9, 3), np.nan)}, "'trans' has values that are not finite"),
+    ({"trans": np.full((9, 3), np.nan)}, "'trans' wants finite numbers"),
     ({"poses": np.zeros(9)}, "'poses' is not a 2-dimensional"),
   ],
 )

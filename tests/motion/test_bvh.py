@@ -439,5 +439,5 @@ def test_bones_whose_offsets_are_zero_are_those_of_the_position_channels(tmp_pat
 
 
 def test_a_missing_file_is_named(tmp_path):
-  with pytest.raises(InputError, match=r"none\.bvh: cannot read"):
+  with pytest.raises(InputError, match=r"none\.bvh cannot be read"):
     bvh.read(tmp_path / "none.bvh")

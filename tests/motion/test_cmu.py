@@ -246,6 +246,7 @@ _GOOD = {"root": "0 0 0 0 0 0", "ltibia": "10"}
     ([_GOOD, {**_GOOD, "ltibia": "10 20"}], r"09_01\.amc:9: bone 'ltibia' wants 1"),
     ([_GOOD, {**_GOOD, "ltibia": "ten"}], r"09_01\.amc:9: bone 'ltibia' wants 1"),
     ([_GOOD, {**_GOOD, "ltibia": "nan"}], r"09_01\.amc:9: .* finite"),
+    ([_GOOD, {**_GOOD, "root": "0 1e308 0 0 0 0"}], r":8: bone 'root' .* below"),
     ([{**_GOOD, "tail": "1"}], r"09_01\.amc:7: .*no bone 'tail'"),
     ([_GOOD, {"root": "0 0 0 0 0 0"}], "'ltibia' is in 1 of 2 frames"),
     ([{"ltibia": "10"}], "no frame with a root"),
@@ -263,9 +264,23 @@ def test_a_malformed_skeleton_is_named(tmp_path):
   text = asf.read_text()
   for old, new, message in (
     ("length 0.45", "length inch", "'length' wants 1 finite"),
-    ("length 0.45", "length 0", "above zero"),
+    ("length 0.45", "length 0", "no scale of a recording"),
     ("name ltibia", "nam ltibia", "wants 1 values of 'name'"),
+    ("length 0.45", "length 1e-320", "no scale of a recording"),
+    ("length 0.45", "length 1e300", "'length' wants 1 finite"),
+    ("length 2", "length 1e300", "'length' wants 1 finite numbers below"),
+    ("length 2", "length 1e5", "is no 'length' of a bone"),
+    ("length 2", "length -1", "is no 'length' of a bone"),
+    ("length 2", "length 1e-320", "together have no length"),
+    ("length 2", "length 0", "together have no length"),
+    ("length 2", "length " + 401 * "9", "'length' wants 1 finite"),
+    ("length 2", "length " + 5000 * "9", "'length' wants 1 finite"),
+    ("direction 0 -1 0", "direction 0 0 0", "together have no length"),
+    ("direction 0 -1 0", "direction 0 1e-320 0", "together have no length"),
     ("dof rx rz", "dof rx tz", "only the dofs"),
+    ("dof rx rz", "dof rx rx rx rx rx rx", "only the dofs"),
+    ("order TX TY TZ RX RY RZ", "order RX RX RX RX RX RX", "only the dofs"),
+    ("order TX TY TZ RX RY RZ", "order TX TY TZ RX RX RX", "only the dofs"),
     (":hierarchy", ":tree", "no section :hierarchy"),
     ("ltibia lfoot", "ltibia ltail", "'lfoot'|'ltail'|'ltoes'"),
     ("root lhipjoint", "nobody lhipjoint", "hang on the root"),
@@ -281,7 +296,7 @@ def test_a_malformed_skeleton_is_named(tmp_path):
 
 def test_missing_files_are_named(tmp_path):
   asf, amc = write_pair(tmp_path, [_GOOD])
-  with pytest.raises(InputError, match=r"08\.asf: cannot read"):
+  with pytest.raises(InputError, match=r"08\.asf cannot be read"):
     cmu.read(tmp_path / "08.asf", amc)
-  with pytest.raises(InputError, match=r"08_01\.amc: cannot read"):
+  with pytest.raises(InputError, match=r"08_01\.amc cannot be read"):
     cmu.read(asf, tmp_path / "08_01.amc")

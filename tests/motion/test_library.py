@@ -1,4 +1,5 @@
 import logging
+import os
 import pickle
 import re
 
@@ -102,6 +103,26 @@ def test_an_unreadable_file_is_skipped_counted_and_named(tmp_path, caplog):
   assert any("broken.npz" in message for message in skipped)
   assert any("04.asf" in message for message in skipped)
   assert "(2 so far)" in skipped[-1]
+
+
+def test_hostile_files_are_skipped_and_named(tmp_path, caplog):
+  _write_amass(tmp_path / "good.npz")
+  (tmp_path / "dangling.bvh").symlink_to(tmp_path / "nowhere")
+  (tmp_path / "looping.npz").symlink_to(tmp_path / "looping.npz")
+  (tmp_path / "zero.amc").symlink_to("/dev/zero")
+  os.mkfifo(tmp_path / "pipe.bvh")
+  poses, trans = np.zeros((50, 156)), np.zeros((50, 3))
+  for name, array in (("poses", poses), ("trans", trans)):
+    arrays = {"poses": poses, "trans": trans, name: np.full_like(array, 1e308)}
+    np.savez(tmp_path / f"huge_{name}.npz", **arrays, mocap_framerate=30.0)
+  with caplog.at_level(logging.WARNING):
+    source = library.open_motions(str(tmp_path))
+    assert len(list(source.motions("train"))) == 1
+  skipped = [r.getMessage() for r in caplog.records if "Skipped" in r.getMessage()]
+  assert len(skipped) == 6
+  assert "(6 so far)" in skipped[-1]
+  for name in ("dangling", "looping", "zero", "pipe", "huge_poses", "huge_trans"):
+    assert sum(f"/{name}." in message for message in skipped) == 1
 
 
 def test_clips_longer_than_every_motion_are_refused(tmp_path):

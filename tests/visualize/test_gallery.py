@@ -111,6 +111,12 @@ def test_pictures_are_ordered_and_leave_out_what_was_not_scored(shown):
   assert all(p.image.dtype == np.uint8 for p in pictures.examples)
 
 
+def test_a_clip_without_a_valid_label_is_shown_too(shown):
+  clips = [{**shown.source[i], "valid": np.zeros(FRAMES, bool)} for i in range(4)]
+  unknown = dataclasses.replace(shown, source=ClipSource("made", clips, "/made"))
+  assert unknown.pictures(examples=1, worst=1).worst[0].image.any()
+
+
 def test_video_holds_the_chosen_sequences_from_their_start(shown, tmp_path):
   path = tmp_path / "overlay.mp4"
   shown.write_video(path, count=2, most_frames=4, size=64)

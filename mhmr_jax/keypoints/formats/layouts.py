@@ -1,6 +1,5 @@
 """The order of the points in each format, and the checks that the readers share."""
 
-import json
 import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import untrusted
 from mhmr_jax.keypoints.formats.frame_numbers import Listing
 
 # One array a frame: x, y px and score in (0, 1]; a missing point is three zeros.
@@ -148,9 +148,4 @@ def _advice(size: int) -> str:
 
 def read_json(path: pathlib.Path) -> Any:
   """Parses a JSON file of keypoints; InputError where that fails."""
-  try:
-    return json.loads(path.read_bytes())
-  except (OSError, ValueError, RecursionError) as error:
-    raise InputError(
-      f"{path} is not readable as JSON: run the detector that wrote it again."
-    ) from error
+  return untrusted.read_json(path)

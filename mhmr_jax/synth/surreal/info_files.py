@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import joints as body_joints
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import untrusted
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.synth import render
 
@@ -185,6 +186,7 @@ def read_arrays(path: pathlib.Path, names: tuple[str, ...]) -> dict[str, np.ndar
     InputError: the file is missing or damaged, or lacks one of the arrays.
   """
   try:
+    untrusted.check_file(path)
     with path.open("rb") as file:
       header = file.read(len(_HEADER))
       if header.startswith(_HEADER_OF_HDF5):

@@ -125,7 +125,7 @@ def test_scores_above_one_are_cut_and_other_categories_are_left_out(tmp_path):
 @pytest.mark.parametrize(
   ("content", "message"),
   [
-    ("[", "not readable as JSON"),
+    ("[", "cannot be read as JSON"),
     ({"people": []}, "neither a list of COCO results nor a dict with `annotations`"),
     ([{"image_id": 0}], "`keypoints` or `image_id` is missing in entry 0 of"),
     (

@@ -138,7 +138,7 @@ def test_openpose_people_without_a_body_are_left_out(tmp_path):
 @pytest.mark.parametrize(
   ("content", "message"),
   [
-    ("{nope", "not readable as JSON"),
+    ("{nope", "cannot be read as JSON"),
     ({"people": {}}, "has no list `people`"),
     ({"people": [{}]}, r"people\[0\].pose_keypoints_2d of .* is missing"),
     (
