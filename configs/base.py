@@ -42,8 +42,8 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # matrices, relative to the parent or in the camera's frame, of betas, of the betas
   # from 0, and of gravity's direction. `standing` is standing feet's cross entropy.
   # Synthetic people have exact rotations; training on these too is much faster, and it
-  # settles the twist of limbs, which joints do not show. A limb's direction in the image
-  # depends on its rotation in the camera's frame alone, which is learned sooner.
+  # settles the twist of limbs, which joints do not show. In the camera's frame a limb's
+  # direction depends on one rotation, and not on all of its chain.
   config.loss = ConfigDict(
     dict(
       joints_3d=5.0,

@@ -23,8 +23,8 @@ NAMES = sorted(
 )
 
 # These differ from another config in what the network sees, or in what it learns from,
-# alone: its network is theirs, but for the first convolution's inputs. Without keypoints
-# the regressor has no feedback.
+# alone: its network is theirs, but for the first convolution's inputs. The regressor has
+# feedback only where there are keypoints.
 ALIKE = {
   **dict.fromkeys(("rgb", "rgb_flow"), "flow"),
   **dict.fromkeys(("kp", "rgb_kp", "rgb_flow_kp"), "flow_kp"),
