@@ -23,7 +23,7 @@ NAMES = sorted(
 )
 
 # These differ from another config in what the network sees, or in what it learns from,
-# alone: its network is theirs, but for the first convolution's inputs. The regressor has
+# alone: its network is theirs, but for the first convolution's inputs. A regressor has
 # feedback only where there are keypoints.
 ALIKE = {
   **dict.fromkeys(("rgb", "rgb_flow"), "flow"),
