@@ -46,7 +46,7 @@ def read(path: str | os.PathLike[str]) -> KeypointNoise:
     if name not in _FIELDS:
       raise InputError(f"{path} has {name[:40]!r}: use some of {', '.join(_FIELDS)}.")
     if not _is_possible(name, value):
-      raise InputError(f"{path} has {name} = {str(value)[:40]}: {_wanted(name)}.")
+      raise InputError(f"{path} has {name} = {repr(value)[:40]}: {_wanted(name)}.")
   return dataclasses.replace(KeypointNoise(), **values)
 
 
