@@ -30,8 +30,10 @@ from ml_collections import ConfigDict
 from data_builders.kinetics_pseudo_gt import reader as kinetics
 from data_builders.threedpw import reader as threedpw
 from mhmr_jax.body import model_files, regressor_files, smpl
+from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.errors import InputError
 from mhmr_jax.evaluation import predictions_file, protocols
+from mhmr_jax.evaluation.scores import Scorer
 from mhmr_jax.evaluation.truth import Truth
 from mhmr_jax.export import prediction_npz
 from mhmr_jax.files import (
@@ -48,6 +50,7 @@ from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints import formats, noise_file
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.motion import amass, bvh, cmu, pose_prior
+from mhmr_jax.runtime import sharding
 from mhmr_jax.synth import picture_files
 from mhmr_jax.synth.surreal import info_files
 from mhmr_jax.visualize import report
@@ -471,7 +474,7 @@ def _predictions() -> Any:
 
 def _joint_predictions() -> Any:
   kept = {key: _predictions()[key] for key in ("sequence", "frame_index")}
-  return {**kept, "person": np.zeros(3, int), "joints": np.ones((3, 24, 3))}
+  return {**kept, "joints": np.ones((3, 24, 3))}
 
 
 def _read_predictions(path: pathlib.Path) -> object:
@@ -485,14 +488,11 @@ def _read_predictions(path: pathlib.Path) -> object:
       "fps": 30.0,
       "sequence": name,
     }
-    for name in ("a", "b_0")
+    for name in ("a", "b")
   ]
-  scorer: Any = types.SimpleNamespace(
-    truth=Truth.of(clips, "synthetic_clips"),
-    counted=np.ones(4, bool),
-    protocol=protocols.SMPL24,
-    bodies=types.SimpleNamespace(neutral=_bodies()["neutral"]),
-  )
+  truth = Truth.of(clips, "synthetic_clips")
+  bodies = Bodies(_bodies()["neutral"])
+  scorer = Scorer(protocols.SMPL24, None, bodies, truth, sharding.make_mesh())
   return predictions_file.match(predictions_file.load(path), scorer)
 
 
@@ -505,9 +505,11 @@ def _pose_prior() -> Any:
 def _packed() -> bytes:
   config = tiny.config(name="kp")
   shapes = motion_hmr.input_shapes(config)
-  variables = motion_hmr.init_variables(
-    motion_hmr.from_config(config), jax.random.key(0), shapes
+  abstract = jax.eval_shape(
+    lambda key: motion_hmr.init_variables(motion_hmr.from_config(config), key, shapes),
+    jax.random.key(0),
   )
+  variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), abstract)
   run = TrainedRun(config, variables, 3)
 
   def write(folder: Folder) -> pathlib.Path:
