@@ -7,7 +7,8 @@ The file is an .npz with one row for each person and frame, in any order:
 - `frame_index` [N]: the dataset's frame number; for 3DPW the number in the image's
   name.
 - One of:
-  `pose` [N, 24, 3] or [N, 72] and `betas` [N, 10] of SMPL's neutral body;
+  `pose` [N, 24, 3] or [N, 72] and `betas` [N, 10] of the neutral body, which is
+  SMPL's if config.body.path names it, else the free body, whose betas are others;
   `joints` [N, K, 3]: the protocol's joints in its order, or all rows of its regressor;
   a root that is not among the joints (that of spin) goes into `root` [N, 3];
   `vertices` [N, V, 3] of SMPL's mesh, with or without `joints`.

@@ -17,6 +17,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # 16 bits a channel, colour type RGB; PNG's only compression and filter methods; no
 # interlacing.
 _KIND = struct.pack(">5B", 16, 2, 0, 0, 0)
+_MAX_PIXELS = 1 << 26
 _FILTER_UP = 2  # Each byte minus the one above it, which is near 0 in smooth flow.
 
 
@@ -63,7 +64,8 @@ def decode_png(data: bytes) -> Float[np.ndarray, "height width 2"]:
   """Decodes flow in pixels from KITTI's PNG, also where it is marked as not valid.
 
   Raises:
-    ValueError: the bytes are no 16-bit PNG of three channels.
+    ValueError: the bytes are no 16-bit PNG of three channels, or claim more pixels
+      than any video has.
   """
   return decode_png_with_valid(data)[0]
 
@@ -72,7 +74,11 @@ def decode_png_with_valid(
   data: bytes,
 ) -> tuple[Float[np.ndarray, "height width 2"], Bool[np.ndarray, "height width"]]:
   """Returns what `decode_png` does, and where the flow is known; raises alike."""
-  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+  # The size stands at the same place in every PNG; OpenCV makes room for it at once.
+  sides = struct.unpack(">2I", data[16:24]) if len(data) > 24 else (0, 0)
+  image = None
+  if 0 < sides[0] * sides[1] <= _MAX_PIXELS:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
     raise ValueError("the flow is not a 16-bit PNG of three channels")
   flow = (image[..., 2:0:-1].astype(np.float32) - _ZERO) / _STEPS

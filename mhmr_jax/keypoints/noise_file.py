@@ -46,8 +46,9 @@ def read(path: str | os.PathLike[str]) -> KeypointNoise:
     if name not in _FIELDS:
       raise InputError(f"{path} has {name[:40]!r}: use some of {', '.join(_FIELDS)}.")
     if not _is_possible(name, value):
-      raise InputError(f"{path} has {name} = {str(value)[:40]}: {_wanted(name)}.")
-  return dataclasses.replace(KeypointNoise(), **values)
+      raise InputError(f"{path} has {name} = {repr(value)[:40]}: {_wanted(name)}.")
+  numbers = {name: float(value) for name, value in values.items()}
+  return dataclasses.replace(KeypointNoise(), **numbers)
 
 
 def from_config(config: ConfigDict) -> KeypointNoise | None:

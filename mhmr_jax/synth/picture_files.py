@@ -1,18 +1,21 @@
 """Reads picture files of folders that users name, and splits them for training."""
 
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import TypeVar
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from mhmr_jax.files import untrusted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _TEST_SHARE = 0.2
 _MAX_BYTES = 1 << 28
+_MAX_PIXELS = 1 << 27  # The largest cameras' pictures have 2^27.
 
 File = TypeVar("File")
 
@@ -34,11 +37,22 @@ def read(path: pathlib.Path, side: float) -> UInt8[np.ndarray, "height width 3"]
   large photographs would take longer than the rest of the clip.
   """
   try:
-    untrusted.check_file(path, _MAX_BYTES)
+    _check(path)
     picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
     if picture is None or min(picture.shape[:2]) < side:
       picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-  # OpenCV raises for claims of absurd sizes, and returns None for most damage.
-  except (OSError, untrusted.RefusedError, cv2.error):
+  # Pillow and OpenCV raise errors of many kinds for damage.
+  except Exception:
     return None
   return None if picture is None else np.asarray(picture, np.uint8)
+
+
+def _check(path: pathlib.Path) -> None:
+  """Raises an error unless the path is a picture's, of a size that memory has."""
+  untrusted.check_file(path, _MAX_BYTES)
+  with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # Pillow's, of large pictures: they are refused.
+    with Image.open(path) as picture:
+      width, height = picture.size
+  if width * height > _MAX_PIXELS:
+    raise untrusted.RefusedError(f"{width} x {height} pixels")

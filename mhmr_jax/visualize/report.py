@@ -58,11 +58,12 @@ def read_history(path: Path | epath.Path) -> list[dict[str, Any]]:
   if not path.exists():
     return []
   history = []
-  lines = path.read_text(encoding="utf-8").splitlines()
+  # Bytes that are no UTF-8 are no JSON either, and are named by their line.
+  lines = path.read_bytes().decode("utf-8", "replace").splitlines()
   for number, line in enumerate(lines, start=1):
     try:
       record = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
       if number == len(lines):  # Training was killed while it wrote this line.
         break
       raise InputError(

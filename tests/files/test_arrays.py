@@ -22,6 +22,8 @@ def test_numbers_that_are_not_finite_are_read_where_they_are_allowed():
   )
   with pytest.raises(InputError, match=r"pose of a\.pkl .* finite numbers"):
     read_array(data, "a.pkl", "pose", (3,))
+  with pytest.raises(InputError, match=r"pose of a\.pkl .* finite numbers"):
+    read_array({"pose": np.full(3, 1e308)}, "a.pkl", "pose", (3,))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Flow as KITTI's PNG images."""
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +39,15 @@ def test_flow_beyond_the_range_is_clipped_not_wrapped():
     flow_images.encode_png(np.full((2, 2, 2), 9000, np.float32))
   )
   assert (back > 511).all()
+
+
+def test_a_claim_of_many_pixels_is_refused_before_room_is_made():
+  data = flow_images.encode_png(np.zeros((4, 4, 2), np.float32))
+  for size in (struct.pack(">2I", 30_000, 30_000), struct.pack(">2I", 0, 4)):
+    with pytest.raises(ValueError, match="16-bit"):
+      flow_images.decode_png(data[:16] + size + data[24:])
+  with pytest.raises(ValueError, match="16-bit"):
+    flow_images.decode_png(data[:20])
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,14 @@ def test_history_survives_a_half_written_last_line(tmp_path):
   assert report.read_history(tmp_path / "none.jsonl") == []
 
 
+@pytest.mark.parametrize("line", [b"\xff", b"[" * 9999, b'{"step": ' + b"9" * 5000])
+def test_history_with_a_hostile_line_names_it(tmp_path, line):
+  path = tmp_path / "metrics.jsonl"
+  path.write_bytes(line + b'\n{"step": 2}\n')
+  with pytest.raises(InputError, match=r"Line 1 of .* is not JSON"):
+    report.read_history(path)
+
+
 def test_history_with_a_damaged_line_names_it(tmp_path):
   path = tmp_path / "metrics.jsonl"
   path.write_text('{"step": 1}\nnot json\n{"step": 2}\n')

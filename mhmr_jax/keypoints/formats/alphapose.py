@@ -32,7 +32,7 @@ def read(path: pathlib.Path) -> layouts.Listed:
     number = frame_numbers.of_name(name)
     if number is None:
       raise InputError(
-        f"The image {name!r} in {path} has no number: name the frames by their "
+        f"The image {name[:80]!r} in {path} has no number: name the frames by their "
         "numbers, counted from 0."
       )
     # Only AlphaPose itself names the frames of a video, without leading zeros.
@@ -60,8 +60,11 @@ def _people(content: Any, path: pathlib.Path) -> Iterator[tuple[str, Any]]:
     raise InputError(f"{path} is not a file that AlphaPose wrote: name its format.")
   for name, image in content.items():
     for key, numbers in _FORMS.items():
-      for index, entry in enumerate(image.get(key) or []):
-        where = f"{key}[{index}].{numbers} of {name} in {path}"
+      entries = image.get(key) or []
+      if not isinstance(entries, list):
+        raise InputError(f"`{key}` of {name[:80]!r} in {path} is not a list of people.")
+      for index, entry in enumerate(entries):
+        where = f"{key}[{index}].{numbers} of {name[:80]!r} in {path}"
         if not isinstance(entry, dict) or numbers not in entry:
           raise InputError(f"{where} is missing: give the file that AlphaPose wrote.")
         yield name, layouts.person(entry[numbers], "alphapose", where, _BY_IMAGE)

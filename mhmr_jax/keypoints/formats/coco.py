@@ -87,8 +87,8 @@ def _frame_number(image_id: Any, images: dict[int | str, int], where: str) -> in
   if images:
     if image_id not in images:
       raise InputError(
-        f"image_id of {where} is {image_id!r}, which is not among `images`: export the "
-        "file again."
+        f"image_id of {where} is {repr(image_id)[:80]}, which is not among `images`: "
+        "export the file again."
       )
     return images[image_id]
   if isinstance(image_id, int):
@@ -96,15 +96,15 @@ def _frame_number(image_id: Any, images: dict[int | str, int], where: str) -> in
   number = frame_numbers.of_name(image_id)
   if number is None:
     raise InputError(
-      f"image_id of {where} is {image_id!r}, which has no frame number: use the "
-      "frame's number, counted from 0."
+      f"image_id of {where} is {repr(image_id)[:80]}, which has no frame number: use "
+      "the frame's number, counted from 0."
     )
   return number
 
 
 def _flags_to_scores(numbers: Any) -> Any:
   """Converts annotations' visibility flags (2 seen, 1 hidden, 0 missing) to scores."""
-  flags = numbers[2::3] if isinstance(numbers, list) else []
+  flags = numbers[2::3] if isinstance(numbers, list) else [None]
   if any(flag not in (0, 1, 2) for flag in flags):
     return numbers
   return [n / 2 if i % 3 == 2 else n for i, n in enumerate(numbers)]

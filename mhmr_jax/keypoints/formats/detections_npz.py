@@ -34,7 +34,12 @@ def read(path: pathlib.Path) -> layouts.Listed:
       f"`keypoints` of {path} is {keypoints.dtype} {list(shape)}: write {_SHAPES} of "
       "floats, in COCO-17's order."
     )
-  keypoints = keypoints.reshape(shape[0], -1, 17, 3).astype(np.float32)
+  if not shape[0]:
+    raise InputError(f"`keypoints` of {path} has no frames: write a row for each.")
+  if keypoints.ndim == 3:
+    keypoints = keypoints[:, None]
+  with np.errstate(over="ignore"):  # Infinity is refused below.
+    keypoints = keypoints.astype(np.float32)
   if np.isinf(keypoints).any():
     raise InputError(
       f"`keypoints` of {path} holds infinity: write NaN for a missing point."

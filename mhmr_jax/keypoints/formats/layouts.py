@@ -102,7 +102,8 @@ def person(
   """
   layout = layout or LAYOUTS[keypoint_format]
   try:
-    values = np.asarray(numbers, np.float32)
+    with np.errstate(over="ignore"):  # Infinity is refused below.
+      values = np.asarray(numbers, np.float32)
   except (TypeError, ValueError, OverflowError) as error:
     raise InputError(
       f"{where} is not a list of numbers x, y, score: is the file damaged?"

@@ -76,8 +76,9 @@ def _person(
   if not isinstance(instance, dict):
     raise InputError(f"{where} is not a person: is the file damaged?")
   try:
-    points = np.asarray(instance.get("keypoints"), np.float32)
-    scores = np.asarray(instance.get("keypoint_scores"), np.float32)
+    with np.errstate(over="ignore"):  # Infinity is refused by `layouts.person`.
+      points = np.asarray(instance.get("keypoints"), np.float32)
+      scores = np.asarray(instance.get("keypoint_scores"), np.float32)
   except (TypeError, ValueError, OverflowError) as error:
     raise InputError(
       f"{where} holds no numbers x, y and scores: is it damaged?"

@@ -70,7 +70,7 @@ def test_images_of_a_folder_keep_their_names(tmp_path, caplog):
     ([{"image_id": "x.jpg", "keypoints": [9] * 51}], "'x.jpg' in .* has no number"),
     ([{"image_id": "0.jpg", "keypoints": [9] * 60}], "20 points, but alphapose has 51"),
     ({"0.jpg": []}, "is not a file that AlphaPose wrote"),
-    ({"0.jpg": {"people": [{}]}}, "pose_keypoints_2d of 0.jpg in .* is missing"),
+    ({"0.jpg": {"people": [{}]}}, "pose_keypoints_2d of '0.jpg' in .* is missing"),
     ({"0.jpg": {"bodies": [{"joints": [9] * 51}]}}, "has 51 numbers"),
     (3, "is not a file that AlphaPose wrote"),
   ],

@@ -136,6 +136,12 @@ def test_scores_above_one_are_cut_and_other_categories_are_left_out(tmp_path):
       [{"image_id": 0, "keypoints": [9] * 54}],
       "keypoints of entry 0 of .* has 54 numbers, which is 18 points.*openpose_coco18",
     ),
+    ([{"image_id": 0, "keypoints": [1e308] * 51}], "holds a value that is not finite"),
+    ([{"image_id": 0, "keypoints": [10**400] * 51}], "is not a list of numbers"),
+    (
+      {"annotations": [{"image_id": 0, "keypoints": 1.5}]},
+      "not three a point",
+    ),
     ([{"image_id": 0, "keypoints": [9] * 78}], "26 points.*halpe26 or alphapose or"),
     ([{"image_id": 0, "keypoints": [9] * 90}], "30 points.*convert it to one of"),
     ([{"image_id": 5, "keypoints": [9] * 51}], "keypoints for frame 5, .* 0 to 3"),

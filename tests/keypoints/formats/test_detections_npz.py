@@ -42,6 +42,9 @@ def test_npz_of_one_person_with_frame_index(tmp_path):
     ({"keypoints": np.zeros((4, 17, 3), int)}, "of floats"),
     ({"keypoints": np.full((4, 17, 3), np.inf)}, "holds infinity"),
     ({"keypoints": np.array([None, {}])}, "refused: it has Python objects"),
+    ({"keypoints": np.ones((0, 17, 3))}, "has no frames"),
+    ({"keypoints": np.ones((0, 2, 17, 3))}, "has no frames"),
+    ({"keypoints": np.full((4, 17, 3), 1e308)}, "holds infinity"),
     ({"keypoints": np.ones((5, 17, 3)) * 9}, "5 frames, 0 to 4, .* video has 4"),
     ({"keypoints": np.ones((3, 17, 3)) * 9}, "3 frames, 0 to 2, .* video has 4"),
     (
