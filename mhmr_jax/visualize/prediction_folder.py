@@ -157,8 +157,8 @@ def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, 
 
 
 def _rgb(colour: str) -> overlay.Colour:
-  """The red, green and blue of a colour written as #rrggbb."""
-  red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+  """A lighter shade of a colour written as #rrggbb, for bodies are drawn in shadow."""
+  red, green, blue = (round(0.6 * c + 0.4 * 255) for c in bytes.fromhex(colour[1:]))
   return red, green, blue
 
 

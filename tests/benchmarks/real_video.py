@@ -46,7 +46,10 @@ from tests.benchmarks.balancing_man import Recording, View
 from tests.benchmarks.limb_errors import Errors
 
 _CACHE = flags.DEFINE_string(
-  "cache", "~/.cache/mhmr_jax/real_video", "The folder that the recording is kept in."
+  "cache",
+  "~/.cache/mhmr_jax/real_video",
+  "The folder that the recording is kept in.",
+  **program.REDEFINED_FLAG,
 )
 _OVERLAYS = flags.DEFINE_string(
   "overlays", None, "A folder for pictures of the keypoints and the predicted joints."

@@ -45,7 +45,10 @@ from tests.benchmarks import balancing_man
 from tests.benchmarks.balancing_man import Recording, View
 
 _CACHE = flags.DEFINE_string(
-  "cache", "~/.cache/mhmr_jax/real_video", "The folder that the recording is kept in."
+  "cache",
+  "~/.cache/mhmr_jax/real_video",
+  "The folder that the recording is kept in.",
+  **program.REDEFINED_FLAG,
 )
 
 _STANDING_SPEED = 0.25  # m/s.

@@ -13,17 +13,22 @@ def _spec(tmp_path, **overrides):
 @pytest.mark.parametrize(
   ("overrides", "host_inputs", "colour", "dis"),
   [
-    ({}, ("flow", "keypoints"), False, True),
-    ({"flow__source": "exact"}, ("flow", "keypoints"), False, False),
-    ({"flow__cache": True}, ("flow", "keypoints"), False, False),
-    ({"flow__source": "raft"}, ("rgb", "rgb_before", "keypoints"), True, False),
+    ({}, ("flow", "keypoints", "window"), False, True),
+    ({"flow__source": "exact"}, ("flow", "keypoints", "window"), False, False),
+    ({"flow__cache": True}, ("flow", "keypoints", "window"), False, False),
+    (
+      {"flow__source": "raft"},
+      ("rgb", "rgb_before", "keypoints", "window"),
+      True,
+      False,
+    ),
     (
       {"flow__source": "raft", "flow__cache": True},
-      ("flow", "keypoints"),
+      ("flow", "keypoints", "window"),
       False,
       False,
     ),
-    ({"model__inputs": ("keypoints",)}, ("keypoints",), False, False),
+    ({"model__inputs": ("keypoints",)}, ("keypoints", "window"), False, False),
   ],
 )
 def test_host_makes_what_the_device_cannot(

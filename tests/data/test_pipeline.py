@@ -31,6 +31,7 @@ def test_batch_has_the_schemas_shapes(config):
     "rgb": (4, 4, 32, 32, 3),
     "flow": (4, 4, 32, 32, 2),
     "keypoints": (4, 4, 17, 3),
+    "window": (4, 3),
     "pose": (4, 4, 24, 3),
     "betas": (4, 10),
     "joints_camera": (4, 4, 24, 3),

@@ -132,7 +132,7 @@ def test_a_bad_value_is_named_with_what_the_key_can_be(name, value):
     (dann, {"train__batch_size": 3}, "multiple of 2, because"),
     (flow_kp, {"data__test_fraction": 0.9999}, "leaves none to train on"),
     (flow_kp, {"data__window": 17}, r"clips have config.data.clip_frames = 16"),
-    (flow_kp, {"model__regressor__feedback": True}, "feedback needs keypoints as coor"),
+    (flow_kp, {"keypoints__form": "heatmaps"}, "feedback needs keypoints as coor"),
     (kp_video, {"model__encoder__features": 0}, "features is 0: with keypoints as"),
     (kp_video, {"model__inputs": ("rgb", "keypoints")}, "hold no pictures"),
     (
