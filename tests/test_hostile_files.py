@@ -48,6 +48,8 @@ _FOUND = [
   ("SMPL npz", 12707),
   ("background", 690),
   ("keypoint noise", 9),
+  ("flow PNG", 100367),
+  ("pose prior", 101219),
   ("metrics.jsonl", 0),
 ]
 
