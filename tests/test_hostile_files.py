@@ -50,6 +50,7 @@ _FOUND = [
   ("keypoint noise", 9),
   ("flow PNG", 100367),
   ("pose prior", 101219),
+  ("regressor pickle", 102480),
   ("metrics.jsonl", 0),
 ]
 
