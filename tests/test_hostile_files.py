@@ -48,6 +48,9 @@ _FOUND = [
   ("SMPL npz", 12707),
   ("background", 690),
   ("keypoint noise", 9),
+  ("flow PNG", 100367),
+  ("pose prior", 101219),
+  ("regressor pickle", 102480),
   ("metrics.jsonl", 0),
 ]
 

@@ -24,6 +24,7 @@ _KEYS = {"h36m": "J_regressor_h36m", "cocoplus": "cocoplus_regressor"}
 _H36M_LEGS = (1, 2, 3)  # The rows of one leg; the other's are 3 further on.
 # Metres from SMPL's joint of the same name; hips lie up to 86 mm further out.
 _TOLERANCE = 0.2
+_LARGEST = 1e3  # No weight of a vertex is larger; sums of them stay finite.
 _MIDDLE = 0.06  # Metres from the plane of symmetry, of points on neither side.
 # Points that lie one above the other on the unposed body.
 _UPWARDS = ("pelvis", "spine", "neck", "jaw", "nose", "head_top")
@@ -100,7 +101,8 @@ def _shaped(
       "body's, or gives other joints."
     )
   dense = value.toarray() if sparse.issparse(value) else value
-  if dense.dtype.kind not in "fiu" or not np.isfinite(dense).all():
+  # NaN compares as False.
+  if dense.dtype.kind not in "fiu" or not (np.abs(dense) < _LARGEST).all():
     raise InputError(f"{path} holds something else than finite numbers.")
   dense = dense.astype(np.float64)
   return dense if dense.shape == shape else dense.T

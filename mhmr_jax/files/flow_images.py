@@ -17,7 +17,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # 16 bits a channel, colour type RGB; PNG's only compression and filter methods; no
 # interlacing.
 _KIND = struct.pack(">5B", 16, 2, 0, 0, 0)
-_MAX_PIXELS = 1 << 26
+_MAX_PIXELS = 1 << 24  # Twice those of 4K; OpenCV takes up to 64 bytes for each.
 _FILTER_UP = 2  # Each byte minus the one above it, which is near 0 in smooth flow.
 
 

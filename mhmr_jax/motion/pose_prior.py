@@ -171,7 +171,8 @@ def read(path: pathlib.Path) -> PosePrior:
         f"{path} has no {name} of a pose prior: make the file with "
         "mhmr_jax.motion.fit_pose_prior."
       )
-    if not np.isfinite(array).all():
+    # Beyond float32 they are not finite either; NaN compares as False.
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
       raise InputError(f"{name} of {path} is not finite: make the file again.")
   factors = np.zeros((count, _SIZE, _SIZE), np.float32)
   factors[:, rows, columns] = arrays["factors"]

@@ -15,7 +15,7 @@ from mhmr_jax.files import untrusted
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _TEST_SHARE = 0.2
 _MAX_BYTES = 1 << 28
-_MAX_PIXELS = 1 << 27  # The largest cameras' pictures have 2^27.
+_MAX_PIXELS = 1 << 26  # More than those of the largest phones.
 
 File = TypeVar("File")
 
