@@ -33,7 +33,7 @@ class Quality(NamedTuple):
 
   def options(self) -> dict[str, str]:
     """The encoder's options."""
-    options = {"crf": str(self.crf), "preset": "veryfast"}
+    options = {"crf": str(self.crf), "preset": "superfast"}
     if self.bit_rate is not None:
       options |= {"maxrate": str(self.bit_rate), "bufsize": str(2 * self.bit_rate)}
     return options
