@@ -240,6 +240,13 @@ def test_keypoints_of_a_longer_video(run, footage, tmp_path):
     _predict(run, footage, _keypoints(footage, path=str(path)))
 
 
+@pytest.mark.parametrize("wrong", [{"camera": "still"}, {"fit": "yes"}])
+def test_an_unknown_choice_is_named(wrong):
+  (name,) = wrong
+  with pytest.raises(InputError, match=f"--{name}={wrong[name]} is unknown"):
+    Scene(**wrong)
+
+
 def test_who_is_seen_briefly_is_wanted_only_by_number():
   seen = [np.array([_person(frame)]) for frame in range(40)]
   seen[5] = np.concatenate([seen[5], seen[5] + [40, 0, 0]]).astype(np.float32)

@@ -44,6 +44,7 @@ from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.schema import Motion
 
 CAMERAS = ("static", "moving")
+FITS = ("auto", "on", "off")
 # A person who is followed for less time is often an error of the detector.
 _SHORT_SECONDS = 0.5
 
@@ -76,6 +77,14 @@ class Scene:
   intrinsics: pathlib.Path | None = None
   fit: str = "auto"
 
+  def __post_init__(self) -> None:
+    """Raises InputError for an unknown camera or fit."""
+    for name, choices in (("camera", CAMERAS), ("fit", FITS)):
+      if getattr(self, name) not in choices:
+        raise InputError(
+          f"--{name}={getattr(self, name)} is unknown: use one of {', '.join(choices)}."
+        )
+
 
 def predict_video(
   path: str | os.PathLike[str],
@@ -84,16 +93,18 @@ def predict_video(
   run: TrainedRun | None = None,
   people: Sequence[int] | None = None,
   scene: Scene | None = None,
+  fps: float | None = None,
 ) -> list[Motion]:
   """Recovers the motion of the people in a video.
 
   Args:
-    path: of the video.
+    path: of the video, or of a folder of images.
     keypoints: where the people's keypoints come from; None: a detector finds them.
     run: the network; None: the weights that come with the package.
     people: the numbers of those who are wanted, 0 for the largest over the clip; None:
       everybody who is followed for half a second or longer.
     scene: its camera; None: one that stands still, with a common focal length.
+    fps: how many images a second a folder has; None for a video.
 
   Returns:
     The wanted people's motions, in the order of their numbers.
@@ -103,7 +114,7 @@ def predict_video(
       everybody, is missing.
   """
   path, source = pathlib.Path(path), keypoints or KeypointSource()
-  info = video.probe(path)
+  info = video.probe(path, fps)
   found = follow(source.find_people(path, info), info.fps)
   wanted = choose(found, people)
   return recover(
