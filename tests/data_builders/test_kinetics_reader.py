@@ -175,7 +175,7 @@ def test_missing_keys_are_named(paths, label_body, tmp_path, key):
     ({"2d_keypoints": lambda v: v.tolist()}, "2d_keypoints of .* is list"),
     ({"smpl_pose": lambda v: HundredGigabytes()}, "8 bytes for an array of shape"),
     ({"smpl_pose": lambda v: "nothing"}, "smpl_pose of .* is str"),
-    ({"time": lambda v: v + 1e300}, "ends before the first label"),
+    ({"time": lambda v: v + 1e300}, "time of .* holds some"),
     # x is divided by the width.
     ({"2d_keypoints": lambda v: v * [0.75, 1]}, "of the person's size from where"),
   ],
