@@ -69,7 +69,7 @@ def direction(people: Sequence[SeenMotion]) -> Float[np.ndarray, "3"]:
   joints = np.concatenate([one.joints_camera for one in people])
   standing = np.concatenate([one.standing for one in people])
   balance = _balance(joints, standing, network)
-  return _unit((1 - _BALANCE) * network + _BALANCE * balance)
+  return unit((1 - _BALANCE) * network + _BALANCE * balance)
 
 
 def floor_normal(
@@ -97,7 +97,7 @@ def floor_normal(
   slope = np.linalg.solve(place.T @ place + ridge, place.T @ height)
   if np.linalg.norm(slope) > np.tan(_STEEPEST):
     return np.array([0.0, 1.0, 0.0])
-  return _unit(np.array([-slope[0], 1.0, -slope[1]]))
+  return unit(np.array([-slope[0], 1.0, -slope[1]]))
 
 
 def _median_direction(
@@ -109,7 +109,7 @@ def _median_direction(
     distance = np.linalg.norm(directions - median, axis=1)
     weight = 1 / np.maximum(distance, _LEAST_DISTANCE)
     median = (weight[:, None] * directions).sum(axis=0) / weight.sum()
-  return _unit(median)
+  return unit(median)
 
 
 def _balance(
@@ -126,12 +126,13 @@ def _balance(
   feet = (joints[:, ANKLES] + joints[:, TOES]) / 2
   share = standing + _LEAST_STANDING
   share = share / share.sum(axis=1, keepdims=True)
-  lines = _unit((share[..., None] * feet).sum(axis=1) - mass)
+  lines = unit((share[..., None] * feet).sum(axis=1) - mass)
   weight = standing.max(axis=1) * (lines @ network > _FARTHEST)
   missing = max(0.0, _ENOUGH_STANDING * len(weight) - weight.sum())
-  return _unit((weight[:, None] * lines).sum(axis=0) + missing * network)
+  return unit((weight[:, None] * lines).sum(axis=0) + missing * network)
 
 
-def _unit(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
+def unit(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
+  """Vectors of length 1 in the same directions; zeros stay zeros."""
   length = np.linalg.norm(vectors, axis=-1, keepdims=True)
   return vectors / np.maximum(length, 1e-12)

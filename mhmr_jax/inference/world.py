@@ -117,7 +117,7 @@ def world_from_camera(
   vertical = np.linalg.norm(level, axis=-1, keepdims=True) < _LEAST_FORWARD
   edge = np.broadcast_to([0.0, -1.0, 0.0], down.shape) * np.sign(down[..., 2:])
   edge = edge - np.sum(edge * up, axis=-1, keepdims=True) * up
-  back = -_unit(np.where(vertical, edge, level))
+  back = -gravity.unit(np.where(vertical, edge, level))
   return np.stack([np.cross(up, back), up, back], axis=-2)
 
 
@@ -150,7 +150,7 @@ def _moving_turns(
   counts = np.diff(np.append(first, len(times)))[:, None]
   smooth = _gaussian_mean(np.add.reduceat(down, first) / counts, moments)
   return [
-    world_from_camera(_unit(_interpolated(person.times, moments, smooth)))
+    world_from_camera(gravity.unit(_interpolated(person.times, moments, smooth)))
     for person in people
   ]
 
@@ -187,7 +187,7 @@ def _turn(
   pelvis = joints[:, 0]
   rest = np.asarray(body.joint_template)[0]
   probability = contacts.probability(
-    seen.standing, joints[:, TOES], _unit(pelvis), seen.times
+    seen.standing, joints[:, TOES], gravity.unit(pelvis), seen.times
   )
   return _Person(
     times=seen.times.astype(np.float64),
@@ -298,8 +298,3 @@ def _motion(person: _Person, body: smpl.SmplModel) -> WorldMotion:
 
 
 _joints = jax.jit(smpl.joints)
-
-
-def _unit(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
-  length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-  return vectors / np.maximum(length, 1e-12)

@@ -24,12 +24,6 @@ _BATCH = 32  # Frames whose meshes are computed at once.
 # The video in the page: the longer side, px, and 7 MB a minute, which base64 makes 9.
 _PAGE_SIDE = 640
 _PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
-_PERSON_FOLDER = "person_{:02d}"
-
-
-def folder_of(motion: Motion) -> str:
-  """The name of the folder of a person's own files."""
-  return _PERSON_FOLDER.format(motion.person)
 
 
 def write(
@@ -61,7 +55,7 @@ def write(
   with atomic.together(out) as new:
     with times.running("exports"):
       for motion in motions:
-        own = new / folder_of(motion)
+        own = new / f"person_{motion.person:02d}"
         own.mkdir()
         prediction_npz.write(own / "prediction.npz", motion)
         amass_npz.write(own / "motion_amass.npz", motion)

@@ -22,14 +22,21 @@ import zipfile
 from typing import NamedTuple
 
 import numpy as np
+from absl import flags
 from jaxtyping import Float
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
+from mhmr_jax.keypoints import keypoint_flags
+from mhmr_jax.keypoints.source import KeypointSource
 from tests.benchmarks import qualisys, trc
 from tests.benchmarks.limb_errors import LIMB_JOINTS
 
 KEYPOINT_FORMAT = "openpose_body25b"
+GIVEN = "given"  # The name of the keypoints that come with the recording.
+CACHE = flags.DEFINE_string(
+  "cache", "~/.cache/mhmr_jax/real_video", "The folder that the recording is kept in."
+)
 
 _CAMERAS = (1, 2, 3, 4)
 _FRAMES = 100
@@ -69,6 +76,16 @@ class Recording(NamedTuple):
   # LIMB_JOINTS in each frame of the videos, metres; y up; NaN where it is not known.
   truth: Float[np.ndarray, "frames 12 3"]
   toes: Float[np.ndarray, "frames 2 3"]  # The left and right big toe, likewise.
+
+
+def keypoint_sources(view: View) -> dict[str, KeypointSource]:
+  """The keypoints that `predict` is given for a view, by the name of their origin."""
+  detector = keypoint_flags.DETECTOR.value
+  weights = keypoint_flags.weights_path()
+  return {
+    GIVEN: KeypointSource(str(view.keypoints), KEYPOINT_FORMAT),
+    detector: KeypointSource(detector=detector, weights=weights),
+  }
 
 
 def fetch(cache: pathlib.Path) -> Recording:

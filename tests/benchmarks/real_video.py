@@ -35,8 +35,6 @@ from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
 from mhmr_jax.files import atomic, video
 from mhmr_jax.inference import sampling, video_motion
 from mhmr_jax.inference.trained import TrainedRun
-from mhmr_jax.keypoints import keypoint_flags
-from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.runtime import program
 from mhmr_jax.schema import Motion
@@ -45,12 +43,6 @@ from tests.benchmarks import balancing_man, limb_errors, world_landmarks
 from tests.benchmarks.balancing_man import Recording, View
 from tests.benchmarks.limb_errors import Errors
 
-_CACHE = flags.DEFINE_string(
-  "cache",
-  "~/.cache/mhmr_jax/real_video",
-  "The folder that the recording is kept in.",
-  **program.REDEFINED_FLAG,
-)
 _OVERLAYS = flags.DEFINE_string(
   "overlays", None, "A folder for pictures of the keypoints and the predicted joints."
 )
@@ -61,25 +53,15 @@ _HEIGHT = 480  # Of a frame in a picture, px.
 
 # By method, the errors in each view.
 Table = dict[str, list[Errors]]
-GIVEN, WORLD, REST, CONSTANT = "given", "world_landmarks", "rest_pose", "constant_pose"
+WORLD, REST, CONSTANT = "world_landmarks", "rest_pose", "constant_pose"
 _TITLES = {
-  GIVEN: "predict, OpenPose's keypoints",
+  balancing_man.GIVEN: "predict, OpenPose's keypoints",
   "mediapipe": "predict, MediaPipe's keypoints",
   "rtmpose": "predict, RTMPose's keypoints",
   WORLD: "MediaPipe's own 3D",
   REST: "SMPL's rest pose",
   CONSTANT: "best constant true pose",
 }
-
-
-def keypoint_sources(view: View) -> dict[str, KeypointSource]:
-  """The keypoints that `predict` is given for a view, by the name of their origin."""
-  detector = keypoint_flags.DETECTOR.value
-  weights = keypoint_flags.weights_path()
-  return {
-    GIVEN: KeypointSource(str(view.keypoints), balancing_man.KEYPOINT_FORMAT),
-    detector: KeypointSource(detector=detector, weights=weights),
-  }
 
 
 def _stride(recording: Recording) -> int:
@@ -108,7 +90,7 @@ def measure_view(
 ) -> dict[str, Errors]:
   """The errors of `predict` and of MediaPipe's own 3D in one view, by name."""
   found = {}
-  for name, source in keypoint_sources(view).items():
+  for name, source in balancing_man.keypoint_sources(view).items():
     (motion,) = video_motion.predict_video(
       view.video, source, run=run, people=[0], scene=predict.flag_scene()
     )
@@ -215,7 +197,7 @@ def show(table: Table, recording: Recording) -> None:
 
 def main(argv: list[str]) -> None:
   del argv
-  cache = program.path_of(_CACHE)
+  cache = program.path_of(balancing_man.CACHE)
   # The same network is compiled for each view.
   jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
   recording = balancing_man.fetch(cache)

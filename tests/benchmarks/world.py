@@ -28,7 +28,6 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import jax
 import numpy as np
-from absl import flags
 from jaxtyping import Bool, Float
 
 from mhmr_jax import predict
@@ -37,19 +36,10 @@ from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.inference import foot_lock, video_motion, world
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
 from mhmr_jax.inference.trained import TrainedRun
-from mhmr_jax.keypoints import keypoint_flags
-from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime import program
 from mhmr_jax.schema import Motion
 from tests.benchmarks import balancing_man
 from tests.benchmarks.balancing_man import Recording, View
-
-_CACHE = flags.DEFINE_string(
-  "cache",
-  "~/.cache/mhmr_jax/real_video",
-  "The folder that the recording is kept in.",
-  **program.REDEFINED_FLAG,
-)
 
 _STANDING_SPEED = 0.25  # m/s.
 _RATE = 30.0  # The frames a second that figures refer to.
@@ -138,21 +128,12 @@ def _acceleration(joints: Float[np.ndarray, "frames 24 3"]) -> float:
   return float(np.linalg.norm(second, axis=-1).mean() * 1e3)
 
 
-def keypoint_sources(view: View) -> dict[str, KeypointSource]:
-  """The keypoints for a view, by the name of their origin."""
-  detector = keypoint_flags.DETECTOR.value
-  return {
-    "given": KeypointSource(str(view.keypoints), balancing_man.KEYPOINT_FORMAT),
-    detector: KeypointSource(detector=detector, weights=keypoint_flags.weights_path()),
-  }
-
-
 def measure_view(
   view: View, recording: Recording, run: TrainedRun, soles: foot_lock.Soles
 ) -> dict[str, Figures]:
   """The figures of `predict` in one view, by the keypoints' origin."""
   figures = {}
-  for name, source in keypoint_sources(view).items():
+  for name, source in balancing_man.keypoint_sources(view).items():
     (motion,) = video_motion.predict_video(
       view.video, source, run=run, people=[0], scene=predict.flag_scene()
     )
@@ -175,7 +156,7 @@ def show(views: list[dict[str, Figures]], names: list[str]) -> None:
 
 def main(argv: list[str]) -> None:
   del argv
-  cache: pathlib.Path = program.path_of(_CACHE)
+  cache: pathlib.Path = program.path_of(balancing_man.CACHE)
   # The same network is compiled for each view.
   jax.config.update("jax_compilation_cache_dir", str(cache / "compiled"))
   recording = balancing_man.fetch(cache)
