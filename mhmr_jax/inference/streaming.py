@@ -12,7 +12,7 @@ import scipy.special
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from mhmr_jax.data import device_flow
+from mhmr_jax.data import device_flow, transforms
 from mhmr_jax.data.chunks import Chunk, Timing, cut, make_inputs
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
@@ -186,7 +186,7 @@ def _run_mirrored(
   both = jax.tree.map(
     lambda own, other: jnp.concatenate([own, other]),
     batch,
-    mirroring.mirror_inputs(batch, model.size),
+    transforms.mirror_inputs(batch, model.size),
   )
   predicted, carry = eval_step.run_chunk(variables, both, carry, model=model)
   own = jax.tree.map(lambda leaf: leaf[:1], predicted)
