@@ -182,4 +182,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("video", "out", "person", "workdir", "keypoints"))

@@ -25,7 +25,11 @@ from mhmr_jax.training import checkpoints, loop, steps
 from mhmr_jax.training.train_step import TrainState
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment to run.", **program.REDEFINED_FLAG
+  "config",
+  None,
+  "The experiment, a file such as configs/flow_kp.py; --config.KEY=VALUE overrides "
+  "its keys, which docs/configs.md lists.",
+  **program.REDEFINED_FLAG,
 )
 
 
@@ -81,4 +85,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main, processes.leave)
+  program.run(main, processes.leave, usual=("config", "workdir"))

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -23,7 +24,7 @@ from mhmr_jax.files import video, video_writer
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import keypoint_fit, trained, video_motion
 from mhmr_jax.inference.video_motion import Scene
-from mhmr_jax.keypoints import detectors, formats
+from mhmr_jax.keypoints import detectors, formats, keypoint_flags
 from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime.stage_times import StageTimes
@@ -349,10 +350,24 @@ def test_failure_while_drawing_leaves_the_results_before(footage, tmp_path):
   assert (tmp_path / "overlay.mp4").read_bytes() == b"before"
 
 
-def test_help_imports_nothing_that_takes_long():
-  code = "import sys, mhmr_jax.predict; print(*sys.modules)"
-  output = subprocess.check_output(
-    [sys.executable, "-c", code], cwd=tiny.ROOT, text=True
+def test_help_lists_all_flags_and_imports_nothing_that_takes_long():
+  code = (
+    "import atexit, runpy, sys; atexit.register(lambda: print(*sys.modules)); "
+    "runpy.run_module('mhmr_jax.predict', run_name='__main__', alter_sys=True)"
   )
+  output = subprocess.check_output(
+    [sys.executable, "-c", code, "--help"], cwd=tiny.ROOT, text=True
+  )
+  shown, _, modules = output.rstrip().rpartition("\n")
   slow = {"av", "cv2", "grain", "jax", "orbax", "scipy", "tensorflow_datasets"}
-  assert not slow & set(output.split())
+  assert not slow & set(modules.split())
+  assert shown.startswith("Recovers the motion of everybody in a video.")
+  listed = re.findall(r"^  --(?:\[no\])?(\w+)", shown, re.MULTILINE)
+  assert listed[:4] == ["video", "out", "person", "workdir"]
+  assert len(listed) == len(set(listed))
+  defined = re.findall(
+    r"flags\.DEFINE_\w+\(\s*\"(\w+)\"",
+    pathlib.Path(predict.__file__).read_text()
+    + pathlib.Path(keypoint_flags.__file__).read_text(),
+  )
+  assert set(listed) == {*defined, "workdir", "out"}

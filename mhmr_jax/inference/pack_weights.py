@@ -17,4 +17,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("workdir", "out"))

@@ -64,4 +64,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("motion", "out"))
