@@ -124,7 +124,10 @@ class Motion(NamedTuple):
   body: str  # "free" for the project's own body, else the name of the SMPL file.
   # Whether the keypoints of a row were found; if not, its neighbours fill it.
   detected: Bool[np.ndarray, "N"]
-  keypoints_found: Float[np.ndarray, "N 17 3"]  # COCO-17 as found: x, y px, score.
+  # COCO-17 as found, but with left and right put right: x, y px, score.
+  keypoints_found: Float[np.ndarray, "N 17 3"]
+  # Whether left and right of the arms and of the legs were found exchanged.
+  exchanged: Bool[np.ndarray, "N 2"]
   confidence: Float[np.ndarray, "N"]  # From 0 to 1; see `inference.confidence`.
   pose: Float[np.ndarray, "N 24 3"]  # Entry 0 is in the camera frame.
   betas: Float[np.ndarray, "N 10"]  # All rows are the same, the median over time.
