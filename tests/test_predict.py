@@ -83,9 +83,23 @@ def _predict(run, footage, keypoints=None, **options):
   return inference.predict_video(footage / "video.mp4", keypoints, run=run, **options)
 
 
+# Somebody whom the summary of the earlier run does not list.
+_NOT_OURS = {"person_06/motion.bvh"}
+
+
+def _earlier_run(out):
+  """A folder in which a run found person 5, and which has something else in it."""
+  for name in ("person_05/motion.bvh", "person_05/prediction.npz", *_NOT_OURS):
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).touch()
+  earlier = {"people": [{"person": 0}, {"person": 5}]}
+  (out / "summary.json").write_text(json.dumps(earlier))
+
+
 @pytest.fixture(scope="module")
 def predicted(workdir, footage, tmp_path_factory):
   out = tmp_path_factory.mktemp("out")
+  _earlier_run(out / "new")
   keypoints = ["--keypoints", str(footage / "keypoints.npz"), "--keypoint_format=npz"]
   status, output, errors = tiny.run(
     "predict", f"--workdir={workdir}", f"--video={footage / 'video.mp4'}",
@@ -100,7 +114,11 @@ def test_files_and_progress(predicted):
   files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
   own = ("prediction.npz", "motion_amass.npz", "motion.bvh")
   people = {f"person_{number:02d}/{name}" for number in range(2) for name in own}
+  files -= _NOT_OURS
   assert files == people | {"motion.glb", "motion.html", "overlay.mp4", "summary.json"}
+  assert {path.name for path in out.glob("person_*")} == {
+    *("person_00", "person_01", "person_06")
+  }
   assert "person 0: frames 2 to 16" in output
   assert "person 1: frames 0 to 19" in output
   assert "The focal length is assumed to be" in output

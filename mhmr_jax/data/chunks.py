@@ -18,8 +18,11 @@ from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.geometry import windows
 from mhmr_jax.schema import HostBatch
 
+# Flow is given to networks as the displacement in this time, s; most clips have a frame
+# each.
+TRAINING_STEP = 1 / 30
 # Fields of an example that have no time axis.
-_WITHOUT_TIME = ("betas", "rgb_before", "window")
+_WITHOUT_TIME = ("betas", "rgb_before", "flow_scale", "window")
 
 
 class Timing(NamedTuple):

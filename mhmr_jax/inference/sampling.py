@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mhmr_jax.data.chunks import TRAINING_STEP
 from mhmr_jax.geometry.windows import MIN_SCORE
 from mhmr_jax.keypoints.tracking import Track
 
-TRAINING_STEP = 1 / 30  # s.
 # A video whose every k-th frame is as near as this to the training's rate is sampled at
 # its frames: a motion slower by a fiftieth is better than keypoints that are mixed.
 _NEAR = 0.02

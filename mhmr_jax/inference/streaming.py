@@ -13,7 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from mhmr_jax.data import device_flow, transforms
-from mhmr_jax.data.chunks import Chunk, Timing, cut, make_inputs
+from mhmr_jax.data.chunks import TRAINING_STEP, Chunk, Timing, cut, make_inputs
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
@@ -106,7 +106,7 @@ def make_batches(
 
 def _flow_seconds(chunk: Chunk, window: int) -> Float[np.ndarray, "time"]:
   """The chunk's `flow_seconds`, padded to the window."""
-  padded = np.full(window, sampling.TRAINING_STEP)
+  padded = np.full(window, TRAINING_STEP)
   if chunk.timing is not None:
     padded[: len(chunk.frames)] = chunk.timing.flow_seconds
   return padded
@@ -174,7 +174,7 @@ def _at_training_rate(batch: Batch) -> Batch:
   rest = {key: leaf for key, leaf in batch.items() if key != "flow_seconds"}
   (seconds,) = np.asarray(batch["flow_seconds"])
   held = np.maximum.accumulate(np.where(seconds > 0, np.arange(len(seconds)), 0))
-  scale = (sampling.TRAINING_STEP / seconds[held])[:, None, None, None]
+  scale = (TRAINING_STEP / seconds[held])[:, None, None, None]
   flow = batch["flow"]
   return cast(Batch, {**rest, "flow": flow[:, held] * scale.astype(flow.dtype)})
 

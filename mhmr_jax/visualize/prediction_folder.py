@@ -9,8 +9,9 @@ from jaxtyping import Float
 from tqdm import tqdm
 
 from mhmr_jax.body import smpl
+from mhmr_jax.errors import InputError
 from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz, summary
-from mhmr_jax.files import atomic, video, video_writer, yuv
+from mhmr_jax.files import atomic, untrusted, video, video_writer, yuv
 from mhmr_jax.files.yuv import Yuv
 from mhmr_jax.inference.video_motion import FollowedPerson
 from mhmr_jax.runtime.ahead import made_ahead
@@ -19,6 +20,7 @@ from mhmr_jax.schema import Motion
 from mhmr_jax.synth import skinning
 from mhmr_jax.visualize import charts, overlay, viewer
 
+_PERSON_FILES = ("prediction.npz", "motion_amass.npz", "motion.bvh")
 _BATCH = 32  # Frames whose meshes are computed at once.
 _SCREEN_SIDE = 1280  # The longer side of larger videos' overlays, px.
 # The video in the page: the longer side, px, and 7 MB a minute, which base64 makes 9.
@@ -37,6 +39,8 @@ def write(
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
 
+  Those that an earlier run wrote for people go.
+
   Args:
     out: an existing folder.
     motions: of at least one person.
@@ -52,14 +56,15 @@ def write(
   Raises:
     InputError: a file cannot be written.
   """
-  with atomic.together(out) as new:
+  with atomic.together(out, stale=earlier_files(out)) as new:
     with times.running("exports"):
       for motion in motions:
-        own = new / f"person_{motion.person:02d}"
+        own = new / _folder_of(motion.person)
         own.mkdir()
-        prediction_npz.write(own / "prediction.npz", motion)
-        amass_npz.write(own / "motion_amass.npz", motion)
-        bvh.write(own / "motion.bvh", motion, body)
+        prediction, for_amass, for_bvh = (own / name for name in _PERSON_FILES)
+        prediction_npz.write(prediction, motion)
+        amass_npz.write(for_amass, motion)
+        bvh.write(for_bvh, motion, body)
       gltf.write(new / "motion.glb", list(motions), body)
       others = [_describe(person) for person in left_out]
       summary.write(new / "summary.json", motions, video_path.name, others)
@@ -83,6 +88,28 @@ def write(
     small.unlink()
     files = sorted(path.relative_to(new) for path in new.rglob("*.*"))
   return files
+
+
+def _folder_of(person: int) -> str:
+  return f"person_{person:02d}"
+
+
+def earlier_files(out: pathlib.Path) -> list[pathlib.Path]:
+  """The files of the people whom an earlier run's summary lists, within `out`.
+
+  They are of that run's people, of whom this run's may have other numbers.
+  """
+  try:
+    people = untrusted.read_json(out / "summary.json")["people"]
+    numbers = [person["person"] for person in people]
+  except (InputError, KeyError, TypeError):
+    return []  # No such run.
+  return [
+    pathlib.Path(_folder_of(number), name)
+    for number in numbers
+    if isinstance(number, int)
+    for name in _PERSON_FILES
+  ]
 
 
 def _describe(person: FollowedPerson) -> dict[str, Any]:
