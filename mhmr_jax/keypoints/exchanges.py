@@ -12,6 +12,7 @@ state is what is exchanged in the last two frames.
 """
 
 import dataclasses
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import median_filter
