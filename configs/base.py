@@ -16,6 +16,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.train = ConfigDict(
     dict(
       steps=2000,  # Updates in the whole run.
+      # A work directory or a file of packed weights to begin with; if empty, random
+      # weights. Inputs may be added to its network's.
+      start="",
       batch_size=32,  # Clips per update, over all devices.
       # "adamw", or "muon", which makes the updates of matrices near-orthogonal.
       optimizer="adamw",

@@ -13,10 +13,12 @@ import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
+from etils import epath
 from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic, untrusted
+from mhmr_jax.inference import trained
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import config_check
@@ -25,7 +27,9 @@ SHIPPED = pathlib.Path(__file__).parents[1] / "weights" / "kp.safetensors"
 
 _ADVICE = "pack it again by mhmr_jax.inference.pack_weights"
 # Keys that name folders of the machine on which the run was trained.
-_LOCAL_KEYS = ("data.motion", "data.backgrounds", "surreal.dir", "threedpw.dir")
+_LOCAL_KEYS = (
+  *("data.motion", "data.backgrounds", "surreal.dir", "threedpw.dir", "train.start"),
+)
 
 
 def write(run: TrainedRun, path: pathlib.Path) -> None:
@@ -98,3 +102,14 @@ def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
       variables[name] = jax.numpy.asarray(tensors[name], jax.numpy.float32)
   tree = flax.traverse_util.unflatten_dict(variables, sep="/")
   return TrainedRun(config, tree, step)
+
+
+def open_run(place: epath.Path) -> TrainedRun:
+  """Reads a run from its work directory, or from a file of packed weights.
+
+  Raises:
+    InputError: it is neither, or cannot be read.
+  """
+  if place.is_dir():
+    return trained.restore(place)
+  return read(pathlib.Path(place))
