@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
@@ -340,7 +340,12 @@ def _motion(
   keypoints[placed.detected] = person.track.keypoints[rows]
   own_intrinsics = _of_frames(matrices, placed.frame_index)
   own_keypoints = confidence.body_keypoints(
-    body, seen.pose, seen.betas, seen.transl_camera, own_intrinsics
+    body,
+    posed_keypoints.moments(body),
+    seen.pose,
+    seen.betas,
+    seen.transl_camera,
+    own_intrinsics,
   )
   return Motion(
     person=person.number,

@@ -1,7 +1,7 @@
 """Writes the folder of a video's prediction: each person's files, and those of all."""
 
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -34,6 +34,7 @@ def write(
   video_path: pathlib.Path,
   info: video.VideoInfo,
   times: StageTimes,
+  live: Mapping[str, float] | None = None,
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
 
@@ -45,6 +46,7 @@ def write(
     video_path: the video.
     info: of the video.
     times: measures the stages.
+    live: how late the rows of a stream were, for the summary.
 
   Returns:
     The files' paths within the folder.
@@ -62,7 +64,7 @@ def write(
         bvh.write(own / "motion.bvh", motion, body)
       gltf.write(new / "motion.glb", list(motions), body)
       others = [_describe(person) for person in left_out]
-      summary.write(new / "summary.json", motions, video_path.name, others)
+      summary.write(new / "summary.json", motions, video_path.name, others, live)
     small = new / "page.mp4"
     frames = times.over("reading the video", video.read_frames(video_path))
     drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
