@@ -30,6 +30,7 @@ from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.visualize import prediction_folder
 from tests import motions, tiny, workdirs
+from tests.files import streams
 
 _FRAMES = 20
 _SIZE = (96, 128)  # Height, width.
@@ -308,10 +309,44 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
   assert opened_with == [None]
 
 
+def test_a_stream_gives_rows_while_it_runs_and_all_files_at_its_end(
+  workdir, footage, tmp_path, monkeypatch, capsys
+):
+  @contextlib.contextmanager
+  def open_detector(weights, people):
+    yield lambda frame, seconds: _person(60 * seconds)[None]
+
+  fake = types.SimpleNamespace(open_detector=open_detector)
+  monkeypatch.setattr(detectors, "adapter", lambda name: fake)
+  out, rows = tmp_path / "out", tmp_path / "rows.jsonl"
+  with streams.serving(footage / "video.mp4") as (url, _), flagsaver.flagsaver():
+    argv = [
+      "predict", f"--video={url}", f"--out={out}", f"--live_rows={rows}",
+      f"--workdir={workdir}",
+    ]  # fmt: skip
+    predict.flags.FLAGS(argv)
+    predict.main(argv[:1])
+  lines = [json.loads(line) for line in rows.read_text().splitlines()]
+  info = video.probe(out / "recording.mp4")
+  assert [line["frame"] for line in lines] == list(range(info.num_frames))
+  seconds = [line["seconds"] for line in lines]
+  np.testing.assert_allclose(np.subtract(seconds, seconds[0]), info.times, atol=1e-3)
+  assert {person["id"] for line in lines for person in line["people"]} == {1}
+  motion = prediction_npz.read(out / "person_00" / "prediction.npz")
+  assert motion.frame_index.tolist() == list(range(info.num_frames))
+  # The untrained network's mean body stands where it does in the end.
+  away = np.subtract(lines[-1]["people"][0]["joints_camera"], motion.joints_camera[-1])
+  assert np.linalg.norm(away, axis=-1).max() < 0.1 * motion.joints_camera[-1, 0, 2]
+  live = json.loads((out / "summary.json").read_text())["live"]
+  assert live["frames_used"] == info.num_frames <= live["frames_come"]
+  assert f"live: {info.num_frames} of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ("changed", "message"),
   [
     ({"video": None}, "error: --video is missing"),
+    ({"live_rows": "-"}, "--live_rows is for cameras and streams, and --video="),
     ({"video": "{tmp}/absent.mp4"}, r"error: There is no video .*absent\.mp4"),
     ({"workdir": "{tmp}"}, "is not a work directory of a training run"),
     ({"focal": "-3"}, "a focal length is above 0 px"),

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
@@ -350,7 +350,12 @@ def _motion(
   exchanged[placed.detected] = person.exchanged[rows]
   own_intrinsics = _of_frames(matrices, placed.frame_index)
   own_keypoints = confidence.body_keypoints(
-    body, seen.pose, seen.betas, seen.transl_camera, own_intrinsics
+    body,
+    posed_keypoints.moments(body),
+    seen.pose,
+    seen.betas,
+    seen.transl_camera,
+    own_intrinsics,
   )
   return Motion(
     person=person.number,

@@ -1,7 +1,7 @@
 """Writes the folder of a video's prediction: each person's files, and those of all."""
 
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ def write(
   video_path: pathlib.Path,
   info: video.VideoInfo,
   times: StageTimes,
+  live: Mapping[str, float] | None = None,
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
 
@@ -49,6 +50,7 @@ def write(
     video_path: the video.
     info: of the video.
     times: measures the stages.
+    live: how late the rows of a stream were, for the summary.
 
   Returns:
     The files' paths within the folder.
@@ -67,7 +69,7 @@ def write(
         bvh.write(for_bvh, motion, body)
       gltf.write(new / "motion.glb", list(motions), body)
       others = [_describe(person) for person in left_out]
-      summary.write(new / "summary.json", motions, video_path.name, others)
+      summary.write(new / "summary.json", motions, video_path.name, others, live)
     small = new / "page.mp4"
     # Reading, drawing and encoding are in threads of their own.
     pictures = made_ahead(
