@@ -101,6 +101,9 @@ class Prediction(TypedDict):
   # frame, and the logits that the left and the right foot stand still.
   gravity: NotRequired[Float[Array, "batch time 3"]]
   standing_logits: NotRequired[Float[Array, "batch time 2"]]
+  # In training, from an encoder that looks for them: SMPL's joints on the crop, as each
+  # frame alone shows them. The crop's corners are at -1 and 1.
+  joints_seen: NotRequired[Float[Array, "batch time 24 2"]]
   # In training against a domain classifier: the logits that the clip is labelled.
   domain_logits: NotRequired[Float[Array, "batch time"]]
 
