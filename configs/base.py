@@ -1,8 +1,8 @@
-"""The keys of all experiments, with the default size and the paper's size.
+"""The keys of all experiments, with the default, a small and the paper's size.
 
-The default trains on two CPU cores. The paper does not give its clip length, batch
-size, optimiser, LSTM width, loss weights or heatmap width; in their place stand HMR's
-values or our own.
+The default trains on two CPU cores in a quarter of an hour, and `small` in some hours.
+The paper does not give its clip length, batch size, optimiser, LSTM width, loss weights
+or heatmap width; in their place stand HMR's values or our own.
 """
 
 from ml_collections import ConfigDict
@@ -39,11 +39,13 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.mesh = ConfigDict(dict(fsdp=1, fsdp_min_size=2**18))
   # The weights of the loss terms. `joints_3d` is the error of Procrustes-aligned 3D
   # joints (metres), `joints_2d` that of reprojected joints (crop units, -1 to 1); these
-  # two are the paper's loss, and that of `paper`. `joints_relative` is the error of
-  # joints relative to the pelvis without alignment, `joints_velocity` that of their
-  # change from frame to frame (metres). The others are squared errors: of rotation
-  # matrices, relative to the parent or in the camera's frame, of betas, of the betas
-  # from 0, and of gravity's direction. `standing` is standing feet's cross entropy.
+  # two are the paper's loss, and that of `paper`. `joints_seen` is the error of the
+  # joints that `model.encoder.joints` finds (crop units). `joints_relative` is the
+  # error of joints relative to the pelvis without alignment, `joints_velocity` that of
+  # their change from frame to frame (metres). The others are squared errors: of
+  # rotation matrices, relative to the parent or in the camera's frame, of betas, of the
+  # betas from 0, and of gravity's direction. `standing` is standing feet's cross
+  # entropy.
   # Synthetic people have exact rotations; training on these too is much faster, and it
   # settles the twist of limbs, which joints do not show. In the camera's frame a limb's
   # direction depends on one rotation, and not on all of its chain.
@@ -51,6 +53,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
     dict(
       joints_3d=5.0,
       joints_2d=1.0,
+      joints_seen=0.0,
       joints_relative=0.0,
       joints_velocity=0.0,
       rotations=0.0,
@@ -152,6 +155,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         features=256,  # The numbers per frame; 0 is the channels of the last stage.
         pool_grid=4,  # The last map is averaged over a grid of 4 x 4 cells.
         centroids=True,  # Whether each input channel's centroid is a feature too.
+        # Whether SMPL's joints are looked for on the last map, as features too. The
+        # term `loss.joints_seen` teaches what to look for.
+        joints=False,
         norm="batch",  # Or "ghost" or "group"; docs/scale.md compares them.
         norm_momentum=0.97,  # The part of the running statistics that an update keeps.
         norm_frames=64,  # Frames that "ghost" normalises together.
@@ -173,6 +179,35 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       ),
     )
   )
+  return config
+
+
+def small(inputs: tuple[str, ...]) -> ConfigDict:
+  """The size at which pixels are learned too: hours on two CPU cores.
+
+  Its encoder sees limbs, which are 4 pixels wide in crops of 64, before it halves the
+  map, and looks for joints in each frame.
+  """
+  config = default(inputs)
+  config.train.update(
+    steps=10_000,
+    learning_rate=2e-3,
+    warmup_steps=200,
+    checkpoint_every=500,
+    print_every=100,
+  )
+  config.loss.joints_seen = 1.0
+  config.data.update(variant="full", num_clips=10_000, test_fraction=0.04)
+  config.flow.cache = True
+  config.model.encoder.update(
+    stage_widths=(64,),
+    stem_stride=4,
+    stem_pool=True,
+    pool_grid=8,
+    centroids=False,
+    joints=True,
+  )
+  config.model.regressor.update(hidden=(256, 256), dropout=0.0)
   return config
 
 
@@ -217,6 +252,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
       features=0,
       pool_grid=1,
       centroids=False,
+      joints=False,
       norm="batch",
       norm_momentum=0.99,
       norm_frames=8 * 31,
@@ -237,7 +273,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
   return config
 
 
-VARIANTS = {"": default, "paper": paper}
+VARIANTS = {"": default, "small": small, "paper": paper}
 
 
 def get_config(inputs: tuple[str, ...], variant: str) -> ConfigDict:
@@ -245,12 +281,14 @@ def get_config(inputs: tuple[str, ...], variant: str) -> ConfigDict:
 
   Args:
     inputs: what the network sees: any of rgb, flow and keypoints.
-    variant: '' or 'paper'.
+    variant: '', 'small' or 'paper'.
 
   Raises:
     ValueError: there is no such variant.
   """
   if variant not in VARIANTS:
-    raise ValueError(f"There is no variant {variant!r}: leave it out or use 'paper'.")
+    raise ValueError(
+      f"There is no variant {variant!r}: leave it out, or use 'small' or 'paper'."
+    )
   config = VARIANTS[variant](inputs)
   return config.lock()

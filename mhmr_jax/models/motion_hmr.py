@@ -45,6 +45,22 @@ class Carry(NamedTuple):
   crop: CropState | None
 
 
+class _FrameFeatures(NamedTuple):
+  """What is found in each frame by itself.
+
+  Attributes:
+    features: of all encoders together.
+    joints_seen: SMPL's joints on the crop, if the encoder of pictures looks for them.
+    observed: the points of keypoints as coordinates.
+    crop: that of the points, for the frames that follow.
+  """
+
+  features: Float[Array, "batch time features"]
+  joints_seen: Float[Array, "batch time 24 2"] | None
+  observed: Observed | None
+  crop: CropState | None
+
+
 class MotionHMR(nn.Module):
   """Clips to SMPL bodies (Doersch & Zisserman 2019); without an LSTM, HMR."""
 
@@ -97,7 +113,8 @@ class MotionHMR(nn.Module):
     Args:
       batch: the fields that `inputs` names, and `valid` if not all frames are.
       carry: the carry of the frames before; None at the start of a clip.
-      train: uses batch statistics and dropout (rng 'dropout').
+      train: uses batch statistics and dropout (rng 'dropout'), and adds `joints_seen`
+        to the prediction if the encoder looks for joints.
       step: the training step; with it a domain classifier, if there is one, adds
         `domain_logits` to the prediction.
 
@@ -105,7 +122,8 @@ class MotionHMR(nn.Module):
       The prediction, and the carry for the frames that follow.
     """
     memory, crop = (None, None) if carry is None else carry
-    features, observed, crop = self._frame_features(batch, crop, train)
+    found = self._frame_features(batch, crop, train)
+    features, observed, crop = found.features, found.observed, found.crop
     if self.temporal is not None:
       features, memory = self.temporal(features, memory, batch.get("valid"))
     prediction = self.regressor(features, train, observed)
@@ -113,6 +131,8 @@ class MotionHMR(nn.Module):
       prediction["camera"] = _in_window(
         prediction["camera"], observed.crop, batch["window"]
       )
+    if train and found.joints_seen is not None:
+      prediction["joints_seen"] = found.joints_seen
     if self.domain_classifier is not None and step is not None:
       # It takes the same features as the predictor of labels (Ganin et al.).
       prediction["domain_logits"] = self.domain_classifier(features, step)
@@ -121,13 +141,14 @@ class MotionHMR(nn.Module):
 
   def _frame_features(
     self, batch: Batch, crop: CropState | None, train: bool
-  ) -> tuple[Float[Array, "batch time features"], Observed | None, CropState | None]:
-    """The frames' features; with coordinates the points and the next crop state."""
-    features = []
+  ) -> _FrameFeatures:
+    features, joints_seen = [], None
     if self.encoder is not None:
       stack = self.channels(batch)
       encoded = self.encoder(stack.reshape(-1, *stack.shape[2:]), train)
-      features.append(encoded.reshape(*stack.shape[:2], -1))
+      features.append(encoded.features.reshape(*stack.shape[:2], -1))
+      if encoded.joints_seen is not None:
+        joints_seen = encoded.joints_seen.reshape(*stack.shape[:2], 24, 2)
     observed = None
     if self.point_encoder is not None:
       points = coordinates.in_camera(batch["keypoints"], batch["window"], self.size)
@@ -137,7 +158,8 @@ class MotionHMR(nn.Module):
       followed, crop = coordinates.follow(points, state, batch["window"])
       features.append(self.point_encoder(coordinates.features(points, followed, state)))
       observed = Observed(points, followed)
-    return functools.reduce(jnp.add, features), observed, crop
+    added = functools.reduce(jnp.add, features)
+    return _FrameFeatures(added, joints_seen, observed, crop)
 
 
 def _in_window(

@@ -108,8 +108,8 @@ MOTION = {
   **{
     f"loss.{term}": Key(number(0, 1e6), required=False)
     for term in (
-      *("joints_relative", "joints_velocity", "rotations_camera", "betas"),
-      *("gravity", "standing", "domain_loss"),
+      *("joints_seen", "joints_relative", "joints_velocity"),
+      *("rotations_camera", "betas", "gravity", "standing", "domain_loss"),
     )
   },
   "flow.source": Key(choice("dis", "exact", "flownets", "raft")),
@@ -136,6 +136,7 @@ MOTION = {
   "model.encoder.features": Key(whole(0, _WIDTH)),
   "model.encoder.pool_grid": Key(whole(1, 256)),
   "model.encoder.centroids": Key(switch()),
+  "model.encoder.joints": Key(switch(), required=False),
   "model.encoder.norm": Key(choice("batch", "ghost", "group")),
   "model.encoder.norm_momentum": Key(number(0, 1, below=True)),
   "model.encoder.norm_frames": Key(whole(1, _COUNT), required=False),

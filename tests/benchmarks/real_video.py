@@ -48,7 +48,7 @@ _OVERLAYS = flags.DEFINE_string(
   "overlays", None, "A folder for pictures of the keypoints and the predicted joints."
 )
 
-_LIMBS = [SMPL_JOINTS.index(name) for name in limb_errors.LIMB_JOINTS]
+LIMBS = [SMPL_JOINTS.index(name) for name in limb_errors.LIMB_JOINTS]
 _PICTURES = 5  # Frames of each view in a picture.
 _HEIGHT = 480  # Of a frame in a picture, px.
 
@@ -95,7 +95,7 @@ def measure_view(
     (motion,) = video_motion.predict_video(
       view.video, source, run=run, people=[0], scene=predict.flag_scene()
     )
-    joints = motion.joints_camera[:, _LIMBS]
+    joints = motion.joints_camera[:, LIMBS]
     found[name] = errors_in(motion.frame_index, joints, recording)
     info = video.probe(view.video)
     people = video_motion.follow(source.find_people(view.video, info), info.fps)
@@ -114,7 +114,7 @@ def measure_constants(recording: Recording) -> dict[str, Errors]:
   every = np.flatnonzero(np.isfinite(recording.truth).all((1, 2)))
   truth = recording.truth[every]
   poses = {
-    REST: np.asarray(smpl.load().joint_template)[_LIMBS],
+    REST: np.asarray(smpl.load().joint_template)[LIMBS],
     CONSTANT: limb_errors.best_constant(truth[:: _stride(recording)]),
   }
   return {

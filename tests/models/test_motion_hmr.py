@@ -68,6 +68,22 @@ def test_shapes_for_any_inputs(batch, inputs):
   assert carry.crop is None
 
 
+def test_joints_are_seen_in_training_alone(batch):
+  model = _model(("flow",), encoder=dict(joints=True, norm="group", norm_groups=4))
+  needed = Batch({"flow": batch["flow"]})
+
+  def predict(train):
+    def run():
+      variables = model.init(jax.random.key(0), needed)
+      rngs = {"dropout": jax.random.key(1)}
+      return model.apply(variables, needed, train=train, rngs=rngs)[0]
+
+    return jax.eval_shape(run)
+
+  assert predict(True)["joints_seen"].shape == (2, TIME, 24, 2)
+  assert "joints_seen" not in predict(False)
+
+
 def test_channels_are_in_the_order_and_units_that_are_told(batch):
   stack = _model(("keypoints", "rgb", "flow")).channels(batch)
   maps = heatmaps.draw(batch["keypoints"], SIZE, 0.05 * SIZE)
