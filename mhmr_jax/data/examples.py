@@ -66,8 +66,8 @@ def clip_chunks(
   frames = np.arange(len(clip["frames"]))
   cut = list(chunks.cut(frames, keypoints, spec, fallback, boxes=clip.get("box")))
   images = _images(clip, cut, spec)
-  inputs = chunks.make_inputs(cut, images, spec, _intrinsics(clip, spec))
-  for chunk, batch in zip(cut, inputs, strict=True):
+  made = chunks.make_inputs(cut, images, spec, _intrinsics(clip, spec))
+  for chunk, batch in zip(cut, made, strict=True):
     flow = _stored_flow(clip, chunk, spec, continues=True)
     inputs = {**batch, **chunks.pad_time(flow, spec.window)}
     own = chunks.pad_time(

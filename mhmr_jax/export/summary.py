@@ -25,7 +25,7 @@ def write(
   Raises:
     InputError: the file cannot be written.
   """
-  summary = {
+  summary: dict[str, Any] = {
     "video": video_name,
     "camera_motion": motions[0].camera_motion,
     "people": [describe(motion) for motion in motions],

@@ -84,7 +84,9 @@ def _exchange(
   stale: Sequence[pathlib.PurePath],
 ) -> None:
   """Moves files into a folder, and those that they replace to `before`."""
-  names = [path.relative_to(new) for path in new.rglob("*") if not path.is_dir()]
+  names: list[pathlib.PurePath] = [
+    path.relative_to(new) for path in new.rglob("*") if not path.is_dir()
+  ]
   for name in names:
     if (folder / name).is_dir():
       raise InputError(f"{folder / name} is a folder: remove it or {_ADVICE}.")
