@@ -55,16 +55,16 @@ class Clip(TypedDict, total=False):
 class Batch(TypedDict, total=False):
   """Clips on the device; all frames of a clip are cropped by one window.
 
-  The inputs are `rgb`, `flow` (in crop pixels in 1/30 s) and `keypoints` (in crop pixels,
-  with scores; the heatmaps are drawn on the device). The rest are targets.
+  The inputs are `rgb`, `flow` (in crop pixels in 1/30 s) and `keypoints` (in crop
+  pixels, with scores; the heatmaps are drawn on the device). The rest are targets.
   """
 
   rgb: UInt8[Array, "batch time size size 3"]
   # The frame before the first one, or the first one where there is none. Only batches
   # whose flow a network estimates on the device have it, until that is done.
   rgb_before: UInt8[Array, "batch size size 3"]
-  # By which that flow is multiplied, to be the displacement in 1/30 s. Batches of stored
-  # clips have it with `rgb_before`.
+  # By which that flow is multiplied, to be the displacement in 1/30 s. Batches of
+  # stored clips have it with `rgb_before`.
   flow_scale: Float[Array, "batch"]
   flow: Float[Array, "batch time size size 2"]
   # The seconds between the two images of each flow. Only batches of videos have it,
