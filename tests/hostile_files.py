@@ -519,12 +519,13 @@ def _packed() -> bytes:
   return _written(write)
 
 
-def _torch_weights() -> bytes:
+def _torch_weights(is_zip: bool) -> bytes:
   import torch
 
   def write(folder: Folder) -> pathlib.Path:
     tensors = {"a.b": torch.arange(6.0).reshape(2, 3).T, "c": torch.tensor(7)}
-    torch.save(tensors, folder / "a.pth")
+    path = folder / "a.pth"
+    torch.save(tensors, path, _use_new_zipfile_serialization=is_zip)
     return folder / "a.pth"
 
   return _written(write)
@@ -666,7 +667,13 @@ CASES = [
   Case("Kinetics labels", _kinetics, _pickle, kinetics.read_labels),
   Case("SURREAL", _surreal, _bytes("a_info.mat"), info_files.read_info),
   Case("safetensors", lambda: {"a": np.ones(3)}, _safetensors, tensor_files.read),
-  Case("torch", _torch_weights, _bytes("a.pth"), tensor_files.read),
+  *(
+    Case(name, make, _bytes("a.pth"), tensor_files.read)
+    for name, make in (
+      ("torch", lambda: _torch_weights(True)),
+      ("torch before 1.6", lambda: _torch_weights(False)),
+    )
+  ),
   Case("pose prior", _pose_prior, _safetensors, pose_prior.read),
   Case("packed weights", _packed, _bytes("a.safetensors"), packed.read),
   Case(
