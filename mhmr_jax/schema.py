@@ -132,8 +132,8 @@ class Motion(NamedTuple):
   detected: Bool[np.ndarray, "N"]
   # COCO-17 as found, but with left and right put right: x, y px, score.
   keypoints_found: Float[np.ndarray, "N 17 3"]
-  # Whether left and right of the arms and of the legs were found exchanged.
-  exchanged: Bool[np.ndarray, "N 2"]
+  # Whether left and right of the arms and of the legs were found swapped.
+  swapped: Bool[np.ndarray, "N 2"]
   confidence: Float[np.ndarray, "N"]  # From 0 to 1; see `inference.confidence`.
   pose: Float[np.ndarray, "N 24 3"]  # Entry 0 is in the camera frame.
   betas: Float[np.ndarray, "N 10"]  # All rows are the same, the median over time.

@@ -39,7 +39,7 @@ def write(
 def describe(motion: Motion) -> dict[str, Any]:
   """When a person is seen: frames, seconds, gaps, and how sure the result is.
 
-  `frames_exchanged` counts the frames in which the keypoints' left and right were put
+  `frames_swapped` counts the frames in which the keypoints' left and right were put
   right.
   """
   frames = motion.frame_index
@@ -52,7 +52,7 @@ def describe(motion: Motion) -> dict[str, Any]:
     "last_second": round(float(motion.times[-1]), 3),
     "frames": len(frames),
     "frames_detected": int(motion.detected.sum()),
-    "frames_exchanged": int(motion.exchanged.any(axis=1).sum()),
+    "frames_swapped": int(motion.swapped.any(axis=1).sum()),
     "gaps": [
       [int(frames[row - 1]) + 1, int(frames[row]) - 1]
       for row in rows

@@ -36,7 +36,7 @@ from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.inference.world import WorldMotion
-from mhmr_jax.keypoints import exchanges, tracking
+from mhmr_jax.keypoints import swaps, tracking
 from mhmr_jax.keypoints.formats import Detections
 from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.keypoints.tracking import Track
@@ -55,9 +55,9 @@ class FollowedPerson(NamedTuple):
   number: int
   track: Track
   short: bool  # Whether they are seen for under half a second and half of the video.
-  # In which of its frames the arms and the legs were exchanged, before the track had
-  # them put right.
-  exchanged: Bool[np.ndarray, "frames 2"]
+  # In which of its frames left and right of the arms and of the legs were swapped,
+  # before they were put right.
+  swapped: Bool[np.ndarray, "frames 2"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,14 +134,14 @@ def predict_video(
 def follow(detections: Detections, fps: float) -> list[FollowedPerson]:
   """Follows people through a video, and numbers them from the largest on.
 
-  Where the detector exchanges their left and right for a time, that is put right.
+  Where the detector swaps their left and right for a time, that is put right.
   """
   shortest = min(_SHORT_SECONDS * fps, len(detections) / 2)
   people = []
   for number, track in enumerate(tracking.track(detections, fps)):
-    mended, exchanged = exchanges.undo(track, fps)
+    mended, swapped = swaps.undo(track, fps)
     short = len(track.frame_index) < shortest
-    people.append(FollowedPerson(number, mended, short, exchanged))
+    people.append(FollowedPerson(number, mended, short, swapped))
   return people
 
 
@@ -346,8 +346,8 @@ def _motion(
   keypoints = np.zeros((count, 17, 3), np.float32)
   rows = np.isin(person.track.frame_index, placed.frame_index)
   keypoints[placed.detected] = person.track.keypoints[rows]
-  exchanged = np.zeros((count, 2), bool)
-  exchanged[placed.detected] = person.exchanged[rows]
+  swapped = np.zeros((count, 2), bool)
+  swapped[placed.detected] = person.swapped[rows]
   own_intrinsics = _of_frames(matrices, placed.frame_index)
   own_keypoints = confidence.body_keypoints(
     body,
@@ -367,7 +367,7 @@ def _motion(
     body=pathlib.Path(body_path).name if body_path else "free",
     detected=placed.detected,
     keypoints_found=keypoints,
-    exchanged=exchanged,
+    swapped=swapped,
     confidence=confidence.measure(
       keypoints, own_keypoints, placed.detected, seen.times
     ),

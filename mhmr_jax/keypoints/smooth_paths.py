@@ -22,8 +22,7 @@ _REACH, _WIDEST = 1.6, 1.25
 _FAR, _LEAST_DEVIATION = 6.0, 0.5
 _ROUNDS = 4  # A misplaced detection makes its neighbours look misplaced at first.
 # The variance of a sure detection's jitter, divided by those of the slope and the
-# curvature of people's movements over half a window; they count where detections are
-# few.
+# curvature of movements over half a window; they matter where detections are few.
 _SLOPE, _CURVATURE = 1e-4, 1e-3
 _MOMENTS = 4096  # At once, so that memory is bounded.
 

@@ -1,4 +1,4 @@
-"""Exchanges of left and right: undone where they are, and nowhere else."""
+"""Swaps of left and right: undone where they are, and nowhere else."""
 
 import functools
 
@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import COCO_FLIP, COCO_FROM_SMPL, SMPL_JOINTS
 from mhmr_jax.inference import video_motion
-from mhmr_jax.keypoints import exchanges
+from mhmr_jax.keypoints import swaps
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.motion.procedural import generator
 
@@ -53,8 +53,8 @@ def seen_from(space, yaw, pitch=10.0, frame_turn=0.0, score=0.9):
   return Track(np.arange(len(space)), keypoints)
 
 
-def exchange(track, order, *spans):
-  """Exchanges points in spans of frames."""
+def swap(track, order, *spans):
+  """Swaps points in spans of frames."""
   keypoints = track.keypoints.copy()
   for start, stop in spans:
     keypoints[start:stop] = keypoints[start:stop, order]
@@ -72,9 +72,9 @@ def test_clean_tracks_stay_from_every_side(seed, fps, stride, frame_turn):
   yaws = np.arange(0, 360, 24.0)
   for yaw in yaws:
     track = seen_from(points(seed)[::stride], yaw, frame_turn=frame_turn)
-    mended, exchanged = exchanges.undo(track, fps)
-    changed += exchanged.any(axis=1).sum()
-    assert (mended.keypoints == track.keypoints).all() == (not exchanged.any())
+    mended, swapped = swaps.undo(track, fps)
+    changed += swapped.any(axis=1).sum()
+    assert (mended.keypoints == track.keypoints).all() == (not swapped.any())
   assert changed <= 1e-3 * len(yaws) * _FRAMES / stride
 
 
@@ -93,8 +93,8 @@ def test_planted_spells_are_undone(seed, order, wrong):
   for yaw in yaws:
     track = seen_from(points(seed), yaw)
     track.keypoints[..., :2] += rng.normal(0, 2, (_FRAMES, 17, 2))
-    mended, exchanged = exchanges.undo(exchange(track, order, *spans), 30.0)
-    missed += (exchanged != truth[:, None] * np.array(wrong, bool)).any(axis=1).sum()
+    mended, swapped = swaps.undo(swap(track, order, *spans), 30.0)
+    missed += (swapped != truth[:, None] * np.array(wrong, bool)).any(axis=1).sum()
     left += np.abs(mended.keypoints - track.keypoints)[..., :2].mean()
   # Where left and right lie over each other, nothing tells, and nothing matters.
   assert missed < 0.02 * len(yaws) * _FRAMES
@@ -103,59 +103,59 @@ def test_planted_spells_are_undone(seed, order, wrong):
 
 def test_what_most_frames_show_is_right():
   track = seen_from(points(0), 30.0)
-  mostly = exchange(track, _ALL, (0, 120), (130, _FRAMES))
-  mended, exchanged = exchanges.undo(mostly, 30.0)
-  np.testing.assert_array_equal(np.flatnonzero(exchanged.all(1)), np.arange(120, 130))
+  mostly = swap(track, _ALL, (0, 120), (130, _FRAMES))
+  mended, swapped = swaps.undo(mostly, 30.0)
+  np.testing.assert_array_equal(np.flatnonzero(swapped.all(1)), np.arange(120, 130))
   np.testing.assert_array_equal(
-    mended.keypoints, exchange(track, _ALL, (0, _FRAMES)).keypoints
+    mended.keypoints, swap(track, _ALL, (0, _FRAMES)).keypoints
   )
 
 
 def test_a_frame_between_two_places_is_no_crossing():
   """A detector's frame in which left and right lie in the middle."""
   track = seen_from(points(0), 0.0)
-  given = exchange(track, _ALL, (60, 90))
+  given = swap(track, _ALL, (60, 90))
   given.keypoints[90] = (track.keypoints[90] + track.keypoints[90, _ALL]) / 2
-  _, exchanged = exchanges.undo(given, 30.0)
-  others = np.delete(exchanged.all(1), 90)
+  _, swapped = swaps.undo(given, 30.0)
+  others = np.delete(swapped.all(1), 90)
   np.testing.assert_array_equal(np.flatnonzero(others), np.arange(60, 90))
 
 
 def test_it_works_beside_missing_points_and_frames():
   rng = np.random.default_rng(0)
-  track = exchange(seen_from(points(1), 0.0, score=0.6), _ALL, (60, 75))
+  track = swap(seen_from(points(1), 0.0, score=0.6), _ALL, (60, 75))
   track.keypoints[rng.random((_FRAMES, 17)) < 0.1] = 0
   frames = np.flatnonzero(rng.random(_FRAMES) < 0.9)
-  _, exchanged = exchanges.undo(Track(frames, track.keypoints[frames]), 30.0)
-  np.testing.assert_array_equal(exchanged.any(1), (frames >= 60) & (frames < 75))
+  _, swapped = swaps.undo(Track(frames, track.keypoints[frames]), 30.0)
+  np.testing.assert_array_equal(swapped.any(1), (frames >= 60) & (frames < 75))
 
 
 def test_after_a_long_gap_the_track_is_judged_anew():
   track = seen_from(points(0), 0.0)
   frames = np.r_[0:60, 90:_FRAMES]
-  given = exchange(Track(frames, track.keypoints[frames]), _ALL, (60, 70))
-  _, exchanged = exchanges.undo(given, 30.0)
-  assert exchanged[60:70].all()
-  assert not np.delete(exchanged, np.arange(60, 70), axis=0).any()
+  given = swap(Track(frames, track.keypoints[frames]), _ALL, (60, 70))
+  _, swapped = swaps.undo(given, 30.0)
+  assert swapped[60:70].all()
+  assert not np.delete(swapped, np.arange(60, 70), axis=0).any()
   # Half of a track that is cut there is as it was found.
-  given = exchange(Track(frames, track.keypoints[frames]), _ALL, (60, 150))
-  _, exchanged = exchanges.undo(given, 30.0)
-  assert not exchanged.any()
+  given = swap(Track(frames, track.keypoints[frames]), _ALL, (60, 150))
+  _, swapped = swaps.undo(given, 30.0)
+  assert not swapped.any()
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])
 def test_the_shortest_tracks_and_unseen_people_stay(frames):
   track = seen_from(points(0)[:frames], 0.0)
-  assert not exchanges.undo(track, 30.0)[1].any()
+  assert not swaps.undo(track, 30.0)[1].any()
   unseen = Track(track.frame_index, np.zeros_like(track.keypoints))
-  mended, exchanged = exchanges.undo(unseen, 30.0)
-  assert not exchanged.any()
+  mended, swapped = swaps.undo(unseen, 30.0)
+  assert not swapped.any()
   np.testing.assert_array_equal(mended.keypoints, 0)
 
 
 def test_people_who_are_followed_have_it_undone():
   track = seen_from(points(0), 0.0)
-  given = exchange(track, _ALL, (60, 75))
+  given = swap(track, _ALL, (60, 75))
   (person,) = video_motion.follow([one[None] for one in given.keypoints], 30.0)
   np.testing.assert_array_equal(person.track.keypoints, track.keypoints)
-  np.testing.assert_array_equal(np.flatnonzero(person.exchanged.all(1)), range(60, 75))
+  np.testing.assert_array_equal(np.flatnonzero(person.swapped.all(1)), range(60, 75))

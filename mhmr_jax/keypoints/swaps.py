@@ -1,14 +1,14 @@
-"""Undoes a detector's exchanges of left and right along a person's track.
+"""Undoes a detector's swaps of left and right along a person's track.
 
 A detector that sees single frames takes a person who is seen from the side or from
 behind for their mirror image, for a frame or for a second. Both arms, both legs, or the
-whole person with the face are then exchanged.
+whole person with the face are then swapped.
 
-The middle between a left and a right point is the same before and after an exchange,
+The middle between a left and a right point is the same before and after a swap,
 so only their difference tells: it changes its sign. In true motion it is smooth, even
 where one leg passes the other: there it goes through zero at the speed at which it
-came. The most probable sequence of exchanges is found by Viterbi's algorithm, whose
-state is what is exchanged in the last two frames.
+came. The most probable sequence of swaps is found by Viterbi's algorithm, whose
+state is what is swapped in the last two frames.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ from mhmr_jax.geometry import windows
 from mhmr_jax.geometry.windows import MIN_SCORE
 from mhmr_jax.keypoints.tracking import Track
 
-# The left points of the pairs. The face is exchanged with the whole person only.
+# The left points of the pairs. The face is swapped with the whole person only.
 _ARMS, _LEGS, _FACE = (5, 7, 9), (11, 13, 15), (1, 3)
 _LEFT = np.array(_ARMS + _LEGS + _FACE)
 _RIGHT = np.array(COCO_FLIP)[_LEFT]
-# The states: nothing, the arms, the legs, or all is exchanged. By pair, the sign of its
+# The states: nothing, the arms, the legs, or all is swapped. By pair, the sign of its
 # difference.
-_EXCHANGED = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]], bool)
+_SWAPPED = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 1]], bool)
 _PAIRS = (len(_ARMS), len(_LEGS), len(_FACE))
 
 # Standard deviations of each pair's difference, in sizes of the person: of its change
@@ -40,14 +40,14 @@ _JITTER = 0.01
 # The most that a pair's deviation from its course, and from where it was, can cost;
 # half of it at as much squared error. Detectors do misplace a point for a frame.
 _MOST_COURSE, _MOST_PLACE = 6.0, 10.0
-# What it costs that some begins or ends to be exchanged, and each second of it.
+# What it costs that some begins or ends to be swapped, and each second of it.
 _CHANGE, _SECOND = 7.0, 3.0
 _SIZE_SECONDS = 1.0  # Over which the median of the person's size is taken.
 _LONGEST_GAP = 0.5  # s; over longer gaps nothing tells how a person moved on.
 
 
 def undo(track: Track, fps: float) -> tuple[Track, Bool[np.ndarray, "frames 2"]]:
-  """Puts exchanged limbs of a person right.
+  """Puts swapped limbs of a person right.
 
   What is right most of the time is taken for right, so a spell that lasts for many
   seconds stays.
@@ -58,17 +58,17 @@ def undo(track: Track, fps: float) -> tuple[Track, Bool[np.ndarray, "frames 2"]]
 
   Returns:
     The track in which every limb moves on smoothly; and in which frames the arms and
-    the legs were exchanged before.
+    the legs were swapped before.
   """
   times = track.frame_index / fps
   difference, weight = _differences(track.keypoints, times)
-  exchanged = _EXCHANGED[_best_states(_step_costs(difference, weight, times), times)]
-  flipped = np.repeat(exchanged, _PAIRS, axis=1)[..., None]
+  swapped = _SWAPPED[_best_states(_step_costs(difference, weight, times), times)]
+  flipped = np.repeat(swapped, _PAIRS, axis=1)[..., None]
   keypoints = track.keypoints.copy()
   left, right = track.keypoints[:, _LEFT], track.keypoints[:, _RIGHT]
   keypoints[:, _LEFT] = np.where(flipped, right, left)
   keypoints[:, _RIGHT] = np.where(flipped, left, right)
-  return dataclasses.replace(track, keypoints=keypoints), exchanged[:, :2]
+  return dataclasses.replace(track, keypoints=keypoints), swapped[:, :2]
 
 
 def _differences(
@@ -128,7 +128,7 @@ def _step_costs(
   costs = np.empty((len(times), 4, 4, 4))
   pairs = np.arange(len(_LEFT))
   for states in np.ndindex(4, 4, 4):
-    one, two, three = (np.repeat(_EXCHANGED[state], _PAIRS) for state in states)
+    one, two, three = (np.repeat(_SWAPPED[state], _PAIRS) for state in states)
     chosen = of_pair[(one ^ two).astype(int), (two ^ three).astype(int), :, pairs]
     costs[:, *states] = chosen.sum(axis=0)
   return costs
