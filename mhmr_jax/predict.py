@@ -147,7 +147,7 @@ def _record(
   source: "KeypointSource",
   run: "TrainedRun",
   scene: "Scene",
-) -> tuple["Detections", dict[str, float] | None]:
+) -> tuple["Detections", dict[str, int | float] | None]:
   """Records a live source, and sends rows of it if they are wanted.
 
   Returns:

@@ -81,7 +81,7 @@ class LiveRows:
         )
     self._latencies.append(time.monotonic() - timed.arrived)
 
-  def summary(self) -> dict[str, float]:
+  def summary(self) -> dict[str, int | float]:
     """How many frames came and were used, and how late their rows were, ms."""
     latencies = np.array(self._latencies or [0.0]) * 1000
     return {

@@ -14,7 +14,7 @@ def write(
   motions: Sequence[Motion],
   video_name: str,
   left_out: Sequence[dict[str, Any]] = (),
-  live: Mapping[str, float] | None = None,
+  live: Mapping[str, int | float] | None = None,
 ) -> None:
   """Writes a JSON file.
 

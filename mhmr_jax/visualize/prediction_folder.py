@@ -36,7 +36,7 @@ def write(
   video_path: pathlib.Path,
   info: video.VideoInfo,
   times: StageTimes,
-  live: Mapping[str, float] | None = None,
+  live: Mapping[str, int | float] | None = None,
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
 
