@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from mhmr_jax.data import transforms
 from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.schema import HostBatch
 
 # Flow is given to networks as the displacement in this time, s; most clips have a frame
@@ -100,7 +100,8 @@ class InputMaker:
   Args:
     spec: which inputs to make.
     intrinsics: of the sequence, or of each of its frames; needed if
-      `spec.window_in_camera`. A chunk has those of its middle frame.
+      `spec.window_in_camera`. All frames of a chunk are brought to its middle frame's,
+      but for those whose pictures are read: a zoom stays in them.
   """
 
   def __init__(
@@ -123,11 +124,15 @@ class InputMaker:
     others = [image for frame, image in self._latest if frame != chunk.frames[0]]
     previous = others[-1] if others else None
     count = len(chunk.frames)
-    intrinsics = self._intrinsics
+    keypoints, intrinsics = chunk.keypoints, self._intrinsics
     if intrinsics is not None and intrinsics.ndim == 3:
-      intrinsics = intrinsics[chunk.frames[count // 2]]
+      own = intrinsics[chunk.frames]
+      intrinsics = own[count // 2]
+      if not self._spec.needs_images:
+        places = pinhole.to_camera(keypoints[..., :2], own, intrinsics[None])
+        keypoints = np.append(places, keypoints[..., 2:], axis=-1).astype(np.float32)
     batch = transforms.model_inputs(
-      list(images), chunk.keypoints, chunk.box, self._spec, previous, intrinsics
+      list(images), keypoints, chunk.box, self._spec, previous, intrinsics
     )
     for frame, image in zip(chunk.frames, images, strict=False):
       if not self._latest or self._latest[-1][0] != frame:

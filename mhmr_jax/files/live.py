@@ -8,13 +8,14 @@ passed over, so that the caller never falls behind. Of a file behind a URL, none
 """
 
 import contextlib
+import functools
 import re
 import signal
 import threading
 import time
 import types
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import av
@@ -51,6 +52,15 @@ class Timed(NamedTuple):
   arrived: float  # By `time.monotonic`, s.
 
 
+class _Waiting(NamedTuple):
+  """A picture that is converted to RGB only if it is taken."""
+
+  seconds: float
+  convert: Callable[[], UInt8[np.ndarray, "height width 3"]]
+  number: int
+  arrived: float
+
+
 def is_live(source: str) -> bool:
   """Whether a name is that of a camera, such as `0`, or a URL, and not a path."""
   return source.isdecimal() or urllib.parse.urlsplit(source).scheme in _SCHEMES
@@ -73,7 +83,7 @@ def read_frames(source: str) -> Iterator[Timed]:
     while not interrupted.is_set():
       newest = reader.take()
       if newest is not None:
-        yield newest
+        yield Timed(newest.seconds, newest.convert(), newest.number, newest.arrived)
       elif reader.ended:
         return
 
@@ -84,7 +94,7 @@ class _Reader:
   def __init__(self, source: str):
     self._source = source
     self._changed = threading.Condition()
-    self._waiting: Timed | None = None
+    self._waiting: _Waiting | None = None
     self._ended = self._closed = False
     self._error: InputError | None = None
     self._thread = threading.Thread(target=self._run, daemon=True)
@@ -96,7 +106,7 @@ class _Reader:
     with self._changed:
       return self._ended and self._waiting is None
 
-  def take(self) -> Timed | None:
+  def take(self) -> _Waiting | None:
     """The waiting picture; None if none comes soon. Raises the source's error."""
     with self._changed:
       self._changed.wait_for(self._has_news, _POLL_SECONDS)
@@ -130,7 +140,7 @@ class _Reader:
         self._ended = True
         self._changed.notify_all()
 
-  def _offer(self, pictures: Iterable[Timed], passing: bool) -> None:
+  def _offer(self, pictures: Iterable[_Waiting], passing: bool) -> None:
     """Puts each picture up; the one before is passed over, or waited for."""
     for picture in pictures:
       with self._changed:
@@ -151,8 +161,11 @@ class _Clock:
     self._before: tuple[float, float | None] | None = None
 
   def timed(
-    self, frame: UInt8[np.ndarray, "height width 3"], stamp: float | None, now: float
-  ) -> Timed:
+    self,
+    convert: Callable[[], UInt8[np.ndarray, "height width 3"]],
+    stamp: float | None,
+    now: float,
+  ) -> _Waiting:
     """The next picture, which the source stamped, and which came now."""
     if self._before is not None:
       arrived, earlier = self._before
@@ -160,10 +173,10 @@ class _Clock:
       self._seconds += step if 0 < step < _LONGEST_STEP else now - arrived
     self._before = now, stamp
     self._count += 1
-    return Timed(self._seconds, frame, self._count - 1, now)
+    return _Waiting(self._seconds, convert, self._count - 1, now)
 
 
-def _camera(number: int) -> Iterator[Timed]:
+def _camera(number: int) -> Iterator[_Waiting]:
   level = cv2.utils.logging.getLogLevel()
   cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
   capture = cv2.VideoCapture(number)
@@ -179,7 +192,8 @@ def _camera(number: int) -> Iterator[Timed]:
     video.check_size(picture.shape[1], picture.shape[0], f"Camera {number}")
     while ok:
       now = time.monotonic()
-      yield clock.timed(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), None, now)
+      to_rgb = functools.partial(cv2.cvtColor, picture, cv2.COLOR_BGR2RGB)
+      yield clock.timed(to_rgb, None, now)
       ok, picture = capture.read()
   finally:
     capture.release()
@@ -204,7 +218,7 @@ def _opened(url: str) -> Iterator[av.container.InputContainer]:
     yield container
 
 
-def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]:
+def _stream(container: av.container.InputContainer, url: str) -> Iterator[_Waiting]:
   name = _without_password(url)
   stream = next(iter(container.streams.video), None)
   if stream is None or stream.codec_context is None:
@@ -225,7 +239,8 @@ def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]
       if shown is None:
         shown = shown_frames.layout(frame, aspect)
         video.check_size(*shown.size, name)
-      yield clock.timed(shown_frames.picture(frame, shown), frame.time, now)
+      to_rgb = functools.partial(shown_frames.picture, frame, shown)
+      yield clock.timed(to_rgb, frame.time, now)
   if shown is None:
     raise InputError(f"{name} ended before its first picture.")
   if container.duration is None:

@@ -16,7 +16,7 @@ from mhmr_jax.data import device_flow, transforms
 from mhmr_jax.data.chunks import TRAINING_STEP, Chunk, Timing, cut, make_inputs
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.inference import eval_step, mirroring, sampling
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
@@ -264,6 +264,35 @@ def crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
     gravity=gravity.astype(np.float32),
     standing=standing.astype(np.float32),
   )
+
+
+def frame_boxes(
+  chunks: Sequence[Chunk],
+  spec: InputSpec,
+  intrinsics: Float[np.ndarray, "*num_frames 3 3"],
+) -> Float[np.ndarray, "frames 4"]:
+  """The crop window of every moment, in the image of its own frame.
+
+  A chunk's window is of its middle frame, to whose intrinsics `chunks.InputMaker`
+  brings the other ones.
+
+  Args:
+    chunks: in order.
+    spec: by which the inputs were made.
+    intrinsics: of the video, or of each of its frames.
+  """
+  boxes = np.concatenate(
+    [np.tile(chunk.box, (len(chunk.frames), 1)) for chunk in chunks]
+  )
+  if intrinsics.ndim == 2 or spec.needs_images:
+    return boxes
+  frames = np.concatenate([chunk.frames for chunk in chunks])
+  middle = np.concatenate(
+    [np.full(len(part), part[len(part) // 2]) for part in (c.frames for c in chunks)]
+  )
+  corners = boxes.reshape(-1, 2, 2)
+  moved = pinhole.to_camera(corners, intrinsics[middle], intrinsics[frames])
+  return moved.reshape(-1, 4).astype(np.float32)
 
 
 def join(parts: Sequence[CropOutputs]) -> CropOutputs:

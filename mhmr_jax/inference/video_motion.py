@@ -284,7 +284,8 @@ class _Network:
       for part in outputs:
         parts.append(part)
         progress.update(len(part.times))
-    smooth = smoothing.smooth(streaming.join(parts))
+    boxes = streaming.frame_boxes(chunks, spec, self._intrinsics)
+    smooth = smoothing.smooth(streaming.join(parts)._replace(box=boxes))
     return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
 

@@ -228,10 +228,13 @@ def test_what_is_live(source, expected):
 
 def test_a_clock_goes_on_where_the_source_s_own_does_not():
   clock = live._Clock()
-  frame = videos.picture(0, 64, 48)
-  assert [clock.timed(frame, *t).seconds for t in ((7.0, 1.0), (7.5, 1.0))] == [0, 0.5]
+  convert = lambda: videos.picture(0, 64, 48)
+  assert [clock.timed(convert, *t).seconds for t in ((7.0, 1.0), (7.5, 1.0))] == [
+    0,
+    0.5,
+  ]
   # Set back, missing, set far ahead.
   for number, (stamp, now) in enumerate([(3.0, 1.1), (None, 1.3), (1e9, 1.4)]):
-    timed = clock.timed(frame, stamp, now)
+    timed = clock.timed(convert, stamp, now)
     assert timed.seconds == pytest.approx(now - 0.5)
     assert timed.number == number + 2
