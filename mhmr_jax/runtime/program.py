@@ -54,9 +54,6 @@ def run(
       return _fail(f"Unexpected argument {argv[1]!r}: every option starts with --.")
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(_ours_or_errors)
-    # JAX takes half a second to import, and `--help` does without it.
-    from mhmr_jax.runtime import compilation_cache
-
     compilation_cache.keep()
     try:
       main(argv)
