@@ -16,6 +16,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.train = ConfigDict(
     dict(
       steps=2000,  # Updates in the whole run.
+      # A work directory or a file of packed weights to begin with; if empty, random
+      # weights. Inputs may be added to its network's.
+      start="",
       batch_size=32,  # Clips per update, over all devices.
       # "adamw", or "muon", which makes the updates of matrices near-orthogonal.
       optimizer="adamw",
@@ -96,7 +99,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   )
   # `source` is the estimator of optical flow: "dis" (OpenCV's), "exact" (the flow that
   # clips store), or the networks "flownets" and "raft", whose `weights` are a work
-  # directory of mhmr_jax.train_flow or a file of torchvision's raft_small. `preset` is
+  # directory of mhmr_jax.train_flow or RAFT's raft-small.pth. `preset` is
   # DIS's: ultrafast, fast or medium. At 64 pixels the faster presets refine the flow at
   # full resolution and are slower. With `cache`, flow is estimated once, on whole
   # stored frames, and kept beside the clips.

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -23,12 +24,13 @@ from mhmr_jax.files import video, video_writer
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import keypoint_fit, trained, video_motion
 from mhmr_jax.inference.video_motion import Scene
-from mhmr_jax.keypoints import detectors, formats
+from mhmr_jax.keypoints import detectors, formats, keypoint_flags
 from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.visualize import prediction_folder
 from tests import motions, tiny, workdirs
+from tests.files import streams
 
 _FRAMES = 20
 _SIZE = (96, 128)  # Height, width.
@@ -82,9 +84,23 @@ def _predict(run, footage, keypoints=None, **options):
   return inference.predict_video(footage / "video.mp4", keypoints, run=run, **options)
 
 
+# Somebody whom the summary of the earlier run does not list.
+_NOT_OURS = {"person_06/motion.bvh"}
+
+
+def _earlier_run(out):
+  """A folder in which a run found person 5, and which has something else in it."""
+  for name in ("person_05/motion.bvh", "person_05/prediction.npz", *_NOT_OURS):
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).touch()
+  earlier = {"people": [{"person": 0}, {"person": 5}]}
+  (out / "summary.json").write_text(json.dumps(earlier))
+
+
 @pytest.fixture(scope="module")
 def predicted(workdir, footage, tmp_path_factory):
   out = tmp_path_factory.mktemp("out")
+  _earlier_run(out / "new")
   keypoints = ["--keypoints", str(footage / "keypoints.npz"), "--keypoint_format=npz"]
   status, output, errors = tiny.run(
     "predict", f"--workdir={workdir}", f"--video={footage / 'video.mp4'}",
@@ -99,7 +115,11 @@ def test_files_and_progress(predicted):
   files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
   own = ("prediction.npz", "motion_amass.npz", "motion.bvh")
   people = {f"person_{number:02d}/{name}" for number in range(2) for name in own}
+  files -= _NOT_OURS
   assert files == people | {"motion.glb", "motion.html", "overlay.mp4", "summary.json"}
+  assert {path.name for path in out.glob("person_*")} == {
+    *("person_00", "person_01", "person_06")
+  }
   assert "person 0: frames 2 to 16" in output
   assert "person 1: frames 0 to 19" in output
   assert "The focal length is assumed to be" in output
@@ -289,10 +309,44 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
   assert opened_with == [None]
 
 
+def test_a_stream_gives_rows_while_it_runs_and_all_files_at_its_end(
+  workdir, footage, tmp_path, monkeypatch, capsys
+):
+  @contextlib.contextmanager
+  def open_detector(weights, people):
+    yield lambda frame, seconds: _person(60 * seconds)[None]
+
+  fake = types.SimpleNamespace(open_detector=open_detector)
+  monkeypatch.setattr(detectors, "adapter", lambda name: fake)
+  out, rows = tmp_path / "out", tmp_path / "rows.jsonl"
+  with streams.serving(footage / "video.mp4") as (url, _), flagsaver.flagsaver():
+    argv = [
+      "predict", f"--video={url}", f"--out={out}", f"--live_rows={rows}",
+      f"--workdir={workdir}",
+    ]  # fmt: skip
+    predict.flags.FLAGS(argv)
+    predict.main(argv[:1])
+  lines = [json.loads(line) for line in rows.read_text().splitlines()]
+  info = video.probe(out / "recording.mp4")
+  assert [line["frame"] for line in lines] == list(range(info.num_frames))
+  seconds = [line["seconds"] for line in lines]
+  np.testing.assert_allclose(np.subtract(seconds, seconds[0]), info.times, atol=1e-3)
+  assert {person["id"] for line in lines for person in line["people"]} == {1}
+  motion = prediction_npz.read(out / "person_00" / "prediction.npz")
+  assert motion.frame_index.tolist() == list(range(info.num_frames))
+  # The untrained network's mean body stands where it does in the end.
+  away = np.subtract(lines[-1]["people"][0]["joints_camera"], motion.joints_camera[-1])
+  assert np.linalg.norm(away, axis=-1).max() < 0.1 * motion.joints_camera[-1, 0, 2]
+  live = json.loads((out / "summary.json").read_text())["live"]
+  assert live["frames_used"] == info.num_frames <= live["frames_come"]
+  assert f"live: {info.num_frames} of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ("changed", "message"),
   [
     ({"video": None}, "error: --video is missing"),
+    ({"live_rows": "-"}, "--live_rows is for cameras and streams, and --video="),
     ({"video": "{tmp}/absent.mp4"}, r"error: There is no video .*absent\.mp4"),
     ({"workdir": "{tmp}"}, "is not a work directory of a training run"),
     ({"focal": "-3"}, "a focal length is above 0 px"),
@@ -349,10 +403,24 @@ def test_failure_while_drawing_leaves_the_results_before(footage, tmp_path):
   assert (tmp_path / "overlay.mp4").read_bytes() == b"before"
 
 
-def test_help_imports_nothing_that_takes_long():
-  code = "import sys, mhmr_jax.predict; print(*sys.modules)"
-  output = subprocess.check_output(
-    [sys.executable, "-c", code], cwd=tiny.ROOT, text=True
+def test_help_lists_all_flags_and_imports_nothing_that_takes_long():
+  code = (
+    "import atexit, runpy, sys; atexit.register(lambda: print(*sys.modules)); "
+    "runpy.run_module('mhmr_jax.predict', run_name='__main__', alter_sys=True)"
   )
+  output = subprocess.check_output(
+    [sys.executable, "-c", code, "--help"], cwd=tiny.ROOT, text=True
+  )
+  shown, _, modules = output.rstrip().rpartition("\n")
   slow = {"av", "cv2", "grain", "jax", "orbax", "scipy", "tensorflow_datasets"}
-  assert not slow & set(output.split())
+  assert not slow & set(modules.split())
+  assert shown.startswith("Recovers the motion of everybody in a video.")
+  listed = re.findall(r"^  --(?:\[no\])?(\w+)", shown, re.MULTILINE)
+  assert listed[:4] == ["video", "out", "person", "workdir"]
+  assert len(listed) == len(set(listed))
+  defined = re.findall(
+    r"flags\.DEFINE_\w+\(\s*\"(\w+)\"",
+    pathlib.Path(predict.__file__).read_text()
+    + pathlib.Path(keypoint_flags.__file__).read_text(),
+  )
+  assert set(listed) == {*defined, "workdir", "out"}

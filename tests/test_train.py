@@ -134,6 +134,7 @@ def test_a_full_disk_is_one_sentence_and_the_run_resumes_to_the_same_bits(tmp_pa
   status, _, errors = tiny.run("train", *arguments, "--config.data.workers=1")
   assert status == 0, errors
   assert f"Resuming {workdir} at step {STEPS - 5}" in errors
+  assert "leaked" not in errors  # Of the memory that is shared with the loader.
   assert_same_run(workdir, workdirs.trained())
 
 

@@ -1,6 +1,6 @@
 """Reads cameras and streams, whose pictures come as they happen.
 
-  for seconds, frame in live.read_frames("rtsp://camera.local/stream"):
+  for seconds, frame, *_ in live.read_frames("rtsp://camera.local/stream"):
     ...
 
 Only the newest picture waits: while the caller is busy, those of a live source are
@@ -27,7 +27,7 @@ from jaxtyping import UInt8
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import shown_frames, video
 
-_SCHEMES = ("http", "https", "rtmp", "rtsp", "rtsps", "srt", "udp")
+_SCHEMES = ("http", "https", "rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
 # Not `file`: a playlist could name one of this machine.
 _PROTOCOLS = "crypto,http,httpproxy,https,rtmp,rtp,rtsp,rtsps,srt,tcp,tls,udp"
 _FORMATS = f"{video.FORMATS},hls,mpjpeg,rtsp"
@@ -38,14 +38,17 @@ _OPTIONS = {
 }
 _WAIT_SECONDS = 10.0  # For a source to open, and for the next of its pictures.
 _POLL_SECONDS = 0.1
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_STEP = 5.0  # s; a stream's clock that goes further was set anew.
 
 
 class Timed(NamedTuple):
-  """A picture, and the seconds from the first one of its source to it."""
+  """A picture of a source."""
 
-  seconds: float
-  frame: UInt8[np.ndarray, "height width 3"]
+  seconds: float  # From the source's first picture to it.
+  frame: UInt8[np.ndarray, "height width 3"]  # RGB.
+  number: int  # Of the source's pictures, from 0; those between were passed over.
+  arrived: float  # By `time.monotonic`, s.
 
 
 def is_live(source: str) -> bool:
@@ -54,10 +57,10 @@ def is_live(source: str) -> bool:
 
 
 def read_frames(source: str) -> Iterator[Timed]:
-  """Yields RGB pictures until the source ends, or until the first Ctrl-C.
+  """Yields pictures until the source ends, or until the first Ctrl-C or SIGTERM.
 
-  While it waits for pictures, it takes Ctrl-C for an end, after which the caller can
-  write what it has. A second Ctrl-C interrupts the program as always.
+  It takes these for an end, after which the caller can write what it has. A second one
+  ends the program as always.
 
   Args:
     source: the number of a camera, or a URL.
@@ -144,17 +147,20 @@ class _Clock:
 
   def __init__(self) -> None:
     self._seconds = 0.0
+    self._count = 0
     self._before: tuple[float, float | None] | None = None
 
-  def read(self, stamp: float | None) -> float:
-    """The seconds from the first picture to this one, which the source stamped."""
-    now = time.monotonic()
+  def timed(
+    self, frame: UInt8[np.ndarray, "height width 3"], stamp: float | None, now: float
+  ) -> Timed:
+    """The next picture, which the source stamped, and which came now."""
     if self._before is not None:
       arrived, earlier = self._before
       step = 0.0 if stamp is None or earlier is None else stamp - earlier
       self._seconds += step if 0 < step < _LONGEST_STEP else now - arrived
     self._before = now, stamp
-    return self._seconds
+    self._count += 1
+    return Timed(self._seconds, frame, self._count - 1, now)
 
 
 def _camera(number: int) -> Iterator[Timed]:
@@ -172,7 +178,8 @@ def _camera(number: int) -> Iterator[Timed]:
       )
     video.check_size(picture.shape[1], picture.shape[0], f"Camera {number}")
     while ok:
-      yield Timed(clock.read(None), cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+      now = time.monotonic()
+      yield clock.timed(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), None, now)
       ok, picture = capture.read()
   finally:
     capture.release()
@@ -209,6 +216,7 @@ def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]
   clock = _Clock()
   shown = None
   for packet in video.packets(stream):
+    now = time.monotonic()
     try:
       frames = packet.decode()
     except (FFmpegError, ValueError):
@@ -217,7 +225,7 @@ def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]
       if shown is None:
         shown = shown_frames.layout(frame, aspect)
         video.check_size(*shown.size, name)
-      yield Timed(clock.read(frame.time), shown_frames.picture(frame, shown))
+      yield clock.timed(shown_frames.picture(frame, shown), frame.time, now)
   if shown is None:
     raise InputError(f"{name} ended before its first picture.")
   if container.duration is None:
@@ -230,19 +238,23 @@ def _without_password(url: str) -> str:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-  """Yields an event that the first Ctrl-C sets instead of interrupting the program."""
+  """Yields an event that the first Ctrl-C or SIGTERM sets in place of what it does."""
   interrupted = threading.Event()
   if threading.current_thread() is not threading.main_thread():
     yield interrupted
     return
 
+  def restore() -> None:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
   def note(number: int, frame: types.FrameType | None) -> None:
     del number, frame
     interrupted.set()
-    signal.signal(signal.SIGINT, before)
+    restore()
 
-  before = signal.signal(signal.SIGINT, note)
+  before = {number: signal.signal(number, note) for number in _ENDS}
   try:
     yield interrupted
   finally:
-    signal.signal(signal.SIGINT, before)
+    restore()

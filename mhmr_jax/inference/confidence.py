@@ -27,6 +27,7 @@ _matrices = jax.jit(rot.axis_angle_to_matrix)
 
 def body_keypoints(
   body: smpl.SmplModel,
+  moments: posed_keypoints.KeypointMoments,
   pose: Float[np.ndarray, "N 24 3"],
   betas: Float[np.ndarray, "N 10"],
   transl_camera: Float[np.ndarray, "N 3"],
@@ -36,12 +37,12 @@ def body_keypoints(
 
   Args:
     body: whose shape `betas` are.
+    moments: of the body.
     pose: axis-angle; entry 0 is in the camera frame.
     betas: the shape.
     transl_camera: SMPL's `transl` in the camera frame, metres.
     intrinsics: of the video, or of each row.
   """
-  moments = posed_keypoints.moments(body)
   keypoints, _ = _keypoints_and_joints(body, moments, _matrices(pose), betas)
   points = np.asarray(keypoints) + transl_camera[:, None]
   points[..., 2] = np.maximum(points[..., 2], _MIN_DEPTH)

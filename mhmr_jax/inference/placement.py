@@ -47,13 +47,14 @@ def place(
   rows: Rows,
   intrinsics: Float[np.ndarray, "*N 3 3"],
   pelvis_fitted: Float[np.ndarray, "frames 3"] | None = None,
+  betas: Float[np.ndarray, "10"] | None = None,
 ) -> Placed:
   """Makes the person's motion in the frames of `rows`.
 
   Between the moments of the network, rotations are interpolated on the sphere and image
-  positions linearly; after a segment's last one they stay constant. The person's shape
-  is the median over all moments. Each row's scale is fitted anew to that shape by least
-  squares, so that the person's size in the image stays.
+  positions linearly; after a segment's last one they stay constant. Each row's scale is
+  fitted anew to the person's one shape by least squares, so that their size in the
+  image stays.
 
   Args:
     body: the neutral body, which the network predicts.
@@ -63,8 +64,9 @@ def place(
     pelvis_fitted: the pelvis of each moment of `outputs` in the camera frame, metres,
       as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
       read, and the motion's are those that are tangent at the pelvis.
+    betas: the person's shape; None: the median over all moments.
   """
-  betas = np.median(outputs.betas, axis=0)
+  betas = np.median(outputs.betas, axis=0) if betas is None else betas
   left, right, weight = _between(outputs, rows)
   rotations = np.asarray(
     _slerp(outputs.rotations[left], outputs.rotations[right], weight)

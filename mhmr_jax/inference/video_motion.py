@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from tqdm import tqdm
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
@@ -36,7 +36,7 @@ from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.streaming import CropOutputs
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.inference.world import WorldMotion
-from mhmr_jax.keypoints import tracking
+from mhmr_jax.keypoints import swaps, tracking
 from mhmr_jax.keypoints.formats import Detections
 from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.keypoints.tracking import Track
@@ -55,6 +55,9 @@ class FollowedPerson(NamedTuple):
   number: int
   track: Track
   short: bool  # Whether they are seen for under half a second and half of the video.
+  # In which of its frames left and right of the arms and of the legs were swapped,
+  # before they were put right.
+  swapped: Bool[np.ndarray, "frames 2"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,12 +132,17 @@ def predict_video(
 
 
 def follow(detections: Detections, fps: float) -> list[FollowedPerson]:
-  """Follows people through a video, and numbers them from the largest on."""
+  """Follows people through a video, and numbers them from the largest on.
+
+  Where the detector swaps their left and right for a time, that is put right.
+  """
   shortest = min(_SHORT_SECONDS * fps, len(detections) / 2)
-  return [
-    FollowedPerson(number, track, len(track.frame_index) < shortest)
-    for number, track in enumerate(tracking.track(detections, fps))
-  ]
+  people = []
+  for number, track in enumerate(tracking.track(detections, fps)):
+    mended, swapped = swaps.undo(track, fps)
+    short = len(track.frame_index) < shortest
+    people.append(FollowedPerson(number, mended, short, swapped))
+  return people
 
 
 def choose(
@@ -338,9 +346,16 @@ def _motion(
   keypoints = np.zeros((count, 17, 3), np.float32)
   rows = np.isin(person.track.frame_index, placed.frame_index)
   keypoints[placed.detected] = person.track.keypoints[rows]
+  swapped = np.zeros((count, 2), bool)
+  swapped[placed.detected] = person.swapped[rows]
   own_intrinsics = _of_frames(matrices, placed.frame_index)
   own_keypoints = confidence.body_keypoints(
-    body, seen.pose, seen.betas, seen.transl_camera, own_intrinsics
+    body,
+    posed_keypoints.moments(body),
+    seen.pose,
+    seen.betas,
+    seen.transl_camera,
+    own_intrinsics,
   )
   return Motion(
     person=person.number,
@@ -352,6 +367,7 @@ def _motion(
     body=pathlib.Path(body_path).name if body_path else "free",
     detected=placed.detected,
     keypoints_found=keypoints,
+    swapped=swapped,
     confidence=confidence.measure(
       keypoints, own_keypoints, placed.detected, seen.times
     ),

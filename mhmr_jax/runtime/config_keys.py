@@ -100,6 +100,7 @@ _ANYWHERE = {
 # The keys of mhmr_jax.train.
 MOTION = {
   **_ANYWHERE,
+  "train.start": Key(path(), required=False),
   **{
     f"loss.{term}": Key(number(0, 1e6))
     for term in ("joints_3d", "joints_2d", "rotations", "betas_prior")

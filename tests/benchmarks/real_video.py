@@ -32,8 +32,9 @@ from jaxtyping import Float, Int, UInt8
 from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
+from mhmr_jax.data.chunks import TRAINING_STEP
 from mhmr_jax.files import atomic, video
-from mhmr_jax.inference import sampling, video_motion
+from mhmr_jax.inference import video_motion
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.runtime import program
@@ -66,7 +67,7 @@ _TITLES = {
 
 def _stride(recording: Recording) -> int:
   """How many frames lie from one that is measured to the next."""
-  return round(recording.fps * sampling.TRAINING_STEP)
+  return round(recording.fps * TRAINING_STEP)
 
 
 def errors_in(
