@@ -14,7 +14,12 @@ from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
-from mhmr_jax.runtime import config_check, config_rules, program_help
+from mhmr_jax.runtime import (
+  compilation_cache,
+  config_check,
+  config_rules,
+  program_help,
+)
 
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
