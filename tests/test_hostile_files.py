@@ -52,6 +52,7 @@ _FOUND = [
   ("pose prior", 101219),
   ("regressor pickle", 102480),
   ("metrics.jsonl", 0),
+  ("torch before 1.6", 599),
 ]
 
 
