@@ -12,7 +12,7 @@ grow with its size.
 import contextlib
 import pathlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
   from mhmr_jax.files.live import Timed
   from mhmr_jax.inference.trained import TrainedRun
-  from mhmr_jax.inference.video_motion import Scene
+  from mhmr_jax.inference.video_motion import Recovery, Scene
   from mhmr_jax.keypoints.formats import Detections
   from mhmr_jax.keypoints.source import KeypointSource
 
@@ -145,28 +145,49 @@ def _record(
   name: str,
   path: pathlib.Path,
   source: "KeypointSource",
-  run: "TrainedRun",
-  scene: "Scene",
+  run: "TrainedRun | None",
+  wait: Callable[[], object],
 ) -> tuple["Detections", dict[str, int | float] | None]:
   """Records a live source, and sends rows of it if they are wanted.
+
+  Args:
+    name: of the source.
+    path: of the recording.
+    source: the detector.
+    run: the network, where rows are wanted.
+    wait: waits until nothing else is compiled, which would delay rows.
 
   Returns:
     Everybody in each frame, and how late the rows were.
   """
-  from mhmr_jax.export import live_rows
-  from mhmr_jax.inference import live_motion
   from mhmr_jax.keypoints import recording
 
-  if _LIVE_ROWS.value is None:
+  if run is None or _LIVE_ROWS.value is None:
     return recording.record(name, path, source), None
+  wait()
+  from mhmr_jax.export import live_rows
+  from mhmr_jax.inference import live_motion
+
   with live_rows.opened(_LIVE_ROWS.value) as rows:
-    people = live_motion.LiveMotion(run, scene)
+    people = live_motion.LiveMotion(run, flag_scene())
 
     def use(timed: "Timed", found: "np.ndarray") -> None:
       rows.add(timed, people.add(timed.seconds, timed.frame, found))
 
     detections = recording.record(name, path, source, use)
   return detections, rows.summary()
+
+
+def _warmed_up(run: "TrainedRun | None") -> "Recovery":
+  """Loads and compiles all that every video needs."""
+  from mhmr_jax.inference.video_motion import Recovery
+
+  # It is imported now because that takes long, too.
+  from mhmr_jax.visualize import prediction_folder  # noqa: F401
+
+  recovery = Recovery(flag_run() if run is None else run)
+  recovery.warm_up()
+  return recovery
 
 
 def main(argv: list[str]) -> None:
@@ -180,14 +201,16 @@ def main(argv: list[str]) -> None:
 
 def _predict() -> None:
   """Predicts and writes the files."""
-  from mhmr_jax.body import smpl
+  # All that finding people imports comes first: two threads must not import at once.
+  import scipy.optimize  # noqa: F401
+
   from mhmr_jax.files import live, video
-  from mhmr_jax.inference import video_motion
+  from mhmr_jax.keypoints import recording  # noqa: F401
+  from mhmr_jax.runtime import ahead
   from mhmr_jax.runtime.stage_times import StageTimes
-  from mhmr_jax.visualize import prediction_folder
 
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
-  source, people, scene = flag_source(), flag_people(), flag_scene()
+  source, people = flag_source(), flag_people()
   name = str(program.require(keypoint_flags.VIDEO))
   if _LIVE_ROWS.value is not None and not live.is_live(name):
     raise InputError(
@@ -197,33 +220,41 @@ def _predict() -> None:
   late = None
   times = StageTimes()
   with _results_folder(out):
+    # What is wrong with a run of one's own is said before people are looked for.
     with times.running("loading"):
-      run = flag_run()
-    if live.is_live(name):
-      video_path = out / "recording.mp4"
-      with times.running("recording"):
-        detections, late = _record(name, video_path, source, run, scene)
-      info = video.probe(video_path)
-    else:
+      later = program.WORKDIR.value is None and _LIVE_ROWS.value is None
+      given = None if later else flag_run()
+    if not live.is_live(name):
       with times.running("reading the video"):
         info = video.probe(video_path, keypoint_flags.FPS.value)
-      with times.running("finding people"):
-        detections = source.find_people(video_path, info)
+    with ahead.computed_ahead(lambda: _warmed_up(given)) as warmed_up:
+      if live.is_live(name):
+        video_path = out / "recording.mp4"
+        with times.running("recording"):
+          detections, late = _record(name, video_path, source, given, warmed_up)
+        info = video.probe(video_path)
+      else:
+        with times.running("finding people"):
+          detections = source.find_people(video_path, info)
+      with times.running("loading"):
+        recovery = warmed_up()
+    from mhmr_jax.inference import video_motion
+    from mhmr_jax.visualize import prediction_folder
+
     found = video_motion.follow(detections, info.fps)
     wanted = video_motion.choose(found, people)
     print(
       f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, "
       f"{info.num_frames} frames; {len(found)} people, of whom {len(wanted)} are "
-      f"wanted; model of step {run.step}"
+      f"wanted; model of step {recovery.step}"
     )
-    motions = video_motion.recover(
-      video_path, info, source.name, wanted, run, scene, times
+    motions = recovery.recover(
+      video_path, info, source.name, wanted, flag_scene(), times
     )
     numbers = {person.number for person in wanted}
     left_out = [person for person in found if person.number not in numbers]
-    body = smpl.load(run.config.body.path or None)
     files = prediction_folder.write(
-      out, motions, left_out, body, video_path, info, times, late
+      out, motions, left_out, recovery.body, video_path, info, times, late
     )
   if late is not None:
     print(

@@ -186,6 +186,27 @@ def test_a_person_by_number_is_as_among_all(run, footage, predicted):
   np.testing.assert_allclose(motion.joints_camera, among_all.joints_camera, atol=1e-5)
 
 
+def test_after_warming_up_nothing_is_compiled(run, footage):
+  recovery = video_motion.Recovery(run)
+  recovery.warm_up()
+  path, source = footage / "video.mp4", _keypoints(footage)
+  info = video.probe(path)
+  people = video_motion.follow(source.find_people(path, info), info.fps)
+  compiled = []
+
+  def listen(event, seconds, **more):
+    if "backend_compile" in event:
+      compiled.append(more)
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    motions = recovery.recover(path, info, "npz", people, Scene(), StageTimes())
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  assert len(motions) == 2
+  assert not compiled
+
+
 def test_intrinsics_of_each_frame_are_those_of_the_rows(run, footage, tmp_path):
   focal = np.linspace(100, 300, _FRAMES)
   matrices = [pinhole.centred_intrinsics(_SIZE[1], _SIZE[0], one) for one in focal]
@@ -360,6 +381,7 @@ def test_a_stream_gives_rows_while_it_runs_and_all_files_at_its_end(
 def test_bad_flag_is_one_sentence_and_leaves_nothing(
   workdir, footage, tmp_path, changed, message, capsys, monkeypatch
 ):
+  monkeypatch.setattr(video_motion.Recovery, "warm_up", lambda self: None)
   (tmp_path / "file").touch()
   values = {
     "workdir": workdir,
@@ -393,7 +415,7 @@ def test_failure_while_drawing_leaves_the_results_before(footage, tmp_path):
     yield
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(video, "read_frames", lambda path: lost())
+    patch.setattr(video, "read_stored", lambda path: lost())
     with pytest.raises(InputError, match="the video is gone"):
       prediction_folder.write(
         tmp_path, [motions.walking(body)], [], body, tmp_path / "copy.mp4", info,

@@ -78,18 +78,31 @@ def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
   if problem is not None:
     raise InputError(f"The config in {path} cannot be used ({problem}): {_ADVICE}.")
   config = ConfigDict(values)
+  # To know what the model has, it is traced, which takes a second: the package's own
+  # file is known to be right.
+  if path != SHIPPED:
+    tensors = _checked(tensors, config, path)
+  variables = {
+    name: jax.numpy.asarray(value, jax.numpy.float32) for name, value in tensors.items()
+  }
+  tree = flax.traverse_util.unflatten_dict(variables, sep="/")
+  # A model may have no statistics, and the file then nothing of the group.
+  return TrainedRun(config, {"batch_stats": {}} | tree, step)
+
+
+def _checked(
+  tensors: dict[str, Any], config: ConfigDict, path: pathlib.Path
+) -> dict[str, Any]:
+  """Those of the tensors that the config's model has; InputError if one is missing."""
   abstract = jax.eval_shape(
     lambda key: motion_hmr.init_variables(
       motion_hmr.from_config(config), key, motion_hmr.input_shapes(config)
     ),
     jax.random.key(0),
   )
-  expected = flax.traverse_util.flatten_dict(abstract, sep="/", keep_empty_nodes=True)
-  variables: dict[str, Any] = {}
+  expected = flax.traverse_util.flatten_dict(abstract, sep="/")
   for name, shape in expected.items():
-    if shape is flax.traverse_util.empty_node:
-      variables[name] = shape
-    elif name not in tensors or tensors[name].shape != shape.shape:
+    if name not in tensors or tensors[name].shape != shape.shape:
       raise InputError(
         f"{path} does not hold the model of its config: {name} is missing or has "
         f"another shape; {_ADVICE}."
@@ -98,10 +111,7 @@ def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
       raise InputError(
         f"{name} in {path} has numbers that are not finite, or no fractions: {_ADVICE}."
       )
-    else:
-      variables[name] = jax.numpy.asarray(tensors[name], jax.numpy.float32)
-  tree = flax.traverse_util.unflatten_dict(variables, sep="/")
-  return TrainedRun(config, tree, step)
+  return {name: tensors[name] for name in expected}
 
 
 def open_run(place: epath.Path) -> TrainedRun:

@@ -14,7 +14,12 @@ from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
-from mhmr_jax.runtime import config_check, config_rules, program_help
+from mhmr_jax.runtime import (
+  compilation_cache,
+  config_check,
+  config_rules,
+  program_help,
+)
 
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
@@ -54,9 +59,6 @@ def run(
       return _fail(f"Unexpected argument {argv[1]!r}: every option starts with --.")
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(_ours_or_errors)
-    # JAX takes half a second to import, and `--help` does without it.
-    from mhmr_jax.runtime import compilation_cache
-
     compilation_cache.keep()
     try:
       main(argv)

@@ -143,6 +143,18 @@ def test_a_damaged_file_is_one_sentence(content, tmp_path):
   assert "\n" not in str(caught.value)
 
 
+def test_the_shipped_weights_are_those_of_their_model(tmp_path):
+  shipped = packed.read()
+  copy = tmp_path / "weights.safetensors"
+  copy.write_bytes(packed.SHIPPED.read_bytes())
+  checked = packed.read(copy)
+  assert jax.tree.structure(shipped) == jax.tree.structure(checked)
+  for ours, theirs in zip(
+    jax.tree.leaves(shipped.variables), jax.tree.leaves(checked.variables), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_the_shipped_weights_see_a_person_who_walks():
   shipped = packed.read()
   spec = InputSpec.from_config(shipped.config).for_video()

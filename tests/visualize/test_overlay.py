@@ -92,6 +92,28 @@ def test_a_stored_picture_is_drawn_over_as_an_rgb_one(corner):
     assert np.abs(plane.astype(int) - first).max() > 20
 
 
+def test_a_large_body_is_as_smooth_and_in_its_place():
+  intrinsics = _intrinsics(cx=300.0, cy=240.0)
+  vertices, faces = _quad(101, 51, 402, 431, 3.0, intrinsics)
+  normals = np.broadcast_to(np.float32([0, 0, -1]), vertices.shape)
+  before = yuv.from_rgb(np.full((480, 600, 3), 60, np.uint8))
+  drawn = overlay.draw_over_stored(
+    before, vertices[None], normals[None], faces, intrinsics, [_COLOUR]
+  )
+  for plane, first, step in zip(drawn, before, (1, 2, 2), strict=True):
+    change = plane.astype(float) - first
+    full = change[240 // step, 240 // step]
+    assert abs(full) > 10
+    rows, columns = change[:, 240 // step] / full, change[240 // step] / full
+    assert rows.sum() * step == pytest.approx(380, abs=1.5)
+    assert columns.sum() * step == pytest.approx(301, abs=1.5)
+    for line, (low, high) in ((rows, (51, 431)), (columns, (101, 402))):
+      np.testing.assert_array_equal(line[: low // step - 2], 0)
+      np.testing.assert_array_equal(line[high // step + 3 :], 0)
+      np.testing.assert_allclose(line[low // step + 3 : high // step - 2], 1, atol=0.1)
+      assert np.all(np.diff(line[: low // step + 3]) >= 0)
+
+
 def test_no_mesh_leaves_the_image():
   none = np.zeros((0, 4, 3), np.float32)
   _, faces = _quad(30, 20, 70, 90, 4.0, _intrinsics())
