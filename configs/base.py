@@ -140,6 +140,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       inputs=inputs,  # One or more of rgb, flow, keypoints.
       heatmap_sigma=0.05,  # Standard deviation of a keypoint's heatmap, crop widths.
       flow_unit=0.05,  # The flow that the encoder sees as 1, crop widths per frame.
+      # Whether each frame's flow is taken less its mean and over its size instead, so
+      # that cameras' motion does not matter, nor whether people move fast or slowly.
+      flow_standardised=False,
       lstm_features=256,  # The size of the LSTM's state; 0 is a model without memory.
       dtype="float32",  # The activations' type; parameters are float32.
       # A pre-activation ResNet on every frame.
@@ -196,9 +199,10 @@ def small(inputs: tuple[str, ...]) -> ConfigDict:
     checkpoint_every=500,
     print_every=100,
   )
-  config.loss.joints_seen = 1.0
+  config.loss.joints_seen = 5.0
   config.data.update(variant="full", num_clips=10_000, test_fraction=0.04)
   config.flow.cache = True
+  config.model.flow_standardised = True
   config.model.encoder.update(
     stage_widths=(64,),
     stem_stride=4,

@@ -12,7 +12,7 @@ grow with its size.
 import contextlib
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -142,34 +142,22 @@ def flag_source() -> "KeypointSource":
 
 
 def _record(
-  name: str,
-  path: pathlib.Path,
-  source: "KeypointSource",
-  run: "TrainedRun | None",
-  wait: Callable[[], object],
+  name: str, path: pathlib.Path, source: "KeypointSource", run: "TrainedRun | None"
 ) -> tuple["Detections", dict[str, int | float] | None]:
   """Records a live source, and sends rows of it if they are wanted.
-
-  Args:
-    name: of the source.
-    path: of the recording.
-    source: the detector.
-    run: the network, where rows are wanted.
-    wait: waits until nothing else is compiled, which would delay rows.
 
   Returns:
     Everybody in each frame, and how late the rows were.
   """
   from mhmr_jax.keypoints import recording
 
-  if run is None or _LIVE_ROWS.value is None:
+  if _LIVE_ROWS.value is None:
     return recording.record(name, path, source), None
-  wait()
   from mhmr_jax.export import live_rows
   from mhmr_jax.inference import live_motion
 
   with live_rows.opened(_LIVE_ROWS.value) as rows:
-    people = live_motion.LiveMotion(run, flag_scene())
+    people = live_motion.LiveMotion(run or flag_run(), flag_scene())
 
     def use(timed: "Timed", found: "np.ndarray") -> None:
       rows.add(timed, people.add(timed.seconds, timed.frame, found))
@@ -185,7 +173,7 @@ def _warmed_up(run: "TrainedRun | None") -> "Recovery":
   # It is imported now because that takes long, too.
   from mhmr_jax.visualize import prediction_folder  # noqa: F401
 
-  recovery = Recovery(flag_run() if run is None else run)
+  recovery = Recovery(run or flag_run())
   recovery.warm_up()
   return recovery
 
@@ -205,7 +193,6 @@ def _predict() -> None:
   import scipy.optimize  # noqa: F401
 
   from mhmr_jax.files import live, video
-  from mhmr_jax.keypoints import recording  # noqa: F401
   from mhmr_jax.runtime import ahead
   from mhmr_jax.runtime.stage_times import StageTimes
 
@@ -222,22 +209,22 @@ def _predict() -> None:
   with _results_folder(out):
     # What is wrong with a run of one's own is said before people are looked for.
     with times.running("loading"):
-      later = program.WORKDIR.value is None and _LIVE_ROWS.value is None
-      given = None if later else flag_run()
-    if not live.is_live(name):
+      given = None if program.WORKDIR.value is None else flag_run()
+    if live.is_live(name):
+      video_path = out / "recording.mp4"
+      with times.running("recording"):
+        detections, late = _record(name, video_path, source, given)
+      info = video.probe(video_path)
+      with times.running("loading"):
+        recovery = _warmed_up(given)
+    else:
       with times.running("reading the video"):
         info = video.probe(video_path, keypoint_flags.FPS.value)
-    with ahead.computed_ahead(lambda: _warmed_up(given)) as warmed_up:
-      if live.is_live(name):
-        video_path = out / "recording.mp4"
-        with times.running("recording"):
-          detections, late = _record(name, video_path, source, given, warmed_up)
-        info = video.probe(video_path)
-      else:
+      with ahead.computed_ahead(lambda: _warmed_up(given)) as warmed_up:
         with times.running("finding people"):
           detections = source.find_people(video_path, info)
-      with times.running("loading"):
-        recovery = warmed_up()
+        with times.running("loading"):
+          recovery = warmed_up()
     from mhmr_jax.inference import video_motion
     from mhmr_jax.visualize import prediction_folder
 

@@ -47,9 +47,9 @@ INPUTS = {
 }
 # A config of examples that the paper does not have.
 WITHOUT_VARIANTS = ("kp_video",)
-# Between them all that a step can have: an adversary, and no memory. The others differ
-# in sizes from what tests/test_train.py trains.
-STEPS = (("dann", "paper"), ("hmr", "paper"))
+# Its step has all that the paper's steps have. The others lack parts of it, or differ
+# in sizes from what is trained here and in tests/test_train.py.
+STEPS = (("dann", "paper"),)
 
 
 def _cases(names):
@@ -105,8 +105,10 @@ def test_two_steps_without_memory_change_the_whole_network(tmp_path):
   iterator.close()
   made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
   key, body = jax.random.key(0), smpl.load()
-  before = jax.device_get(jax.jit(made.init)(key))
-  state, _ = made.step(before, batch, key, body)
+  # A state that lies as the step's own results do, or the step would be compiled twice.
+  state = jax.jit(made.init, out_shardings=made.state_shardings)(key)
+  before = jax.tree.map(np.array, state)
+  state, _ = made.step(state, batch, key, body)
   state, scalars = made.step(state, following, key, body)
 
   assert batch.keys() & {"rgb", "flow", "keypoints"} == INPUTS["hmr"]

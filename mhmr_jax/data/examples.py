@@ -69,11 +69,10 @@ def clip_chunks(
   made = chunks.make_inputs(cut, images, spec, _intrinsics(clip, spec))
   for chunk, batch in zip(cut, made, strict=True):
     flow = _stored_flow(clip, chunk, spec, continues=True)
-    inputs = {**batch, **chunks.pad_time(flow, spec.window)}
-    own = chunks.pad_time(
-      transforms.targets(clip, _span(chunk), chunk.box), spec.window
-    )
-    yield chunk, {**_at_training_rate(inputs, clip), **own}
+    complete = {**batch, **chunks.pad_time(flow, spec.window)}
+    targets = transforms.targets(clip, _span(chunk), chunk.box)
+    padded = chunks.pad_time(targets, spec.window)
+    yield chunk, {**_at_training_rate(complete, clip), **padded}
 
 
 def _at_training_rate(inputs: HostBatch, clip: Clip) -> HostBatch:

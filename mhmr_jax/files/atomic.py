@@ -46,7 +46,7 @@ def whole(path: AnyPath, advice: str = _ADVICE) -> Iterator[AnyPath]:
 def together(
   folder: pathlib.Path,
   advice: str = _ADVICE,
-  stale: Iterable[pathlib.PurePath] = (),
+  stale: Iterable[pathlib.Path] = (),
 ) -> Iterator[pathlib.Path]:
   """Yields an empty folder, whose files move to `folder` once the block has ended.
 
@@ -81,7 +81,7 @@ def _exchange(
   new: pathlib.Path,
   folder: pathlib.Path,
   before: pathlib.Path,
-  stale: Sequence[pathlib.PurePath],
+  stale: Sequence[pathlib.Path],
 ) -> None:
   """Moves files into a folder, and those that they replace to `before`."""
   names: list[pathlib.PurePath] = [

@@ -31,6 +31,7 @@ def body_keypoints(
   betas: Float[np.ndarray, "N 10"],
   transl_camera: Float[np.ndarray, "N 3"],
   intrinsics: Float[np.ndarray, "*N 3 3"],
+  rows_at_once: int = _ROWS,
 ) -> Float[np.ndarray, "N 17 2"]:
   """The image of the body's own COCO-17, px.
 
@@ -41,9 +42,10 @@ def body_keypoints(
     betas: the shape.
     transl_camera: SMPL's `transl` in the camera frame, metres.
     intrinsics: of the video, or of each row.
+    rows_at_once: so many rows are computed together; a rest is filled up to as many.
   """
   keypoints = in_batches(
-    lambda at: _keypoints(body, moments, pose[at], betas[at]), len(pose), _ROWS
+    lambda at: _keypoints(body, moments, pose[at], betas[at]), len(pose), rows_at_once
   )
   points = keypoints + transl_camera[:, None]
   points[..., 2] = np.maximum(points[..., 2], _MIN_DEPTH)

@@ -90,10 +90,25 @@ def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
   return TrainedRun(config, {"batch_stats": {}} | tree, step)
 
 
+def open_run(place: epath.Path) -> TrainedRun:
+  """Reads a run from its work directory, or from a file of packed weights.
+
+  Raises:
+    InputError: it is neither, or cannot be read.
+  """
+  if place.is_dir():
+    return trained.restore(place)
+  return read(pathlib.Path(place))
+
+
 def _checked(
   tensors: dict[str, Any], config: ConfigDict, path: pathlib.Path
 ) -> dict[str, Any]:
-  """Those of the tensors that the config's model has; InputError if one is missing."""
+  """Those of the tensors that the config's model has.
+
+  Raises:
+    InputError: one is missing, or is not of finite numbers.
+  """
   abstract = jax.eval_shape(
     lambda key: motion_hmr.init_variables(
       motion_hmr.from_config(config), key, motion_hmr.input_shapes(config)
@@ -107,19 +122,8 @@ def _checked(
         f"{path} does not hold the model of its config: {name} is missing or has "
         f"another shape; {_ADVICE}."
       )
-    elif tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all():
+    if tensors[name].dtype.kind != "f" or not np.isfinite(tensors[name]).all():
       raise InputError(
         f"{name} in {path} has numbers that are not finite, or no fractions: {_ADVICE}."
       )
   return {name: tensors[name] for name in expected}
-
-
-def open_run(place: epath.Path) -> TrainedRun:
-  """Reads a run from its work directory, or from a file of packed weights.
-
-  Raises:
-    InputError: it is neither, or cannot be read.
-  """
-  if place.is_dir():
-    return trained.restore(place)
-  return read(pathlib.Path(place))

@@ -196,7 +196,7 @@ class Recovery:
     points = rest[:, :2] * [height / 3, -height / 3] + [width / 2, height / 2]
     keypoints = np.append(points, np.ones((17, 1)), axis=1).astype(np.float32)
     track = Track(np.arange(count), np.tile(keypoints, (count, 1, 1)))
-    person = FollowedPerson(0, track, False)
+    person = FollowedPerson(0, track, False, np.zeros((count, 2), bool))
     images = np.zeros((count, height, width, 3), np.uint8)
     matrix = pinhole.centred_intrinsics(width, height)
     times = StageTimes()

@@ -124,6 +124,7 @@ MOTION = {
   "model.inputs": Key(some("rgb", "flow", "keypoints")),
   "model.heatmap_sigma": Key(number(0, 1, above=True)),
   "model.flow_unit": Key(number(0, 100, above=True)),
+  "model.flow_standardised": Key(switch(), required=False),
   "model.lstm_features": Key(whole(0, _WIDTH)),
   "model.dtype": Key(choice("float32", "bfloat16")),
   "model.encoder.stage_blocks": Key(wholes(1, 1000, 8)),

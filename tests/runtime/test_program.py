@@ -85,13 +85,21 @@ def test_errors_of_the_user_end_in_their_sentence(start, capsys, error, status):
 
 
 def test_every_program_that_reads_flags_ends_so():
+  root = pathlib.Path(__file__).parents[2]
+  texts = {
+    path: path.read_text()
+    for folder in ("mhmr_jax", "data_builders")
+    for path in (root / folder).rglob("*.py")
+  }
+  names = re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", "\n".join(texts.values()))
   found = 0
-  for folder in ("mhmr_jax", "data_builders"):
-    for path in (pathlib.Path(__file__).parents[2] / folder).rglob("*.py"):
-      rest, is_program, start = path.read_text().partition('if __name__ == "__main__":')
-      if is_program and "program" in rest and "def main(argv" in rest:
-        assert re.match(r"\s*program\.run\(\s*main\b", start), path
-        found += 1
+  for path, text in texts.items():
+    rest, is_program, start = text.partition('if __name__ == "__main__":')
+    if is_program and "program" in rest and "def main(argv" in rest:
+      assert re.match(r"\s*program\.run\(\s*main\b", start), path
+      usual = re.findall(r"\"(\w+)\"", start.partition("usual=")[2])
+      assert set(usual) <= set(names), path
+      found += 1
   assert found >= 8
 
 
