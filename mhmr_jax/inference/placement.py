@@ -143,9 +143,9 @@ def _relative_joints(
 ) -> Float[np.ndarray, "frames 24 3"]:
   """The joints relative to the pelvis, along the camera's axes; metres."""
   betas = np.broadcast_to(np.float32(betas), (len(rotations), 10))
-  origin = np.zeros((_ROWS, 3), np.float32)
+  origin = np.zeros((len(rotations), 3), np.float32)
   joints = in_batches(
-    lambda at: _joints_from_matrices(body, rotations[at], betas[at], origin),
+    lambda at: _joints_from_matrices(body, rotations[at], betas[at], origin[at]),
     len(rotations),
     _ROWS,
   )

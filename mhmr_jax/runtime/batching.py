@@ -31,14 +31,13 @@ def in_batches(
   """Joins what a function returns for the rows of each batch.
 
   Compilation and the memory for what a jitted function computes are then those of one
-  batch.
+  batch. A row alone, as streams have them, is a batch by itself.
 
   Args:
     function: takes row indices, and returns an array with a row for each.
     count: the number of rows, at least 1.
     size: as in `padded_batches`.
   """
-  parts = [
-    np.asarray(function(rows))[:real] for rows, real in padded_batches(count, size)
-  ]
+  batches = padded_batches(count, size if count > 1 else 1)
+  parts = [np.asarray(function(rows))[:real] for rows, real in batches]
   return np.concatenate(parts)

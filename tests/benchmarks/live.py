@@ -28,8 +28,6 @@ from mhmr_jax.keypoints import keypoint_flags
 from mhmr_jax.runtime import program
 from tests.files import streams
 
-_QUIET = 5.0  # s without a row, after which the stream has ended.
-
 
 class Row(NamedTuple):
   """When the row of a frame came."""
@@ -40,18 +38,17 @@ class Row(NamedTuple):
 
 
 def receive(rows: socket.socket, process: subprocess.Popen[str]) -> list[Row]:
-  """Gets rows until none comes any more, or the program has ended."""
+  """Gets rows until the program has ended."""
   found: list[Row] = []
-  rows.settimeout(_QUIET)
-  while True:
+  rows.settimeout(1.0)
+  while process.poll() is None:
     try:
       content = rows.recv(1 << 16)
     except TimeoutError:
-      if found or process.poll() is not None:
-        return found
       continue
     came = time.monotonic()
     found.append(Row(json.loads(content)["seconds"], came, cpu_seconds(process)))
+  return found
 
 
 def cpu_seconds(process: subprocess.Popen[str]) -> float:
