@@ -28,7 +28,11 @@ SHIPPED = pathlib.Path(__file__).parents[1] / "weights" / "kp.safetensors"
 _ADVICE = "pack it again by mhmr_jax.inference.pack_weights"
 # Keys that name folders of the machine on which the run was trained.
 _LOCAL_KEYS = (
-  *("data.motion", "data.backgrounds", "surreal.dir", "threedpw.dir", "train.start"),
+  "data.motion",
+  "data.backgrounds",
+  "surreal.dir",
+  "threedpw.dir",
+  "train.start",
 )
 
 

@@ -280,13 +280,22 @@ def _predictor() -> TrainedRun:
   return trained.restore(program.workdir())
 
 
-def show(results: dict[str, Figures]) -> None:
-  """Prints the figures, one part a line."""
-  columns = sorted({key for row in results.values() for key in row} - {"frames"})
-  print(f"{'':<28}" + "".join(f"{column:>30}" for column in columns))
+def table(results: dict[str, Figures]) -> str:
+  """The figures as Markdown, one part a line, errors in mm and mm a frame²."""
+  lines = [
+    "| | detected points | exact points | real, fit off | real, fit on |",
+    "| --- | --- | --- | --- | --- |",
+  ]
   for name, row in results.items():
-    cells = (f"{row[c]:.1f}" if c in row else "" for c in columns)
-    print(f"{name:<28}" + "".join(f"{cell:>30}" for cell in cells))
+    cells = [
+      f"{row[key]:.1f}" if key in row else ""
+      for key in ("synthetic_detected_pa_mpjpe", "synthetic_exact_pa_mpjpe")
+    ]
+    for fit in ("off", "on"):
+      pair = (row[f"real_fit_{fit}_{key}"] for key in ("pa_mpjpe", "acceleration"))
+      cells.append(", ".join(f"{error:.1f}" for error in pair))
+    lines.append(" | ".join((f"| `{name}`", *cells)) + " |")
+  return "\n".join(lines)
 
 
 def main(argv: list[str]) -> None:
@@ -319,7 +328,7 @@ def main(argv: list[str]) -> None:
         results[name] = run_prediction(name, _predictor(), recording)
       atomic.write(file, json.dumps(results, indent=2) + "\n")
       print(name, json.dumps(results[name]), flush=True)
-  show(results)
+  print(table(results))
 
 
 if __name__ == "__main__":

@@ -22,3 +22,16 @@ def test_gaussian_noise_is_not_the_detectors(tmp_path):
   noise = noise_file.from_config(config)
   assert noise.jitter > 0
   assert noise.correlation == noise.swap_limbs == noise.miss_occluded == 0
+
+
+def test_the_table_has_a_part_a_line_and_leaves_out_what_was_not_measured():
+  real = {
+    f"real_fit_{fit}_{key}": value
+    for fit, values in (("off", (64.17, 9.68)), ("on", (59.61, 9.01)))
+    for key, value in zip(("pa_mpjpe", "acceleration"), values, strict=True)
+  }
+  synthetic = {"synthetic_detected_pa_mpjpe": 70.04, "synthetic_exact_pa_mpjpe": 50.0}
+  shown = parts.table({"base": {**synthetic, **real}, "predict": real})
+  *_, trained, predicted = shown.splitlines()
+  assert trained == "| `base` | 70.0 | 50.0 | 64.2, 9.7 | 59.6, 9.0 |"
+  assert predicted == "| `predict` |  |  | 64.2, 9.7 | 59.6, 9.0 |"
