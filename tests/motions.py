@@ -52,6 +52,7 @@ def walking(
     body="free",
     detected=np.arange(frames) % 9 > 0,
     keypoints_found=found,
+    swapped=np.arange(frames)[:, None] // 5 % 3 == [0, 1],
     confidence=rng.uniform(0.2, 1, frames),
     pose=pose_camera,
     betas=shape,

@@ -46,7 +46,7 @@ INPUTS = {
   "kp_video": {"keypoints"},
 }
 # A config of examples that the paper does not have.
-WITHOUT_PAPER = ("kp_video",)
+WITHOUT_VARIANTS = ("kp_video",)
 # Its step has all that the paper's steps have. The others lack parts of it, or differ
 # in sizes from what is trained here and in tests/test_train.py.
 STEPS = (("dann", "paper"),)
@@ -56,8 +56,8 @@ def _cases(names):
   return [
     (name, variant)
     for name in names
-    for variant in ("", "paper")
-    if not (variant and name in WITHOUT_PAPER)
+    for variant in ("", "small", "paper")
+    if not (variant and name in WITHOUT_VARIANTS)
   ]
 
 
@@ -142,7 +142,7 @@ def test_an_unknown_variant_is_refused():
     tiny.experiment("flow_kp", "papper")
 
 
-@pytest.mark.parametrize("name", WITHOUT_PAPER)
+@pytest.mark.parametrize("name", WITHOUT_VARIANTS)
 def test_a_config_without_variants_says_so(name):
   with pytest.raises(ValueError, match=f"^{name} has no variant 'paper': leave it out"):
     tiny.experiment(name, "paper")

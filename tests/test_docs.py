@@ -189,7 +189,8 @@ def test_no_command_is_hidden_from_these_tests():
 
 def test_the_library_page_runs(folder, tmp_path, monkeypatch, capsys):
   page = (tiny.ROOT / "docs" / "library.md").read_text()
-  video, readers = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  blocks = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  video, readers, skinning = blocks
   found = {}
   monkeypatch.chdir(folder)
   exec(video, found)
@@ -202,6 +203,9 @@ def test_the_library_page_runs(folder, tmp_path, monkeypatch, capsys):
   exec(readers, found)
   assert found["vertices"].shape[0] == found["joints"].shape[0] == 2
   np.testing.assert_allclose(found["error_mm"], 0, atol=1e-2)
+  pytest.importorskip("smplx")
+  exec(skinning, found)
+  np.testing.assert_allclose(found["skinned"], found["vertices"], atol=1e-5)
 
 
 def test_the_export_page_runs(tmp_path, monkeypatch):

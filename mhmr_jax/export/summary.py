@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mhmr_jax.files import atomic
@@ -14,27 +14,34 @@ def write(
   motions: Sequence[Motion],
   video_name: str,
   left_out: Sequence[dict[str, Any]] = (),
+  live: Mapping[str, int | float] | None = None,
 ) -> None:
   """Writes a JSON file.
 
   Its keys: `video`, the video's name; `camera_motion`; `people`, one entry a person
-  that has files, as `describe` returns it; and `left_out`, those who were followed but
-  have none.
+  that has files, as `describe` returns it; `left_out`, those who were followed but have
+  none; and `live`, where it is given, what `live_rows.LiveRows.summary` returns.
 
   Raises:
     InputError: the file cannot be written.
   """
-  summary = {
+  summary: dict[str, Any] = {
     "video": video_name,
     "camera_motion": motions[0].camera_motion,
     "people": [describe(motion) for motion in motions],
     "left_out": list(left_out),
   }
+  if live is not None:
+    summary["live"] = dict(live)
   atomic.write(path, json.dumps(summary, indent=2) + "\n")
 
 
 def describe(motion: Motion) -> dict[str, Any]:
-  """When a person is seen: frames, seconds, gaps, and how sure the result is."""
+  """When a person is seen: frames, seconds, gaps, and how sure the result is.
+
+  `frames_swapped` counts the frames in which the keypoints' left and right were put
+  right.
+  """
   frames = motion.frame_index
   rows = range(1, len(frames))
   return {
@@ -45,6 +52,7 @@ def describe(motion: Motion) -> dict[str, Any]:
     "last_second": round(float(motion.times[-1]), 3),
     "frames": len(frames),
     "frames_detected": int(motion.detected.sum()),
+    "frames_swapped": int(motion.swapped.any(axis=1).sum()),
     "gaps": [
       [int(frames[row - 1]) + 1, int(frames[row]) - 1]
       for row in rows

@@ -1,8 +1,8 @@
 """Samples a person's track at the rate of training, whatever the video's own is.
 
-A network reads a person at even moments, about 1/30 s apart. Keypoints are interpolated
-to these moments in time, pictures are the nearest frames, and `placement` interpolates
-the results back to the times of the video's frames.
+A network reads a person at even moments, about 1/30 s apart. Keypoints are smoothed
+along time and read at these moments, pictures are the nearest frames, and `placement`
+interpolates the results back to the times of the video's frames.
 """
 
 from typing import NamedTuple
@@ -10,18 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mhmr_jax.data.chunks import TRAINING_STEP
 from mhmr_jax.geometry.windows import MIN_SCORE
+from mhmr_jax.keypoints import smooth_paths
 from mhmr_jax.keypoints.tracking import Track
 
-TRAINING_STEP = 1 / 30  # s.
 # A video whose every k-th frame is as near as this to the training's rate is sampled at
 # its frames: a motion slower by a fiftieth is better than keypoints that are mixed.
 _NEAR = 0.02
 # After a longer gap the person moves otherwise, and the network's memory starts anew.
-_RESET_SECONDS = 1.0
+RESET_SECONDS = 1.0
 _ROUNDING_SECONDS = 1e-6
 # Scores of points where no detection was, relative to the lower of the neighbours'.
-_FILLED_SCORE = 0.5
+FILLED_SCORE = 0.5
 _LEAST_SCORE = 1.1 * MIN_SCORE  # So that a point which was found is used.
 
 
@@ -65,7 +66,7 @@ def segments(
     times: of all frames of the video, s.
   """
   gaps = np.diff(times[frame_index])
-  breaks = np.flatnonzero(gaps > _RESET_SECONDS + _ROUNDING_SECONDS)
+  breaks = np.flatnonzero(gaps > RESET_SECONDS + _ROUNDING_SECONDS)
   firsts = frame_index[np.append(0, breaks + 1)]
   lasts = frame_index[np.append(breaks, len(frame_index) - 1)]
   return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
@@ -108,7 +109,9 @@ def samples(
   before = np.maximum(after - 1, 0)
   earlier = moments - times[before] <= times[after] - moments - _ROUNDING_SECONDS
   frames = np.where(earlier, before, after)
-  return Samples(moments, frames, _keypoints(track, times, moments))
+  own = (track.frame_index >= first) & (track.frame_index <= last)
+  stretch = Track(track.frame_index[own], track.keypoints[own])
+  return Samples(moments, frames, _keypoints(stretch, times, moments))
 
 
 def _not_before(
@@ -121,31 +124,30 @@ def _not_before(
 def _keypoints(
   track: Track, times: Float[np.ndarray, "num_frames"], moments: Float[np.ndarray, "n"]
 ) -> Float[np.ndarray, "n 17 3"]:
-  """Interpolates keypoints between the detections before and after each moment.
+  """The keypoints at some moments, smoothed along time.
 
-  The score is the lower one of the two; lower still where frames in between have no
-  detection. Between neighbouring frames of which one lacks a point, the nearer one says
-  whether the point is there.
+  The score is the lower one of the detections before and after the moment; lower still
+  where frames in between have no detection. Between neighbouring frames of which one
+  lacks a point, the nearer one says whether the point is there.
   """
   found = times[track.frame_index]
   after = _not_before(found, moments)
   exact = np.abs(found[after] - moments) <= _ROUNDING_SECONDS
   before = np.where(exact, after, np.maximum(after - 1, 0))
-  span = np.where(exact, 1.0, found[after] - found[before])
-  weight = np.where(exact, 0.0, (moments - found[before]) / span)[:, None]
-  left, right = track.keypoints[before], track.keypoints[after]
-  points = left[..., :2] * (1 - weight[..., None]) + right[..., :2] * weight[..., None]
-  score = np.minimum(left[..., 2], right[..., 2])
+  left, right = track.keypoints[before, :, 2], track.keypoints[after, :, 2]
+  score = np.minimum(left, right)
 
   filled = track.frame_index[after] - track.frame_index[before] > 1
-  lowered = np.maximum(_FILLED_SCORE * score, _LEAST_SCORE)
+  lowered = np.maximum(FILLED_SCORE * score, _LEAST_SCORE)
   score = np.where(filled[:, None] & (score > _LEAST_SCORE), lowered, score)
-  mixed = np.append(points, score[..., None], axis=-1)
-  nearer = np.where(weight[..., None] < 0.5, left, right)
-  lacking = (score <= 0)[..., None]
-  nearer = np.where(filled[:, None, None], 0, nearer)
-  result = np.where(lacking, nearer, mixed)
-  return np.where(exact[:, None, None], left, result).astype(np.float32)
+  nearer = np.where(
+    (moments - found[before] < found[after] - moments)[:, None], left, right
+  )
+  nearer = np.where(filled[:, None], 0, nearer)
+  score = np.where(score > 0, score, nearer)
+  places = smooth_paths.positions(found, track.keypoints, moments)
+  places = np.where(score[..., None] > 0, places, 0)
+  return np.append(places, score[..., None], axis=-1).astype(np.float32)
 
 
 def flow_seconds(

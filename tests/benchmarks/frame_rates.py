@@ -1,14 +1,15 @@
 """How much the motion of a video depends on its frame rate and format.
 
-  python -m tests.benchmarks.frame_rates --video=FILE --out=DIR \
+  python -m tests.benchmarks.frame_rates --out=DIR [--video=FILE] \
     [--detector_weights=pose_landmarker.task]
 
-The video's frames are taken for those of a camera with 120 fps, so that each copy has
-real frames at exact times: those of 30 fps are every fourth, those of 24 fps every
-fifth. A video of slow movements is best, as they get faster by that: tai chi at five
-times its speed. `predict` runs on every copy, detector included. Its result is compared
-with that of the copy with 30 fps at the same moments: the mean distance of the joints,
-relative to the pelvis and in the world, and the difference of the durations.
+The videos are the four of `balancing_man`, or the one of --video, at their true speed.
+They are brought to 120 frames a second: between a video's own frames, others are
+interpolated by optical flow. Every copy takes the frames at its times from these. Of a
+video with 60 fps, all frames of the copies with 30 and 59.94 fps are real ones, and
+half of the others'. `predict` runs on every copy, detector included. Its result is
+compared with that of the copy with 30 fps at the same moments: the mean distance of the
+joints, relative to the pelvis and in the world, and the difference of the durations.
 
 A detector that follows people finds other points where frames are further apart. So the
 copies of other rates are also compared with keypoints that are the same in the same
@@ -21,7 +22,7 @@ import fractions
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -33,7 +34,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
+from mhmr_jax.files import atomic, video
 from mhmr_jax.inference import packed, video_motion
 from mhmr_jax.keypoints import keypoint_flags
 from mhmr_jax.keypoints.formats import Detections
@@ -41,8 +42,10 @@ from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime import program
 from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.schema import Motion
+from tests.benchmarks import balancing_man
 
 _SOURCE_FPS = 120
+_NEAR = 0.005  # How far a video's rate may be from a divisor of that.
 _NTSC = fractions.Fraction(1000, 1001)
 _REFERENCE, _ALL = "30", "120"
 _RATES = (_REFERENCE, "24", "59.94", _ALL, "vfr")
@@ -133,6 +136,62 @@ def _hlg(picture: UInt8[np.ndarray, "height width 3"]) -> av.VideoFrame:
   return frame
 
 
+def bring_to_rate(path: pathlib.Path, original: pathlib.Path) -> None:
+  """Writes the source of the copies, without loss: a video at 120 frames a second.
+
+  Raises:
+    InputError: 120 is no multiple of the video's rate.
+  """
+  fps = video.probe(original).fps
+  factor = round(_SOURCE_FPS / fps)
+  if abs(factor * fps / _SOURCE_FPS - 1) > _NEAR:
+    raise InputError(
+      f"{original} has {fps:.4g} frames a second: give a video with 24, 30, 60 or 120."
+    )
+  with av.open(str(path), "w") as container:
+    options = {"qp": "0", "preset": "ultrafast"}
+    stream = container.add_stream("libx264rgb", rate=_SOURCE_FPS, options=options)
+    stream.pix_fmt = "rgb24"
+    for number, picture in enumerate(interpolated(video.read_frames(original), factor)):
+      frame = av.VideoFrame.from_ndarray(picture, "rgb24")
+      if not stream.codec_context.is_open:
+        stream.height, stream.width = picture.shape[:2]
+      frame.pts, frame.time_base = number, fractions.Fraction(1, _SOURCE_FPS)
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def interpolated(
+  pictures: Iterable[UInt8[np.ndarray, "height width 3"]], factor: int
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+  """Yields so many pictures for each one but the last: itself, and those between."""
+  estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+  before = None
+  for picture in pictures:
+    if before is not None and factor > 1:
+      grey = [cv2.cvtColor(one, cv2.COLOR_RGB2GRAY) for one in (before, picture)]
+      there = estimator.calc(grey[0], grey[1], None)
+      back = estimator.calc(grey[1], grey[0], None)
+      for share in np.arange(1, factor) / factor:
+        yield cv2.addWeighted(
+          _moved(before, share * there), 1 - share,
+          _moved(picture, (1 - share) * back), share, 0,
+        )  # fmt: skip
+    yield picture
+    before = picture
+
+
+def _moved(
+  picture: UInt8[np.ndarray, "height width 3"],
+  flow: Float[np.ndarray, "height width 2"],
+) -> UInt8[np.ndarray, "height width 3"]:
+  """A picture whose content has moved by a flow, which is taken as if it was smooth."""
+  height, width = picture.shape[:2]
+  rows, columns = np.mgrid[:height, :width].astype(np.float32)
+  x, y = columns - np.float32(flow[..., 0]), rows - np.float32(flow[..., 1])
+  return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
 def write(path: pathlib.Path, source: pathlib.Path, copy: Copy) -> None:
   """Writes a copy of the source, nearly without loss."""
   base = fractions.Fraction(1, _SOURCE_FPS) * copy.slowed
@@ -215,34 +274,51 @@ def recover(
   info = video.probe(path)
   detections = source.find_people(path, info) if found is None else found
   people = video_motion.choose(video_motion.follow(detections, info.fps), [0])
-  run, scene, times = packed.read(), video_motion.Scene(), StageTimes()
-  (motion,) = video_motion.recover(path, info, source.name, people, run, scene, times)
+  recovery, scene = video_motion.Recovery(packed.read()), video_motion.Scene()
+  (motion,) = recovery.recover(path, info, source.name, people, scene, StageTimes())
   return motion
 
 
-def show(title: str, differences: dict[str, Difference]) -> dict[str, float]:
-  """Prints a table, and returns its values by name."""
-  print(f"{title:<22}{'relative, mm':>14}{'world, mm':>12}{'duration, frames':>18}")
-  for name, found in differences.items():
-    print(f"{name:<22}{found.relative:14.1f}{found.world:12.1f}{found.frames:18.2f}")
-  key = title.replace(" ", "_")
-  return {
-    f"frame_rates_{key}_{name}_{field}": round(float(value), 2)
-    for name, found in differences.items()
-    for field, value in found._asdict().items()
-  }
-
-
-def main(argv: list[str]) -> None:
-  del argv
-  source, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
-  if not out.is_dir():
-    raise InputError(f"--out={out}: name a folder that exists.")
-  detector = KeypointSource(
-    detector=keypoint_flags.DETECTOR.value, weights=keypoint_flags.weights_path()
+def show(
+  title: str, names: Iterable[str], videos: list[dict[str, Difference]]
+) -> dict[str, float]:
+  """Prints the means over the videos and the largest values, and returns them all."""
+  print(
+    f"{title:<18}{'relative, mm':>14}{'most':>7}{'world, mm':>12}{'most':>7}"
+    f"{'duration, frames':>18}"
   )
-  # The same network is compiled for each copy.
-  jax.config.update("jax_compilation_cache_dir", str(out / "compiled"))
+  values = {}
+  for name in names:
+    found = np.array([one[name] for one in videos])
+    means, most = found.mean(axis=0), found.max(axis=0)
+    frames = float(np.abs(found[:, 2]).max())
+    print(
+      f"{name:<18}{means[0]:14.1f}{most[0]:7.1f}{means[1]:12.1f}{most[1]:7.1f}"
+      f"{frames:18.2f}"
+    )
+    key = f"frame_rates_{title}_{name}".replace(" ", "_")
+    values |= {
+      f"{key}_relative": round(float(means[0]), 2),
+      f"{key}_relative_most": round(float(most[0]), 2),
+      f"{key}_world": round(float(means[1]), 2),
+      f"{key}_world_most": round(float(most[1]), 2),
+      f"{key}_frames_most": round(frames, 2),
+    }
+  return values
+
+
+OWN, SAME = "own keypoints", "same keypoints"
+
+
+def measure(
+  original: pathlib.Path, out: pathlib.Path, detector: KeypointSource
+) -> dict[str, dict[str, Difference]]:
+  """Makes a video's copies, and compares their motions: `OWN` and `SAME` keypoints."""
+  atomic.make_folder(out)
+  source = out / "source.mkv"
+  if not source.is_file():
+    with atomic.whole(source) as partial:
+      bring_to_rate(partial, original)
   made = copies(video.probe(source).num_frames)
   paths = {name: out / f"{name}.{copy.suffix}" for name, copy in made.items()}
   for name, path in paths.items():
@@ -250,22 +326,42 @@ def main(argv: list[str]) -> None:
       write(path, source, made[name])
   everywhere = detector.find_people(paths[_ALL], video.probe(paths[_ALL]))
   result = {}
-  for title in ("own keypoints", "same keypoints"):
-    names = made if title == "own keypoints" else _RATES
+  for title, names in ((OWN, tuple(made)), (SAME, _RATES)):
     found = {
-      name: None
-      if title == "own keypoints"
-      else [everywhere[number] for number in made[name].frames]
+      name: None if title == OWN else [everywhere[n] for n in made[name].frames]
       for name in names
     }
     motions = {name: recover(paths[name], detector, found[name]) for name in names}
-    result |= show(
-      title,
-      {
-        name: compare(motion, float(made[name].slowed), motions[_REFERENCE])
-        for name, motion in motions.items()
-      },
-    )
+    result[title] = {
+      name: compare(motion, float(made[name].slowed), motions[_REFERENCE])
+      for name, motion in motions.items()
+    }
+  return result
+
+
+def main(argv: list[str]) -> None:
+  del argv
+  out: pathlib.Path = program.path_of(program.OUT)
+  if not out.is_dir():
+    raise InputError(f"--out={out}: name a folder that exists.")
+  detector = KeypointSource(
+    detector=keypoint_flags.DETECTOR.value, weights=keypoint_flags.weights_path()
+  )
+  if keypoint_flags.VIDEO.value is None:
+    views = balancing_man.fetch(program.path_of(balancing_man.CACHE)).views
+    originals = {view.name: view.video for view in views}
+  else:
+    original = program.path_of(keypoint_flags.VIDEO)
+    originals = {original.stem: original}
+  # The same network is compiled for each copy.
+  jax.config.update("jax_compilation_cache_dir", str(out / "compiled"))
+  videos = [
+    measure(original, out / name, detector) for name, original in originals.items()
+  ]
+  result = {}
+  for title in (OWN, SAME):
+    found = [one[title] for one in videos]
+    result |= show(title, found[0], found)
   print(json.dumps(result))
 
 

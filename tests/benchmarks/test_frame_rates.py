@@ -1,10 +1,12 @@
 """Copies of a video at other rates and in other formats, and how they are compared."""
 
+import cv2
 import numpy as np
 import pytest
 
 from mhmr_jax.body import smpl
-from mhmr_jax.files import video
+from mhmr_jax.errors import InputError
+from mhmr_jax.files import video, video_writer
 from tests import motions
 from tests.benchmarks import frame_rates
 from tests.files import videos
@@ -37,6 +39,32 @@ def test_a_copy_shows_its_frames_at_their_times(source, tmp_path, name):
   for number, frame in zip(copy.frames, frames, strict=True):
     np.testing.assert_allclose(frame[-8:, -8:], videos.level(number), atol=12)
     assert frame[2:8, 2:8, 0].mean() > frame[2:8, 2:8, 1:].mean() + 100  # Red.
+
+
+def test_a_source_has_the_video_s_own_frames_and_moved_ones_between(tmp_path):
+  texture = np.random.default_rng(0).integers(0, 255, (12, 30, 3), np.uint8)
+  texture = cv2.resize(texture, (240, 96), interpolation=cv2.INTER_CUBIC)
+  own = [np.ascontiguousarray(texture[:, 4 * t : 4 * t + 128]) for t in range(4)]
+  original, source = tmp_path / "original.mp4", tmp_path / "source.mkv"
+  with video_writer.writing(original, 60.0, np.arange(4) / 60) as writer:
+    for picture in own:
+      writer.write(picture)
+  frame_rates.bring_to_rate(source, original)
+  info = video.probe(source)
+  assert info.num_frames == 7
+  np.testing.assert_allclose(info.times, np.arange(7) / 120, atol=1e-3)
+  frames = list(video.read_frames(source))
+  for made, shown in zip(frames[::2], video.read_frames(original), strict=True):
+    np.testing.assert_array_equal(made, shown)
+  expected = texture[:, 6 : 6 + 128].astype(int)
+  away = np.abs(frames[3][16:-16, 16:-16] - expected[16:-16, 16:-16]).mean()
+  still = np.abs(frames[2][16:-16, 16:-16] - expected[16:-16, 16:-16]).mean()
+  assert away < 0.4 * still
+
+
+def test_a_rate_that_does_not_divide_120_is_refused(source, tmp_path):
+  with pytest.raises(InputError, match="give a video with 24, 30, 60 or 120"):
+    frame_rates.bring_to_rate(tmp_path / "source.mkv", source)
 
 
 def test_a_motion_is_compared_at_the_same_moments():

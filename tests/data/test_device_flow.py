@@ -46,9 +46,14 @@ def test_host_sends_frames_and_gets_flow_back(config):
   assert "flow" not in batch
   np.testing.assert_array_equal(batch["rgb_before"], batch["rgb"][:, 0])
   after = device_flow.make(config)(batch)
-  assert after.keys() == batch.keys() - {"rgb", "rgb_before"} | {"flow"}
+  assert after.keys() == (batch.keys() - {"rgb", "rgb_before", "flow_scale"} | {"flow"})
   wanted = motion_hmr.input_shapes(config)["flow"]
   assert (after["flow"].shape, after["flow"].dtype) == (wanted.shape, wanted.dtype)
+  # Of clips at 25 frames a second it is that of a thirtieth of a second too.
+  slower = {**batch, "flow_scale": np.full(len(batch["rgb"]), 25 / 30, np.float32)}
+  expected = np.asarray(after["flow"], np.float32) * 25 / 30
+  scaled = device_flow.make(config)(slower)["flow"]
+  np.testing.assert_allclose(scaled, expected, rtol=2e-3, atol=1e-3)
   assert not after["flow"][:, 0].any()
   assert np.abs(after["flow"][:, 1:]).max() > 0.1
 
