@@ -63,11 +63,42 @@ def keypoints_and_joints(
 ) -> tuple[Float[Array, "*#batch K 3"], Float[Array, "*#batch 24 3"]]:
   """Poses the keypoints and the joints of a body without translation; metres."""
   R, t, joints = smpl.bone_transforms(model, rotations, betas)
-  moved = keypoint_moments.template + _einsum(
-    "kjcs,...s->...kjc", keypoint_moments.shapedirs, betas
-  )
+  moved = _unposed(keypoint_moments, betas)
   if keypoint_moments.posedirs.shape[-1]:
     feature = smpl.pose_feature(jnp.asarray(rotations))
     moved = moved + _einsum("kjcp,...p->...kjc", keypoint_moments.posedirs, feature)
+  return _skinned(keypoint_moments, moved, R, t), joints
+
+
+def of_world_rotations(
+  model: smpl.SmplModel,
+  keypoint_moments: KeypointMoments,
+  world: Float[Array, "*#batch 24 3 3"],
+  betas: Float[Array, "*#batch 10"],
+) -> tuple[Float[Array, "*#batch K 3"], Float[Array, "*#batch 24 3"]]:
+  """`keypoints_and_joints`, given what `smpl.world_rotations` makes of the rotations.
+
+  Pose blend shapes, which depend on the rotations themselves, are left out; the free
+  body has none.
+  """
+  t, joints = smpl.bones_of_world_rotations(model, world, betas)
+  moved = _unposed(keypoint_moments, betas)
+  return _skinned(keypoint_moments, moved, world, t), joints
+
+
+def _unposed(
+  keypoint_moments: KeypointMoments, betas: Float[Array, "*#batch 10"]
+) -> Float[Array, "*#batch K 24 3"]:
+  return keypoint_moments.template + _einsum(
+    "kjcs,...s->...kjc", keypoint_moments.shapedirs, betas
+  )
+
+
+def _skinned(
+  keypoint_moments: KeypointMoments,
+  moved: Float[Array, "*#batch K 24 3"],
+  R: Float[Array, "*#batch 24 3 3"],
+  t: Float[Array, "*#batch 24 3"],
+) -> Float[Array, "*#batch K 3"]:
   keypoints = _einsum("...jic,...kjc->...ki", R, moved)
-  return keypoints + _einsum("kj,...ji->...ki", keypoint_moments.weights, t), joints
+  return keypoints + _einsum("kj,...ji->...ki", keypoint_moments.weights, t)

@@ -165,6 +165,28 @@ def bone_transforms(
   return R, joints - _einsum("...jik,...jk->...ji", R, rest_joints), joints
 
 
+def bones_of_world_rotations(
+  model: SmplModel,
+  world: Float[Array, "*#batch 24 3 3"],
+  betas: Float[Array, "*#batch 10"],
+) -> tuple[Float[Array, "*#batch 24 3"], Float[Array, "*#batch 24 3"]]:
+  """The t and the joints of `bone_transforms`, given its R: the world rotations.
+
+  No joint waits for its parent: a joint is the sum of the turned bones above it.
+  """
+  rest_joints = _rest_joints(model, betas)
+  parents = np.array(model.parents[1:])
+  offsets = rest_joints[..., 1:, :] - rest_joints[..., parents, :]
+  bones = _einsum("...jik,...jk->...ji", world[..., parents, :, :], offsets)
+  pelvis = jnp.broadcast_to(rest_joints[..., :1, :], (*bones.shape[:-2], 1, 3))
+  chains = np.eye(24, dtype=np.float32)
+  for joint, parent in enumerate(parents, start=1):
+    chains[joint] += chains[parent]
+  bones = jnp.concatenate([pelvis, bones], axis=-2)
+  joints = _einsum("jk,...kc->...jc", chains, bones)
+  return joints - _einsum("...jik,...jk->...ji", world, rest_joints), joints
+
+
 def joints_from_matrices(
   model: SmplModel,
   rotations: Float[Array, "*#batch 24 3 3"],

@@ -85,16 +85,23 @@ def channel_centroids(
     and 1; the centroid of a channel without a positive value is 0.
   """
   x = nn.relu(x.astype(jnp.float32))
-  _, height, width, _ = x.shape
-  along_y, along_x = jnp.sum(x, axis=2), jnp.sum(x, axis=1)
-  mass = jnp.sum(along_x, axis=1)
+  n, height, width, channels = x.shape
+  # XLA's CPU backend is slow at sums over short rows of few channels: the columns of
+  # all channels are summed at once, and the few sums that are left by channel.
+  columns = x.reshape(n, height, width * channels)
+  peaks, masses, moments = (
+    reduced.reshape(n, width, channels)
+    for reduced in (
+      jnp.max(columns, axis=1),
+      jnp.sum(columns, axis=1),
+      jnp.sum(columns * cell_centres(height)[:, None], axis=1),
+    )
+  )
+  mass = jnp.sum(masses, axis=1)
   safe_mass = jnp.where(mass > 0, mass, 1.0)
-
-  def centre(profile: Float[Array, "batch n channels"], size: int) -> Array:
-    return jnp.einsum("bnc,n->bc", profile, cell_centres(size)) / safe_mass
-
-  peak = jnp.max(x, axis=(1, 2))
-  return jnp.concatenate([peak, centre(along_x, width), centre(along_y, height)], -1)
+  x_centre = jnp.sum(masses * cell_centres(width)[:, None], axis=1) / safe_mass
+  y_centre = jnp.sum(moments, axis=1) / safe_mass
+  return jnp.concatenate([jnp.max(peaks, axis=1), x_centre, y_centre], -1)
 
 
 class JointFinder(nn.Module):

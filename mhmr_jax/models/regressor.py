@@ -100,14 +100,24 @@ def reprojection_error(
   The weak perspective camera is read as a perspective one: where the scale is s, the
   pelvis has the depth at which a metre has that length in the image.
   """
-  body, moments = _free_body()
-  placed, joints = posed_keypoints.keypoints_and_joints(
-    body, moments, prediction["rotations"], prediction["betas"]
-  )
+  body, _ = _free_body()
+  betas = prediction["betas"]
+  world, _, _ = smpl.bone_transforms(body, prediction["rotations"], betas)
+  return _error_of(world, betas, prediction["camera"], observed)
+
+
+def _error_of(
+  world: Float[Array, "#batch #time 24 3 3"],
+  betas: Float[Array, "#batch #time 10"],
+  camera: Float[Array, "#batch #time 3"],
+  observed: Observed,
+) -> Float[Array, "batch time 34"]:
+  """`reprojection_error` of rotations in the camera's frame."""
+  placed, joints = posed_keypoints.of_world_rotations(*_free_body(), world, betas)
   centre, size = observed.crop.centre, observed.crop.size[..., None]
-  scale = size * jnp.maximum(prediction["camera"][..., :1], _MIN_SCALE)
+  scale = size * jnp.maximum(camera[..., :1], _MIN_SCALE)
   depth = 1 / scale
-  pelvis = (centre + scale * prediction["camera"][..., 1:]) * depth
+  pelvis = (centre + scale * camera[..., 1:]) * depth
   moved = placed - joints[..., :1, :]
   seen = (moved[..., :2] + pelvis[..., None, :]) / jnp.maximum(
     moved[..., 2:] + depth[..., None], _MIN_DEPTH
@@ -153,19 +163,31 @@ class IterativeRegressor(nn.Module):
     betas, camera = jnp.zeros(NUM_BETAS), jnp.asarray(MEAN_CAMERA)
     return jnp.concatenate([pose.reshape(self.pose_size), betas, camera])
 
-  def _as_prediction(
+  def _split(
     self, parameters: Float[Array, "batch time parameters"]
-  ) -> Prediction:
+  ) -> tuple[Array, Array, Array]:
+    """The rotation matrices in the representation's frame, betas and the camera."""
     splits = (self.pose_size, self.pose_size + NUM_BETAS)
     pose, betas, camera = jnp.split(parameters, splits, axis=-1)
     pose = pose.reshape(*pose.shape[:-1], 24, -1)
     if self.pose_representation == "axis_angle":
-      matrices = rotations.axis_angle_to_matrix(pose)
-    else:
-      matrices = rotations.rot6d_to_matrix(pose)
-      if self.pose_representation == "6d_camera":
-        matrices = smpl.parent_relative(matrices)
+      return rotations.axis_angle_to_matrix(pose), betas, camera
+    return rotations.rot6d_to_matrix(pose), betas, camera
+
+  def _as_prediction(
+    self, parameters: Float[Array, "batch time parameters"]
+  ) -> Prediction:
+    matrices, betas, camera = self._split(parameters)
+    if self.pose_representation == "6d_camera":
+      matrices = smpl.parent_relative(matrices)
     return Prediction(rotations=matrices, betas=betas, camera=camera)
+
+  def _error(
+    self, parameters: Float[Array, "batch time parameters"], observed: Observed
+  ) -> Float[Array, "batch_out time_out 34"]:
+    if self.pose_representation == "6d_camera":
+      return _error_of(*self._split(parameters), observed)
+    return reprojection_error(self._as_prediction(parameters), observed)
 
   @nn.compact
   def __call__(
@@ -215,17 +237,18 @@ class IterativeRegressor(nn.Module):
       )
     drop = nn.Dropout(self.dropout, deterministic=not train)
 
-    parameters = jnp.broadcast_to(mean, (*features.shape[:-1], mean.size))
+    # The first round's part that depends on the mean alone is computed once, not for
+    # every frame.
+    parameters = jnp.broadcast_to(mean, (1, 1, mean.size))
     for _ in range(self.rounds):
       first = from_features + from_parameters(parameters)
       if from_error is not None:
-        estimate = self._as_prediction(parameters)
-        error = reprojection_error(estimate, cast(Observed, observed))
-        first = first + from_error(error)
+        first = first + from_error(self._error(parameters, cast(Observed, observed)))
       x = drop(nn.relu(first))
       for layer in deeper:
         x = drop(nn.relu(layer(x)))
       parameters = parameters + correction(x)
+    parameters = jnp.broadcast_to(parameters, (*features.shape[:-1], mean.size))
     prediction = self._as_prediction(parameters)
     if self.world:
       down, standing = jnp.split(nn.Dense(5, name="world")(x), [3], axis=-1)

@@ -44,3 +44,16 @@ def test_one_shape_serves_all_frames(tmp_path):
   for row in range(4):
     alone, _ = function(body, sums, rotations[row], betas[0])
     np.testing.assert_allclose(together[row], alone, atol=1e-5)
+
+
+def test_world_rotations_give_the_same_keypoints(tmp_path):
+  body = _random_body(tmp_path, "without pose blend shapes")
+  pose, betas, _ = map(jnp.asarray, random_smpl.inputs((3, 2)))
+  rotations, sums = rot.axis_angle_to_matrix(pose), posed_keypoints.moments(body)
+  expected = jax.jit(posed_keypoints.keypoints_and_joints)(body, sums, rotations, betas)
+  world, _, _ = jax.jit(smpl.bone_transforms)(body, rotations, betas)
+  found = jax.jit(posed_keypoints.of_world_rotations)(body, sums, world, betas)
+  for own, other in zip(found, expected, strict=True):
+    np.testing.assert_allclose(own, other, atol=1e-5)
+  one = jax.jit(posed_keypoints.of_world_rotations)(body, sums, world[:1, :1], betas)
+  np.testing.assert_allclose(one[0][0, 0], found[0][0, 0], atol=1e-5)

@@ -39,6 +39,14 @@ def test_dots_equal_plain_with_gradients(kernel_size, stride, size, padding):
   )
 
 
+def test_the_default_stem_is_the_plain_convolution():
+  x = jax.random.normal(jax.random.key(0), (3, 64, 64, 2))
+  kernel = jax.random.normal(jax.random.key(1), (8, 8, 2, 32)) / 12
+  run = jax.jit(convolution.convolve, static_argnums=(2, 3))
+  expected = run(x, kernel, 8, "plain")
+  np.testing.assert_allclose(run(x, kernel, 8, "dots"), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(8, 8), (9, 7)])
 def test_max_pool_forms_agree_with_gradients(size):
   x = _inputs(size) - 3.0  # Negative: a padding of zeros would win.
