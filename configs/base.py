@@ -1,8 +1,8 @@
-"""The keys of all experiments, with the default size and the paper's size.
+"""The keys of all experiments, with the default, a small and the paper's size.
 
-The default trains on two CPU cores. The paper does not give its clip length, batch
-size, optimiser, LSTM width, loss weights or heatmap width; in their place stand HMR's
-values or our own.
+The default trains on two CPU cores in a quarter of an hour, and `small` in some hours.
+The paper does not give its clip length, batch size, optimiser, LSTM width, loss weights
+or heatmap width; in their place stand HMR's values or our own.
 """
 
 from ml_collections import ConfigDict
@@ -16,6 +16,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.train = ConfigDict(
     dict(
       steps=2000,  # Updates in the whole run.
+      # A work directory or a file of packed weights to begin with; if empty, random
+      # weights. Inputs may be added to its network's.
+      start="",
       batch_size=32,  # Clips per update, over all devices.
       # "adamw", or "muon", which makes the updates of matrices near-orthogonal.
       optimizer="adamw",
@@ -36,11 +39,13 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   config.mesh = ConfigDict(dict(fsdp=1, fsdp_min_size=2**18))
   # The weights of the loss terms. `joints_3d` is the error of Procrustes-aligned 3D
   # joints (metres), `joints_2d` that of reprojected joints (crop units, -1 to 1); these
-  # two are the paper's loss, and that of `paper`. `joints_relative` is the error of
-  # joints relative to the pelvis without alignment, `joints_velocity` that of their
-  # change from frame to frame (metres). The others are squared errors: of rotation
-  # matrices, relative to the parent or in the camera's frame, of betas, of the betas
-  # from 0, and of gravity's direction. `standing` is standing feet's cross entropy.
+  # two are the paper's loss, and that of `paper`. `joints_seen` is the error of the
+  # joints that `model.encoder.joints` finds (crop units). `joints_relative` is the
+  # error of joints relative to the pelvis without alignment, `joints_velocity` that of
+  # their change from frame to frame (metres). The others are squared errors: of
+  # rotation matrices, relative to the parent or in the camera's frame, of betas, of the
+  # betas from 0, and of gravity's direction. `standing` is standing feet's cross
+  # entropy.
   # Synthetic people have exact rotations; training on these too is much faster, and it
   # settles the twist of limbs, which joints do not show. In the camera's frame a limb's
   # direction depends on one rotation, and not on all of its chain.
@@ -48,6 +53,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
     dict(
       joints_3d=5.0,
       joints_2d=1.0,
+      joints_seen=0.0,
       joints_relative=0.0,
       joints_velocity=0.0,
       rotations=0.0,
@@ -93,7 +99,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   )
   # `source` is the estimator of optical flow: "dis" (OpenCV's), "exact" (the flow that
   # clips store), or the networks "flownets" and "raft", whose `weights` are a work
-  # directory of mhmr_jax.train_flow or a file of torchvision's raft_small. `preset` is
+  # directory of mhmr_jax.train_flow or RAFT's raft-small.pth. `preset` is
   # DIS's: ultrafast, fast or medium. At 64 pixels the faster presets refine the flow at
   # full resolution and are slower. With `cache`, flow is estimated once, on whole
   # stored frames, and kept beside the clips.
@@ -134,6 +140,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       inputs=inputs,  # One or more of rgb, flow, keypoints.
       heatmap_sigma=0.05,  # Standard deviation of a keypoint's heatmap, crop widths.
       flow_unit=0.05,  # The flow that the encoder sees as 1, crop widths per frame.
+      # Whether each frame's flow is taken less its mean and over its size instead, so
+      # that cameras' motion does not matter, nor whether people move fast or slowly.
+      flow_standardised=False,
       lstm_features=256,  # The size of the LSTM's state; 0 is a model without memory.
       dtype="float32",  # The activations' type; parameters are float32.
       # A pre-activation ResNet on every frame.
@@ -149,6 +158,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         features=256,  # The numbers per frame; 0 is the channels of the last stage.
         pool_grid=4,  # The last map is averaged over a grid of 4 x 4 cells.
         centroids=True,  # Whether each input channel's centroid is a feature too.
+        # Whether SMPL's joints are looked for on the last map, as features too. The
+        # term `loss.joints_seen` teaches what to look for.
+        joints=False,
         norm="batch",  # Or "ghost" or "group"; docs/scale.md compares them.
         norm_momentum=0.97,  # The part of the running statistics that an update keeps.
         norm_frames=64,  # Frames that "ghost" normalises together.
@@ -170,6 +182,36 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       ),
     )
   )
+  return config
+
+
+def small(inputs: tuple[str, ...]) -> ConfigDict:
+  """The size at which pixels are learned too: hours on two CPU cores.
+
+  Its encoder sees limbs, which are 4 pixels wide in crops of 64, before it halves the
+  map, and looks for joints in each frame.
+  """
+  config = default(inputs)
+  config.train.update(
+    steps=10_000,
+    learning_rate=2e-3,
+    warmup_steps=200,
+    checkpoint_every=500,
+    print_every=100,
+  )
+  config.loss.joints_seen = 5.0
+  config.data.update(variant="full", num_clips=10_000, test_fraction=0.04)
+  config.flow.cache = True
+  config.model.flow_standardised = True
+  config.model.encoder.update(
+    stage_widths=(64,),
+    stem_stride=4,
+    stem_pool=True,
+    pool_grid=8,
+    centroids=False,
+    joints=True,
+  )
+  config.model.regressor.update(hidden=(256, 256), dropout=0.0)
   return config
 
 
@@ -214,6 +256,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
       features=0,
       pool_grid=1,
       centroids=False,
+      joints=False,
       norm="batch",
       norm_momentum=0.99,
       norm_frames=8 * 31,
@@ -234,7 +277,7 @@ def paper(inputs: tuple[str, ...]) -> ConfigDict:
   return config
 
 
-VARIANTS = {"": default, "paper": paper}
+VARIANTS = {"": default, "small": small, "paper": paper}
 
 
 def get_config(inputs: tuple[str, ...], variant: str) -> ConfigDict:
@@ -242,12 +285,14 @@ def get_config(inputs: tuple[str, ...], variant: str) -> ConfigDict:
 
   Args:
     inputs: what the network sees: any of rgb, flow and keypoints.
-    variant: '' or 'paper'.
+    variant: '', 'small' or 'paper'.
 
   Raises:
     ValueError: there is no such variant.
   """
   if variant not in VARIANTS:
-    raise ValueError(f"There is no variant {variant!r}: leave it out or use 'paper'.")
+    raise ValueError(
+      f"There is no variant {variant!r}: leave it out, or use 'small' or 'paper'."
+    )
   config = VARIANTS[variant](inputs)
   return config.lock()

@@ -21,9 +21,10 @@ from configs import base
 
 _TARGETS = {
   "": dict(dataset="synthetic_clips", variant="shifted"),
+  "small": dict(dataset="synthetic_clips", variant="shifted"),
   "paper": dict(dataset="kinetics_pseudo_gt"),
 }
-_HIDDEN = {"": (256,), "paper": (1024, 1024)}
+_HIDDEN = {"": (256,), "small": (256,), "paper": (1024, 1024)}
 
 
 def get_config(variant: str = "") -> ConfigDict:

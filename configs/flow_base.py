@@ -22,6 +22,7 @@ def get_config(model: dict[str, Any], variant: str) -> ConfigDict:
   config = base.default(())
   for unused in ("flow", "keypoints", "loss"):
     del config[unused]
+  del config.train.start
   config.model = ConfigDict(model)
   config.train.update(
     steps=6000, batch_size=8, learning_rate=5e-4, warmup_steps=200, print_every=50

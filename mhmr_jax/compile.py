@@ -156,9 +156,7 @@ def _report(compiler: Compiler, step: str, batch_per_chip: int) -> dict[str, Any
   clips = batch_per_chip * topology.chips
   text_file = ""
   if program.OUT.value:
-    out = program.path_of(program.OUT)
-    atomic.make_folder(out)
-    text_file = str(out / f"{step}.hlo")
+    text_file = str(program.path_of(program.OUT) / f"{step}.hlo")
   cost = compiler.cost(step, batch_per_chip, effort, text_file)
   print(
     f"\n{step} step on {topology.name}, {topology.chips} chips, {batch_per_chip} clips "
@@ -190,6 +188,8 @@ def main(argv: list[str]) -> None:
   topology = topologies.parse(program.require(_TOPOLOGY))
   if _PRICE.value is not None and not 0 < _PRICE.value < float("inf"):
     raise InputError(f"--price={_PRICE.value}: give what a chip costs for an hour.")
+  if program.OUT.value:
+    atomic.make_folder(program.path_of(program.OUT))
   measure.check_installed(topology)
   compiler = Compiler(config, topology)
   auto = _BATCH.value == "auto"
@@ -210,4 +210,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("config", "topology", "out"))

@@ -389,4 +389,6 @@ def _names(paths: Sequence[epath.Path | pathlib.Path]) -> list[str]:
 
 
 if __name__ == "__main__":
-  program.run(main, processes.leave)
+  program.run(
+    main, processes.leave, usual=("workdir", "dataset", "out", "predictions", "config")
+  )

@@ -11,6 +11,7 @@ grow with its size.
 
 import contextlib
 import pathlib
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,12 @@ from mhmr_jax.runtime import program
 
 # What takes seconds to import is imported where it is needed: `--help` does without it.
 if TYPE_CHECKING:
+  import numpy as np
+
+  from mhmr_jax.files.live import Timed
   from mhmr_jax.inference.trained import TrainedRun
-  from mhmr_jax.inference.video_motion import Scene
+  from mhmr_jax.inference.video_motion import Recovery, Scene
+  from mhmr_jax.keypoints.formats import Detections
   from mhmr_jax.keypoints.source import KeypointSource
 
 _PERSON = flags.DEFINE_list(
@@ -65,6 +70,12 @@ _FIT = flags.DEFINE_enum(
   ["auto", "on", "off"],
   "Whether the bodies are fitted to the keypoints; auto: if the keypoints are of a "
   "format or detector where that lowered the error.",
+)
+_LIVE_ROWS = flags.DEFINE_string(
+  "live_rows",
+  None,
+  "Where the people's motion goes while a camera or stream runs, as lines of JSON: "
+  "- for standard output, udp://HOST:PORT for a datagram a frame, or a file.",
 )
 
 
@@ -130,48 +141,113 @@ def flag_source() -> "KeypointSource":
   )
 
 
+def _record(
+  name: str, path: pathlib.Path, source: "KeypointSource", run: "TrainedRun | None"
+) -> tuple["Detections", dict[str, int | float] | None]:
+  """Records a live source, and sends rows of it if they are wanted.
+
+  Returns:
+    Everybody in each frame, and how late the rows were.
+  """
+  from mhmr_jax.keypoints import recording
+
+  if _LIVE_ROWS.value is None:
+    return recording.record(name, path, source), None
+  from mhmr_jax.export import live_rows
+  from mhmr_jax.inference import live_motion
+
+  with live_rows.opened(_LIVE_ROWS.value) as rows:
+    people = live_motion.LiveMotion(run or flag_run(), flag_scene())
+
+    def use(timed: "Timed", found: "np.ndarray") -> None:
+      rows.add(timed, people.add(timed.seconds, timed.frame, found))
+
+    detections = recording.record(name, path, source, use)
+  return detections, rows.summary()
+
+
+def _warmed_up(run: "TrainedRun | None") -> "Recovery":
+  """Loads and compiles all that every video needs."""
+  from mhmr_jax.inference.video_motion import Recovery
+
+  # It is imported now because that takes long, too.
+  from mhmr_jax.visualize import prediction_folder  # noqa: F401
+
+  recovery = Recovery(run or flag_run())
+  recovery.warm_up()
+  return recovery
+
+
 def main(argv: list[str]) -> None:
   """Reads the flags, predicts and writes the files."""
-  from mhmr_jax.body import smpl
-  from mhmr_jax.files import live, video
-  from mhmr_jax.inference import video_motion
-  from mhmr_jax.keypoints import recording
-  from mhmr_jax.runtime.stage_times import StageTimes
-  from mhmr_jax.visualize import prediction_folder
-
   del argv
+  with contextlib.ExitStack() as stack:
+    if _LIVE_ROWS.value == "-":  # Then nothing else goes to standard output.
+      stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+    _predict()
+
+
+def _predict() -> None:
+  """Predicts and writes the files."""
+  # All that finding people imports comes first: two threads must not import at once.
+  import scipy.optimize  # noqa: F401
+
+  from mhmr_jax.files import live, video
+  from mhmr_jax.runtime import ahead
+  from mhmr_jax.runtime.stage_times import StageTimes
+
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
-  source, people, scene = flag_source(), flag_people(), flag_scene()
+  source, people = flag_source(), flag_people()
   name = str(program.require(keypoint_flags.VIDEO))
+  if _LIVE_ROWS.value is not None and not live.is_live(name):
+    raise InputError(
+      f"--live_rows is for cameras and streams, and --video={name} is neither: leave "
+      "it out."
+    )
+  late = None
   times = StageTimes()
   with _results_folder(out):
+    # What is wrong with a run of one's own is said before people are looked for.
     with times.running("loading"):
-      run = flag_run()
+      given = None if program.WORKDIR.value is None else flag_run()
     if live.is_live(name):
       video_path = out / "recording.mp4"
       with times.running("recording"):
-        detections = recording.record(name, video_path, source)
+        detections, late = _record(name, video_path, source, given)
       info = video.probe(video_path)
+      with times.running("loading"):
+        recovery = _warmed_up(given)
     else:
       with times.running("reading the video"):
         info = video.probe(video_path, keypoint_flags.FPS.value)
-      with times.running("finding people"):
-        detections = source.find_people(video_path, info)
+      with ahead.computed_ahead(lambda: _warmed_up(given)) as warmed_up:
+        with times.running("finding people"):
+          detections = source.find_people(video_path, info)
+        with times.running("loading"):
+          recovery = warmed_up()
+    from mhmr_jax.inference import video_motion
+    from mhmr_jax.visualize import prediction_folder
+
     found = video_motion.follow(detections, info.fps)
     wanted = video_motion.choose(found, people)
     print(
       f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, "
       f"{info.num_frames} frames; {len(found)} people, of whom {len(wanted)} are "
-      f"wanted; model of step {run.step}"
+      f"wanted; model of step {recovery.step}"
     )
-    motions = video_motion.recover(
-      video_path, info, source.name, wanted, run, scene, times
+    motions = recovery.recover(
+      video_path, info, source.name, wanted, flag_scene(), times
     )
     numbers = {person.number for person in wanted}
     left_out = [person for person in found if person.number not in numbers]
-    body = smpl.load(run.config.body.path or None)
     files = prediction_folder.write(
-      out, motions, left_out, body, video_path, info, times
+      out, motions, left_out, recovery.body, video_path, info, times, late
+    )
+  if late is not None:
+    print(
+      f"live: {late['frames_used']:g} of {late['frames_come']:g} frames were used, and "
+      f"the rows were {late['latency_median_ms']:g} ms late (median; the 95th "
+      f"percentile is {late['latency_95th_percentile_ms']:g} ms)"
     )
   print(times.summary(info.num_frames))
   for motion in motions:
@@ -182,4 +258,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("video", "out", "person", "workdir", "keypoints"))

@@ -55,14 +55,17 @@ class Clip(TypedDict, total=False):
 class Batch(TypedDict, total=False):
   """Clips on the device; all frames of a clip are cropped by one window.
 
-  The inputs are `rgb`, `flow` (in crop pixels a frame) and `keypoints` (in crop pixels,
-  with scores; the heatmaps are drawn on the device). The rest are targets.
+  The inputs are `rgb`, `flow` (in crop pixels in 1/30 s) and `keypoints` (in crop
+  pixels, with scores; the heatmaps are drawn on the device). The rest are targets.
   """
 
   rgb: UInt8[Array, "batch time size size 3"]
   # The frame before the first one, or the first one where there is none. Only batches
   # whose flow a network estimates on the device have it, until that is done.
   rgb_before: UInt8[Array, "batch size size 3"]
+  # By which that flow is multiplied, to be the displacement in 1/30 s. Batches of
+  # stored clips have it with `rgb_before`.
+  flow_scale: Float[Array, "batch"]
   flow: Float[Array, "batch time size size 2"]
   # The seconds between the two images of each flow. Only batches of videos have it,
   # until the flow is brought to the rate of training.
@@ -101,6 +104,9 @@ class Prediction(TypedDict):
   # frame, and the logits that the left and the right foot stand still.
   gravity: NotRequired[Float[Array, "batch time 3"]]
   standing_logits: NotRequired[Float[Array, "batch time 2"]]
+  # In training, from an encoder that looks for them: SMPL's joints on the crop, as each
+  # frame alone shows them. The crop's corners are at -1 and 1.
+  joints_seen: NotRequired[Float[Array, "batch time 24 2"]]
   # In training against a domain classifier: the logits that the clip is labelled.
   domain_logits: NotRequired[Float[Array, "batch time"]]
 

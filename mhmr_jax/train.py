@@ -20,12 +20,17 @@ from mhmr_jax.data import (
   sources,
 )
 from mhmr_jax.data.input_spec import InputSpec
+from mhmr_jax.inference import packed
 from mhmr_jax.runtime import config_check, processes, program, sharding
-from mhmr_jax.training import checkpoints, loop, steps
+from mhmr_jax.training import checkpoints, loop, starting_point, steps
 from mhmr_jax.training.train_step import TrainState
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment to run.", **program.REDEFINED_FLAG
+  "config",
+  None,
+  "The experiment, a file such as configs/flow_kp.py; --config.KEY=VALUE overrides "
+  "its keys, which docs/configs.md lists.",
+  **program.REDEFINED_FLAG,
 )
 
 
@@ -47,6 +52,10 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   with_flow = device_flow.make(config, mesh)
   made = device_examples.make(config, mesh)
   step = steps.make_train_step(config, mesh)
+  init = step.init
+  if start := config.train.get("start", ""):
+    given = packed.open_run(program.any_path(start))
+    init = starting_point.from_trained(init, given.variables, start)
   checkpoints.prepare_workdir(workdir, config)
 
   # ---- Data.
@@ -58,7 +67,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   # ---- Loop, from the latest checkpoint or from the start.
   body = sharding.replicate(body, mesh)
   task = loop.Task(
-    init=step.init,
+    init=init,
     step=lambda state, batch, key: step.step(state, with_flow(made(batch)), key, body),
     state_shardings=step.state_shardings,
     frames=config.train.batch_size * config.data.window,
@@ -81,4 +90,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main, processes.leave)
+  program.run(main, processes.leave, usual=("config", "workdir"))

@@ -21,7 +21,11 @@ from mhmr_jax.training import checkpoints, flow_step, loop, train_step
 from mhmr_jax.training.train_step import TrainState
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Experiment to run.", **program.REDEFINED_FLAG
+  "config",
+  None,
+  "The experiment, a file such as configs/flow_raft.py; --config.KEY=VALUE overrides "
+  "its keys, which docs/configs.md lists.",
+  **program.REDEFINED_FLAG,
 )
 
 
@@ -84,4 +88,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main, processes.leave)
+  program.run(main, processes.leave, usual=("config", "workdir"))

@@ -21,11 +21,13 @@ if _FIRST:
 _RUN = os.environ["MHMR_JAX_TEST_RUN"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most time would go into compiling what runs for a moment: XLA and LLVM do less for it,
-# and what one process compiled, the others read.
+# and what one process compiled, the others read. The arrays are too small to share out
+# among threads.
 os.environ.setdefault(
   "XLA_FLAGS",
   "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
-  "--xla_cpu_parallel_codegen_split_count=1",
+  "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true "
+  "--xla_cpu_multi_thread_eigen=false",
 )
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_RUN}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
@@ -34,6 +36,9 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 # Modules are compiled once, and not by each of the programs that tests start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# A tenth of the time would go into looking for garbage among what imports made.
+gc.set_threshold(50_000, 20, 50)
 
 # Grain's worker processes read absl flags, which pytest never parses.
 flags.FLAGS.mark_as_parsed()
@@ -50,6 +55,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
   """Begins with the files that have slow tests, so that no process waits at the end."""
   slow = {item.path for item in items if item.get_closest_marker("slow")}
   items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_collection_finish() -> None:
+  """Keeps modules and collected tests, which stay, out of the garbage collector."""
+  gc.collect()
+  gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,9 @@ RUN_ELSEWHERE = {
   "python -m mhmr_jax.evaluate --workdir=runs/flow_kp --dataset=synthetic_clips": (
     workdirs.evaluated
   ),
+  "python -m mhmr_jax.visualize.clips --config=configs/flow_kp.py --out=clips": (
+    workdirs.shown
+  ),
 }
 COMMANDS = [command for page in PAGES for command in read_commands(page)]
 RUN = {
@@ -110,9 +113,9 @@ def _smaller(words: tuple[str, ...]) -> list[str]:
   config = next((word for word in words if word.startswith("--config=")), None)
   if config is None:
     return [f"--config.data.dir={tiny.DATA}"] if "mhmr_jax.evaluate" in words else []
-  first, *rest = tiny.flags(name=pathlib.Path(config).stem)
-  assert words[2] in ("mhmr_jax.train", "mhmr_jax.visualize.clips"), first
-  return [*rest, "--config.train.steps=2"]  # workdirs.trained makes more.
+  _, *rest = tiny.flags(name=pathlib.Path(config).stem)
+  assert words[2] == "mhmr_jax.train", words
+  return rest  # As long as workdirs.trained is, so that the step is compiled already.
 
 
 @pytest.mark.slow
@@ -186,7 +189,8 @@ def test_no_command_is_hidden_from_these_tests():
 
 def test_the_library_page_runs(folder, tmp_path, monkeypatch, capsys):
   page = (tiny.ROOT / "docs" / "library.md").read_text()
-  video, readers = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  blocks = re.findall(r"^```python\n(.*?)^```", page, re.M | re.DOTALL)
+  video, readers, skinning = blocks
   found = {}
   monkeypatch.chdir(folder)
   exec(video, found)
@@ -199,6 +203,9 @@ def test_the_library_page_runs(folder, tmp_path, monkeypatch, capsys):
   exec(readers, found)
   assert found["vertices"].shape[0] == found["joints"].shape[0] == 2
   np.testing.assert_allclose(found["error_mm"], 0, atol=1e-2)
+  pytest.importorskip("smplx")
+  exec(skinning, found)
+  np.testing.assert_allclose(found["skinned"], found["vertices"], atol=1e-5)
 
 
 def test_the_export_page_runs(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -23,12 +24,13 @@ from mhmr_jax.files import video, video_writer
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import keypoint_fit, trained, video_motion
 from mhmr_jax.inference.video_motion import Scene
-from mhmr_jax.keypoints import detectors, formats
+from mhmr_jax.keypoints import detectors, formats, keypoint_flags
 from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.keypoints.source import KeypointSource
 from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.visualize import prediction_folder
 from tests import motions, tiny, workdirs
+from tests.files import streams
 
 _FRAMES = 20
 _SIZE = (96, 128)  # Height, width.
@@ -82,9 +84,23 @@ def _predict(run, footage, keypoints=None, **options):
   return inference.predict_video(footage / "video.mp4", keypoints, run=run, **options)
 
 
+# Somebody whom the summary of the earlier run does not list.
+_NOT_OURS = {"person_06/motion.bvh"}
+
+
+def _earlier_run(out):
+  """A folder in which a run found person 5, and which has something else in it."""
+  for name in ("person_05/motion.bvh", "person_05/prediction.npz", *_NOT_OURS):
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).touch()
+  earlier = {"people": [{"person": 0}, {"person": 5}]}
+  (out / "summary.json").write_text(json.dumps(earlier))
+
+
 @pytest.fixture(scope="module")
 def predicted(workdir, footage, tmp_path_factory):
   out = tmp_path_factory.mktemp("out")
+  _earlier_run(out / "new")
   keypoints = ["--keypoints", str(footage / "keypoints.npz"), "--keypoint_format=npz"]
   status, output, errors = tiny.run(
     "predict", f"--workdir={workdir}", f"--video={footage / 'video.mp4'}",
@@ -99,7 +115,11 @@ def test_files_and_progress(predicted):
   files = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
   own = ("prediction.npz", "motion_amass.npz", "motion.bvh")
   people = {f"person_{number:02d}/{name}" for number in range(2) for name in own}
+  files -= _NOT_OURS
   assert files == people | {"motion.glb", "motion.html", "overlay.mp4", "summary.json"}
+  assert {path.name for path in out.glob("person_*")} == {
+    *("person_00", "person_01", "person_06")
+  }
   assert "person 0: frames 2 to 16" in output
   assert "person 1: frames 0 to 19" in output
   assert "The focal length is assumed to be" in output
@@ -164,6 +184,27 @@ def test_a_person_by_number_is_as_among_all(run, footage, predicted):
   assert np.all(motion.box[:, 2] - motion.box[:, 0] < 30)
   among_all = prediction_npz.read(predicted[0] / "person_01" / "prediction.npz")
   np.testing.assert_allclose(motion.joints_camera, among_all.joints_camera, atol=1e-5)
+
+
+def test_after_warming_up_nothing_is_compiled(run, footage):
+  recovery = video_motion.Recovery(run)
+  recovery.warm_up()
+  path, source = footage / "video.mp4", _keypoints(footage)
+  info = video.probe(path)
+  people = video_motion.follow(source.find_people(path, info), info.fps)
+  compiled = []
+
+  def listen(event, seconds, **more):
+    if "backend_compile" in event:
+      compiled.append(more)
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    motions = recovery.recover(path, info, "npz", people, Scene(), StageTimes())
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+  assert len(motions) == 2
+  assert not compiled
 
 
 def test_intrinsics_of_each_frame_are_those_of_the_rows(run, footage, tmp_path):
@@ -289,10 +330,44 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
   assert opened_with == [None]
 
 
+def test_a_stream_gives_rows_while_it_runs_and_all_files_at_its_end(
+  workdir, footage, tmp_path, monkeypatch, capsys
+):
+  @contextlib.contextmanager
+  def open_detector(weights, people):
+    yield lambda frame, seconds: _person(60 * seconds)[None]
+
+  fake = types.SimpleNamespace(open_detector=open_detector)
+  monkeypatch.setattr(detectors, "adapter", lambda name: fake)
+  out, rows = tmp_path / "out", tmp_path / "rows.jsonl"
+  with streams.serving(footage / "video.mp4") as (url, _), flagsaver.flagsaver():
+    argv = [
+      "predict", f"--video={url}", f"--out={out}", f"--live_rows={rows}",
+      f"--workdir={workdir}",
+    ]  # fmt: skip
+    predict.flags.FLAGS(argv)
+    predict.main(argv[:1])
+  lines = [json.loads(line) for line in rows.read_text().splitlines()]
+  info = video.probe(out / "recording.mp4")
+  assert [line["frame"] for line in lines] == list(range(info.num_frames))
+  seconds = [line["seconds"] for line in lines]
+  np.testing.assert_allclose(np.subtract(seconds, seconds[0]), info.times, atol=1e-3)
+  assert {person["id"] for line in lines for person in line["people"]} == {1}
+  motion = prediction_npz.read(out / "person_00" / "prediction.npz")
+  assert motion.frame_index.tolist() == list(range(info.num_frames))
+  # The untrained network's mean body stands where it does in the end.
+  away = np.subtract(lines[-1]["people"][0]["joints_camera"], motion.joints_camera[-1])
+  assert np.linalg.norm(away, axis=-1).max() < 0.1 * motion.joints_camera[-1, 0, 2]
+  live = json.loads((out / "summary.json").read_text())["live"]
+  assert live["frames_used"] == info.num_frames <= live["frames_come"]
+  assert f"live: {info.num_frames} of" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   ("changed", "message"),
   [
     ({"video": None}, "error: --video is missing"),
+    ({"live_rows": "-"}, "--live_rows is for cameras and streams, and --video="),
     ({"video": "{tmp}/absent.mp4"}, r"error: There is no video .*absent\.mp4"),
     ({"workdir": "{tmp}"}, "is not a work directory of a training run"),
     ({"focal": "-3"}, "a focal length is above 0 px"),
@@ -306,6 +381,7 @@ def test_video_alone_has_its_people_detected(workdir, footage, tmp_path, monkeyp
 def test_bad_flag_is_one_sentence_and_leaves_nothing(
   workdir, footage, tmp_path, changed, message, capsys, monkeypatch
 ):
+  monkeypatch.setattr(video_motion.Recovery, "warm_up", lambda self: None)
   (tmp_path / "file").touch()
   values = {
     "workdir": workdir,
@@ -339,7 +415,7 @@ def test_failure_while_drawing_leaves_the_results_before(footage, tmp_path):
     yield
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(video, "read_frames", lambda path: lost())
+    patch.setattr(video, "read_stored", lambda path: lost())
     with pytest.raises(InputError, match="the video is gone"):
       prediction_folder.write(
         tmp_path, [motions.walking(body)], [], body, tmp_path / "copy.mp4", info,
@@ -349,10 +425,24 @@ def test_failure_while_drawing_leaves_the_results_before(footage, tmp_path):
   assert (tmp_path / "overlay.mp4").read_bytes() == b"before"
 
 
-def test_help_imports_nothing_that_takes_long():
-  code = "import sys, mhmr_jax.predict; print(*sys.modules)"
-  output = subprocess.check_output(
-    [sys.executable, "-c", code], cwd=tiny.ROOT, text=True
+def test_help_lists_all_flags_and_imports_nothing_that_takes_long():
+  code = (
+    "import atexit, runpy, sys; atexit.register(lambda: print(*sys.modules)); "
+    "runpy.run_module('mhmr_jax.predict', run_name='__main__', alter_sys=True)"
   )
+  output = subprocess.check_output(
+    [sys.executable, "-c", code, "--help"], cwd=tiny.ROOT, text=True
+  )
+  shown, _, modules = output.rstrip().rpartition("\n")
   slow = {"av", "cv2", "grain", "jax", "orbax", "scipy", "tensorflow_datasets"}
-  assert not slow & set(output.split())
+  assert not slow & set(modules.split())
+  assert shown.startswith("Recovers the motion of everybody in a video.")
+  listed = re.findall(r"^  --(?:\[no\])?(\w+)", shown, re.MULTILINE)
+  assert listed[:4] == ["video", "out", "person", "workdir"]
+  assert len(listed) == len(set(listed))
+  defined = re.findall(
+    r"flags\.DEFINE_\w+\(\s*\"(\w+)\"",
+    pathlib.Path(predict.__file__).read_text()
+    + pathlib.Path(keypoint_flags.__file__).read_text(),
+  )
+  assert set(listed) == {*defined, "workdir", "out"}

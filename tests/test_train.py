@@ -118,26 +118,6 @@ def test_four_devices_give_one_devices_losses():
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_one_sentence_and_the_run_resumes_to_the_same_bits(tmp_path):
-  workdir = tmp_path / "full"
-  shutil.copytree(workdirs.trained(), workdir)
-  shutil.rmtree(workdir / "checkpoints" / str(STEPS))
-  arguments = (*tiny.flags(), f"--workdir={workdir}")
-  # Writing a checkpoint fails as on a full disk.
-  status, _, errors = tiny.run("train", *arguments, largest_file=16)
-  assert status == 1
-  last = errors.strip().splitlines()[-1]
-  assert last.startswith("error: A checkpoint cannot be written")
-  assert "Traceback" not in errors
-  assert workdirs.saved_steps(workdir) == [STEPS - 5]
-
-  status, _, errors = tiny.run("train", *arguments, "--config.data.workers=1")
-  assert status == 0, errors
-  assert f"Resuming {workdir} at step {STEPS - 5}" in errors
-  assert_same_run(workdir, workdirs.trained())
-
-
-@pytest.mark.slow
 def test_damaged_clips_are_named(tmp_path):
   workdirs.trained()  # The clips are there.
   copy = tmp_path / "data"

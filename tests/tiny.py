@@ -101,8 +101,9 @@ def start_module(
   variables = os.environ | environment(devices)
   command = [sys.executable, "-m", module, *arguments]
   if largest_file is not None:
-    # It reads compiled programs, and does not leave half of one.
+    # It reads what others compiled, and does not leave half of a file.
     variables["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "1e9"
+    variables["PYTHONDONTWRITEBYTECODE"] = "1"
     command = ["bash", "-c", f'ulimit -f {largest_file}; exec "$@"', "bash", *command]
   return subprocess.Popen(
     command,

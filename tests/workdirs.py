@@ -22,10 +22,12 @@ def trained(devices: int = 1) -> pathlib.Path:
   """The tiny `flow_kp` run of so many devices after its last step; not to write in."""
 
   def train(workdir: pathlib.Path) -> None:
+    workers = "--config.data.workers=1"
     status, _, errors = tiny.run(
-      "train", *tiny.flags(), f"--workdir={workdir}", devices=devices
+      "train", *tiny.flags(), f"--workdir={workdir}", workers, devices=devices
     )
     assert status == 0, errors
+    assert "leaked" not in errors  # Of the memory that is shared with the loader.
 
   return _once(f"trained_{devices}", train)
 
@@ -46,6 +48,24 @@ def evaluated() -> pathlib.Path:
     (workdir.parent / "output.txt").write_text(output)
 
   return _once("evaluated", evaluate)
+
+
+def shown() -> pathlib.Path:
+  """The sheets and pages of the tiny clips, not to write in.
+
+  What the program printed is in `output.txt`, beside it.
+  """
+
+  def show(out: pathlib.Path) -> None:
+    status, output, errors = tiny.run(
+      "visualize.clips",
+      *(*tiny.flags(), f"--out={out}"),
+      *("--count=2", "--most_read=3", "--variants=alone,plain"),
+    )
+    assert status == 0, errors
+    (out.parent / "output.txt").write_text(output)
+
+  return _once("shown", show)
 
 
 def make_untrained(workdir: pathlib.Path, data_dir: pathlib.Path = tiny.DATA) -> None:

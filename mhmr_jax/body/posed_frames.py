@@ -32,6 +32,8 @@ from mhmr_jax.runtime.batching import padded_batches
 # A TPU would otherwise multiply in bfloat16: centimetres at human scale.
 _dot = functools.partial(jnp.dot, precision=jax.lax.Precision.HIGHEST)
 
+_LEAST_SIZE = 32  # Frames of a step: for fewer, another program is not worth compiling.
+
 _AnyArray = Array | np.ndarray
 # The x, y and z coordinates of points, each [points, frames].
 _Coordinates = tuple[Float[Array, "n f"], Float[Array, "n f"], Float[Array, "n f"]]
@@ -164,12 +166,18 @@ def in_blocks(
     rows: a tuple of arrays of all frames.
     frames: which frames to compute.
     mesh: the frames of a step are divided over its devices.
-    steps: the steps of one call, which are executed one after the other.
-    size: how many frames a step has, at least.
+    steps: the steps of one call, which are executed one after the other; fewer if
+      there are few frames.
+    size: how many frames a step has, at least; a single step has fewer if there are
+      few frames.
 
   Returns:
     What the function returns, as arrays of all frames; 0 in frames not computed.
   """
+  # Powers of two, so that few programs are compiled.
+  steps = min(steps, _power_of_two(-(-len(frames) // size)))
+  if steps == 1:
+    size = min(size, max(_LEAST_SIZE, _power_of_two(len(frames))))
   size = -(-size // mesh.size) * mesh.size
   split = NamedSharding(mesh, PartitionSpec(None, *mesh.axis_names))
   blocks = []
@@ -188,6 +196,11 @@ def in_blocks(
     return everywhere
 
   return jax.tree.map(join, *blocks)
+
+
+def _power_of_two(count: int) -> int:
+  """The least power of two that is no less than a count."""
+  return 1 << max(count - 1, 0).bit_length()
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -15,11 +15,14 @@ from jaxtyping import Float, Int
 
 from mhmr_jax.data import transforms
 from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.schema import HostBatch
 
+# Flow is given to networks as the displacement in this time, s; most clips have a frame
+# each.
+TRAINING_STEP = 1 / 30
 # Fields of an example that have no time axis.
-_WITHOUT_TIME = ("betas", "rgb_before", "window")
+_WITHOUT_TIME = ("betas", "rgb_before", "flow_scale", "window")
 
 
 class Timing(NamedTuple):
@@ -91,42 +94,73 @@ def cut(
     yield Chunk(frames[span], keypoints[span], box, segment)
 
 
+class InputMaker:
+  """Makes the inputs of chunk after chunk of one sequence.
+
+  Args:
+    spec: which inputs to make.
+    intrinsics: of the sequence, or of each of its frames; needed if
+      `spec.window_in_camera`. All frames of a chunk are brought to its middle frame's,
+      but for those whose pictures are read: a zoom stays in them.
+  """
+
+  def __init__(
+    self, spec: InputSpec, intrinsics: Float[np.ndarray, "*num_frames 3 3"] | None
+  ):
+    self._spec, self._intrinsics = spec, intrinsics
+    self._segment: int | None = None
+    self._latest: list[tuple[int, np.ndarray]] = []  # The last two different images.
+
+  def make(self, chunk: Chunk, images: Sequence[np.ndarray]) -> HostBatch:
+    """Makes a chunk's inputs, padded to the window with `valid` False.
+
+    Args:
+      chunk: the one that follows the one before.
+      images: one for each of its frames: RGB if `spec.colour`, else RGB or grey; none
+        unless `spec.needs_images`.
+    """
+    if chunk.segment != self._segment:
+      self._segment, self._latest = chunk.segment, []
+    others = [image for frame, image in self._latest if frame != chunk.frames[0]]
+    previous = others[-1] if others else None
+    count = len(chunk.frames)
+    keypoints, intrinsics = chunk.keypoints, self._intrinsics
+    if intrinsics is not None and intrinsics.ndim == 3:
+      own = intrinsics[chunk.frames]
+      intrinsics = own[count // 2]
+      if not self._spec.needs_images:
+        places = pinhole.to_camera(keypoints[..., :2], own, intrinsics[None])
+        keypoints = np.append(places, keypoints[..., 2:], axis=-1).astype(np.float32)
+    batch = transforms.model_inputs(
+      list(images), keypoints, chunk.box, self._spec, previous, intrinsics
+    )
+    for frame, image in zip(chunk.frames, images, strict=False):
+      if not self._latest or self._latest[-1][0] != frame:
+        self._latest = [*self._latest[-1:], (int(frame), image)]
+    batch["valid"] = np.ones(count, bool)
+    return pad_time(batch, self._spec.window)
+
+
 def make_inputs(
   chunks: Sequence[Chunk],
   images: Iterable[np.ndarray],
   spec: InputSpec,
   intrinsics: Float[np.ndarray, "*num_frames 3 3"] | None,
 ) -> Iterator[HostBatch]:
-  """Makes each chunk's inputs, padded to the window with `valid` False.
+  """Makes the inputs of all chunks of a sequence; see `InputMaker`.
 
   Args:
     chunks: in order.
     images: one for every frame of the chunks, in order: RGB if `spec.colour`, else RGB
       or grey. Not read unless `spec.needs_images`.
     spec: which inputs to make.
-    intrinsics: of the sequence, or of each of its frames; needed if
-      `spec.window_in_camera`. A chunk has those of its middle frame.
+    intrinsics: as for `InputMaker`.
   """
+  maker = InputMaker(spec, intrinsics)
   images = iter(images)
-  latest: list[tuple[int, np.ndarray]] = []  # The last two different images.
-  for number, chunk in enumerate(chunks):
-    if number and chunks[number - 1].segment != chunk.segment:
-      latest = []
-    others = [image for frame, image in latest if frame != chunk.frames[0]]
-    previous = others[-1] if others else None
-    count = len(chunk.frames)
-    own = list(itertools.islice(images, count)) if spec.needs_images else []
-    own_intrinsics = intrinsics
-    if intrinsics is not None and intrinsics.ndim == 3:
-      own_intrinsics = intrinsics[chunk.frames[count // 2]]
-    batch = transforms.model_inputs(
-      own, chunk.keypoints, chunk.box, spec, previous, own_intrinsics
-    )
-    for frame, image in zip(chunk.frames, own, strict=False):
-      if not latest or latest[-1][0] != frame:
-        latest = [*latest[-1:], (int(frame), image)]
-    batch["valid"] = np.ones(count, bool)
-    yield pad_time(batch, spec.window)
+  for chunk in chunks:
+    count = len(chunk.frames) if spec.needs_images else 0
+    yield maker.make(chunk, list(itertools.islice(images, count)))
 
 
 def pad_time(example: HostBatch, window: int) -> HostBatch:

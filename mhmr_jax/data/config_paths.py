@@ -42,13 +42,17 @@ _LOCAL = {
 }
 
 
-def check_paths(config: ConfigDict) -> None:
+def check_paths(config: ConfigDict, others: Iterable[str] = ()) -> None:
   """Checks everything that training reads, before anything starts.
+
+  Args:
+    config: of the training.
+    others: more datasets, on which the run is to be tested.
 
   Raises:
     InputError: paths are missing; all of them are in one sentence.
   """
-  names = [*shares(config), *filter(None, [target_dataset(config)])]
+  names = [*shares(config), *filter(None, [target_dataset(config)]), *others]
   needed = {key for name in names for key in _NEEDED[name]}
   if config.body.path:
     needed.add("body.path")

@@ -37,11 +37,14 @@ def clip_example(
   previous = None
   if continues and span.start and images and "flow" in spec.inputs:
     previous = jpeg.decode(clip["frames"][span.start - 1], spec.colour)
-  return {
+  inputs = {
     **transforms.model_inputs(
       images, chunk.keypoints, chunk.box, spec, previous, _intrinsics(clip, spec)
     ),
     **_stored_flow(clip, chunk, spec, continues),
+  }
+  return {
+    **_at_training_rate(inputs, clip),
     **transforms.targets(clip, span, chunk.box),
   }
 
@@ -63,13 +66,27 @@ def clip_chunks(
   frames = np.arange(len(clip["frames"]))
   cut = list(chunks.cut(frames, keypoints, spec, fallback, boxes=clip.get("box")))
   images = _images(clip, cut, spec)
-  inputs = chunks.make_inputs(cut, images, spec, _intrinsics(clip, spec))
-  for chunk, batch in zip(cut, inputs, strict=True):
-    stored = {
-      **_stored_flow(clip, chunk, spec, continues=True),
-      **transforms.targets(clip, _span(chunk), chunk.box),
-    }
-    yield chunk, {**batch, **chunks.pad_time(stored, spec.window)}
+  made = chunks.make_inputs(cut, images, spec, _intrinsics(clip, spec))
+  for chunk, batch in zip(cut, made, strict=True):
+    flow = _stored_flow(clip, chunk, spec, continues=True)
+    complete = {**batch, **chunks.pad_time(flow, spec.window)}
+    targets = transforms.targets(clip, _span(chunk), chunk.box)
+    padded = chunks.pad_time(targets, spec.window)
+    yield chunk, {**_at_training_rate(complete, clip), **padded}
+
+
+def _at_training_rate(inputs: HostBatch, clip: Clip) -> HostBatch:
+  """Brings flow from the clip's frames to the displacement in `TRAINING_STEP`.
+
+  Videos of any rate are given so to networks. Where the flow is estimated on the
+  device, it is told the factor.
+  """
+  scale = clip["fps"] * chunks.TRAINING_STEP
+  if "rgb_before" in inputs:
+    return {**inputs, "flow_scale": np.array(scale, np.float32)}
+  if "flow" not in inputs or scale == 1:
+    return inputs
+  return {**inputs, "flow": inputs["flow"] * np.float16(scale)}
 
 
 def noisy_keypoints(
@@ -173,7 +190,7 @@ class TrainingExample(grain.transforms.RandomMap):
     example = clip_example(clip, chunk, spec, continues=False)
     if rng.random() < 0.5:
       example = transforms.flip(example, spec.size)
-    return {key: np.ascontiguousarray(value) for key, value in example.items()}
+    return {key: np.asarray(value, order="C") for key, value in example.items()}
 
   def _chunk(
     self,

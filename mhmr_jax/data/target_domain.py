@@ -9,7 +9,7 @@ import numpy as np
 
 from mhmr_jax.schema import INPUT_CHANNELS, HostBatch
 
-_KEPT = (*INPUT_CHANNELS, "rgb_before", "window", "valid")
+_KEPT = (*INPUT_CHANNELS, "rgb_before", "flow_scale", "window", "valid")
 
 
 def take_turns(

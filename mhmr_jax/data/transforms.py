@@ -5,7 +5,7 @@ the same inputs for a stored clip and for a user's video of the same frames.
 """
 
 import itertools
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,8 +14,11 @@ from mhmr_jax.body import joints
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.flow import dis
 from mhmr_jax.geometry import pinhole, weak_perspective, windows
-from mhmr_jax.schema import Clip, HostBatch
+from mhmr_jax.schema import Batch, Clip, HostBatch
 
+# On the host, or on the device.
+_Inputs = TypeVar("_Inputs", HostBatch, Batch)
+_NEGATIVE_X = np.array([-1.0, 1.0, 1.0], np.float32)
 _MIN_DEPTH = 1e-3  # Metres; a joint nearer to the camera has no image.
 
 
@@ -80,26 +83,39 @@ def model_inputs(
   return batch
 
 
+def mirror_inputs(batch: _Inputs, size: int) -> _Inputs:
+  """Mirrors a network's inputs; left and right keypoints change places.
+
+  Args:
+    batch: NumPy's or JAX's arrays, with any axes before those of the inputs. Targets
+      come back as they are.
+    size: side of the crop, px.
+  """
+  fields = cast(dict[str, Any], batch)
+  mirrored = dict(fields)
+  for key in sorted(fields.keys() & {"rgb", "rgb_before", "flow"}):
+    mirrored[key] = fields[key][..., ::-1, :]
+  if "flow" in fields:
+    mirrored["flow"] = mirrored["flow"] * _NEGATIVE_X[:2].astype(fields["flow"].dtype)
+  if "keypoints" in fields:
+    points = fields["keypoints"][..., np.array(joints.COCO_FLIP), :]
+    arrays = points.__array_namespace__()
+    x = arrays.where(points[..., 2:] > 0, size - points[..., :1], 0)
+    mirrored["keypoints"] = arrays.concat([x, points[..., 1:]], axis=-1)
+  if "window" in fields:
+    mirrored["window"] = fields["window"] * _NEGATIVE_X
+  return cast(_Inputs, mirrored)
+
+
 def flip(batch: HostBatch, size: int) -> HostBatch:
   """Mirrors one example's inputs and targets, and exchanges left and right joints."""
-  mirror = np.array([-1.0, 1.0, 1.0], np.float32)
-  out = batch.copy()
-  for key in batch.keys() & {"rgb", "rgb_before"}:
-    out[key] = batch[key][..., ::-1, :]
-  if "flow" in batch:
-    out["flow"] = batch["flow"][:, :, ::-1] * mirror[:2].astype(batch["flow"].dtype)
-  if "keypoints" in batch:
-    points = np.array(batch["keypoints"])[:, joints.COCO_FLIP]
-    points[..., 0] = np.where(points[..., 2] > 0, size - points[..., 0], 0)
-    out["keypoints"] = points
+  out = mirror_inputs(batch, size)
   if "pose" in batch:
     out["pose"] = joints.flip_pose(batch["pose"])
-  if "window" in batch:
-    out["window"] = batch["window"] * np.array([-1.0, 1.0, 1.0], np.float32)
   if "joints_camera" in batch:
-    out["joints_camera"] = batch["joints_camera"][:, joints.SMPL_FLIP] * mirror
+    out["joints_camera"] = batch["joints_camera"][:, joints.SMPL_FLIP] * _NEGATIVE_X
   if "joints_crop" in batch:
-    out["joints_crop"] = batch["joints_crop"][:, joints.SMPL_FLIP] * mirror[:2]
+    out["joints_crop"] = batch["joints_crop"][:, joints.SMPL_FLIP] * _NEGATIVE_X[:2]
   if "visibility" in batch:
     out["visibility"] = batch["visibility"][:, joints.SMPL_FLIP]
   return out

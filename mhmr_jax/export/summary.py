@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mhmr_jax.files import atomic
@@ -14,22 +14,25 @@ def write(
   motions: Sequence[Motion],
   video_name: str,
   left_out: Sequence[dict[str, Any]] = (),
+  live: Mapping[str, int | float] | None = None,
 ) -> None:
   """Writes a JSON file.
 
   Its keys: `video`, the video's name; `camera_motion`; `people`, one entry a person
-  that has files, as `describe` returns it; and `left_out`, those who were followed but
-  have none.
+  that has files, as `describe` returns it; `left_out`, those who were followed but have
+  none; and `live`, where it is given, what `live_rows.LiveRows.summary` returns.
 
   Raises:
     InputError: the file cannot be written.
   """
-  summary = {
+  summary: dict[str, Any] = {
     "video": video_name,
     "camera_motion": motions[0].camera_motion,
     "people": [describe(motion) for motion in motions],
     "left_out": list(left_out),
   }
+  if live is not None:
+    summary["live"] = dict(live)
   atomic.write(path, json.dumps(summary, indent=2) + "\n")
 
 

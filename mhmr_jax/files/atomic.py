@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from etils import epath
@@ -43,7 +43,11 @@ def whole(path: AnyPath, advice: str = _ADVICE) -> Iterator[AnyPath]:
 
 
 @contextlib.contextmanager
-def together(folder: pathlib.Path, advice: str = _ADVICE) -> Iterator[pathlib.Path]:
+def together(
+  folder: pathlib.Path,
+  advice: str = _ADVICE,
+  stale: Iterable[pathlib.Path] = (),
+) -> Iterator[pathlib.Path]:
   """Yields an empty folder, whose files move to `folder` once the block has ended.
 
   They replace files of their names. If the block raises, or one of them cannot be
@@ -53,6 +57,8 @@ def together(folder: pathlib.Path, advice: str = _ADVICE) -> Iterator[pathlib.Pa
   Args:
     folder: an existing folder.
     advice: what the user can do if the files cannot be written.
+    stale: paths within `folder` of earlier results, which go when the new ones come,
+      with the folders that hold nothing else.
 
   Raises:
     InputError: a file cannot be written, or a folder has its name; every OSError in the
@@ -64,21 +70,29 @@ def together(folder: pathlib.Path, advice: str = _ADVICE) -> Iterator[pathlib.Pa
     try:
       new.mkdir(parents=True)
       yield new
-      _exchange(new, folder, before)
+      _exchange(new, folder, before, [*stale])
     finally:
       shutil.rmtree(partial, ignore_errors=True)
   except OSError as error:
     raise not_writable(folder, error, advice) from error
 
 
-def _exchange(new: pathlib.Path, folder: pathlib.Path, before: pathlib.Path) -> None:
+def _exchange(
+  new: pathlib.Path,
+  folder: pathlib.Path,
+  before: pathlib.Path,
+  stale: Sequence[pathlib.Path],
+) -> None:
   """Moves files into a folder, and those that they replace to `before`."""
-  names = [path.relative_to(new) for path in new.rglob("*") if not path.is_dir()]
+  names: list[pathlib.PurePath] = [
+    path.relative_to(new) for path in new.rglob("*") if not path.is_dir()
+  ]
   for name in names:
     if (folder / name).is_dir():
       raise InputError(f"{folder / name} is a folder: remove it or {_ADVICE}.")
+  old = [name for name in stale if name not in names and (folder / name).is_file()]
   with contextlib.ExitStack() as undo:
-    for name in names:
+    for name in [*old, *names]:
       target, kept = folder / name, before / name
       for parent in reversed(target.relative_to(folder).parents[:-1]):
         if not (folder / parent).is_dir():
@@ -90,8 +104,12 @@ def _exchange(new: pathlib.Path, folder: pathlib.Path, before: pathlib.Path) -> 
         undo.callback(kept.replace, target)
       else:
         undo.callback(target.unlink, missing_ok=True)
-      (new / name).rename(target)
+      if name not in old:
+        (new / name).rename(target)
     undo.pop_all()
+  for name in old:
+    with contextlib.suppress(OSError):  # Something else is in there.
+      (folder / name.parent).rmdir()
 
 
 def write(path: AnyPath, content: str | bytes, advice: str = _ADVICE) -> None:
@@ -111,6 +129,18 @@ def make_folder(path: pathlib.Path | epath.Path, advice: str = _ADVICE) -> None:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise not_writable(path, error, advice) from error
+
+
+def check_free(path: pathlib.Path, advice: str = "name another file by --out") -> None:
+  """Checks that a file can be written at a path, before the work that makes it.
+
+  Raises:
+    InputError: a folder is there, or the folder that it is to be in is missing.
+  """
+  if path.is_dir():
+    raise InputError(f"{path} is a folder: {advice}.")
+  if not path.parent.is_dir():
+    raise InputError(f"{path} is not in a folder that exists: {advice}.")
 
 
 def not_writable(

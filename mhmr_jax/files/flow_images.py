@@ -18,6 +18,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # interlacing.
 _KIND = struct.pack(">5B", 16, 2, 0, 0, 0)
 _MAX_PIXELS = 1 << 24  # Twice those of 4K; OpenCV takes up to 64 bytes for each.
+_MAX_RATIO = 1032  # Bytes that a byte of zlib's can stand for.
 _FILTER_UP = 2  # Each byte minus the one above it, which is near 0 in smooth flow.
 
 
@@ -77,7 +78,9 @@ def decode_png_with_valid(
   # The size stands at the same place in every PNG; OpenCV makes room for it at once.
   sides = struct.unpack(">2I", data[16:24]) if len(data) > 24 else (0, 0)
   image = None
-  if 0 < sides[0] * sides[1] <= _MAX_PIXELS:
+  # Each has six bytes, and zlib makes no more than a thousand of one.
+  most = min(_MAX_PIXELS, len(data) * _MAX_RATIO // 6)
+  if 0 < sides[0] * sides[1] <= most:
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
     raise ValueError("the flow is not a 16-bit PNG of three channels")

@@ -1,7 +1,8 @@
-"""Reads stored JPEG frames."""
+"""Reads stored JPEG frames, and the PNGs of their masks."""
 
 import contextlib
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -11,14 +12,26 @@ from mhmr_jax.errors import InputError
 
 # EXIF's orientations that exchange width and height.
 _SIDEWAYS = (5, 6, 7, 8)
+_PNG = b"\x89PNG\r\n\x1a\n"
+# The markers of JPEG's segments that hold the size: SOF0 to SOF15, without DHT, JPG
+# and DAC.
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Frames of 8K; clips that the package stores have at most half as many.
+_MAX_PIXELS = 36_000_000
 
 
 def decode(data: bytes, colour: bool) -> UInt8[np.ndarray, "height width *channels"]:
-  """Decodes a stored JPEG to RGB or, without a channel axis, to grey pixels.
+  """Decodes a stored JPEG or PNG to RGB or, without a channel axis, to grey pixels.
 
   Raises:
-    InputError: the bytes are no JPEG image.
+    InputError: the bytes are no such image, or claim more pixels than stored frames
+      have.
   """
+  width, height = _stated_size(data)
+  if width * height > _MAX_PIXELS:
+    raise InputError(
+      f"A stored frame claims {width}x{height} pixels: the clip is damaged."
+    )
   mode = cv2.IMREAD_COLOR_RGB if colour else cv2.IMREAD_GRAYSCALE
   image = None
   with contextlib.suppress(cv2.error):  # Raised for no bytes at all.
@@ -26,6 +39,26 @@ def decode(data: bytes, colour: bool) -> UInt8[np.ndarray, "height width *channe
   if image is None:
     raise _damaged()
   return image
+
+
+def _stated_size(data: bytes) -> tuple[int, int]:
+  """The width and height in an image's header, before EXIF's orientation.
+
+  Raises:
+    InputError: there is none.
+  """
+  if data[:8] == _PNG and len(data) > 24:
+    width, height = struct.unpack_from(">2I", data, 16)
+    return width, height
+  place = 2  # Behind the marker that every image begins with.
+  while len(data) >= place + 9 and data[place] == 0xFF:
+    marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], "big")
+    if marker in _FRAME_MARKERS:
+      height, width = struct.unpack_from(">2H", data, place + 5)
+      return width, height
+    # A marker may be preceded by any number of these bytes.
+    place += 1 if marker == 0xFF else 2 + length
+  raise _damaged()
 
 
 def size(data: bytes) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Reads cameras and streams, whose pictures come as they happen.
 
-  for seconds, frame in live.read_frames("rtsp://camera.local/stream"):
+  for seconds, frame, *_ in live.read_frames("rtsp://camera.local/stream"):
     ...
 
 Only the newest picture waits: while the caller is busy, those of a live source are
@@ -8,13 +8,14 @@ passed over, so that the caller never falls behind. Of a file behind a URL, none
 """
 
 import contextlib
+import functools
 import re
 import signal
 import threading
 import time
 import types
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import av
@@ -27,7 +28,7 @@ from jaxtyping import UInt8
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import shown_frames, video
 
-_SCHEMES = ("http", "https", "rtmp", "rtsp", "rtsps", "srt", "udp")
+_SCHEMES = ("http", "https", "rtmp", "rtsp", "rtsps", "srt", "tcp", "udp")
 # Not `file`: a playlist could name one of this machine.
 _PROTOCOLS = "crypto,http,httpproxy,https,rtmp,rtp,rtsp,rtsps,srt,tcp,tls,udp"
 _FORMATS = f"{video.FORMATS},hls,mpjpeg,rtsp"
@@ -38,14 +39,26 @@ _OPTIONS = {
 }
 _WAIT_SECONDS = 10.0  # For a source to open, and for the next of its pictures.
 _POLL_SECONDS = 0.1
+_ENDS = (signal.SIGINT, signal.SIGTERM)
 _LONGEST_STEP = 5.0  # s; a stream's clock that goes further was set anew.
 
 
 class Timed(NamedTuple):
-  """A picture, and the seconds from the first one of its source to it."""
+  """A picture of a source."""
+
+  seconds: float  # From the source's first picture to it.
+  frame: UInt8[np.ndarray, "height width 3"]  # RGB.
+  number: int  # Of the source's pictures, from 0; those between were passed over.
+  arrived: float  # By `time.monotonic`, s.
+
+
+class _Waiting(NamedTuple):
+  """A picture that is converted to RGB only if it is taken."""
 
   seconds: float
-  frame: UInt8[np.ndarray, "height width 3"]
+  convert: Callable[[], UInt8[np.ndarray, "height width 3"]]
+  number: int
+  arrived: float
 
 
 def is_live(source: str) -> bool:
@@ -54,10 +67,10 @@ def is_live(source: str) -> bool:
 
 
 def read_frames(source: str) -> Iterator[Timed]:
-  """Yields RGB pictures until the source ends, or until the first Ctrl-C.
+  """Yields pictures until the source ends, or until the first Ctrl-C or SIGTERM.
 
-  While it waits for pictures, it takes Ctrl-C for an end, after which the caller can
-  write what it has. A second Ctrl-C interrupts the program as always.
+  It takes these for an end, after which the caller can write what it has. A second one
+  ends the program as always.
 
   Args:
     source: the number of a camera, or a URL.
@@ -70,7 +83,7 @@ def read_frames(source: str) -> Iterator[Timed]:
     while not interrupted.is_set():
       newest = reader.take()
       if newest is not None:
-        yield newest
+        yield Timed(newest.seconds, newest.convert(), newest.number, newest.arrived)
       elif reader.ended:
         return
 
@@ -81,7 +94,7 @@ class _Reader:
   def __init__(self, source: str):
     self._source = source
     self._changed = threading.Condition()
-    self._waiting: Timed | None = None
+    self._waiting: _Waiting | None = None
     self._ended = self._closed = False
     self._error: InputError | None = None
     self._thread = threading.Thread(target=self._run, daemon=True)
@@ -93,7 +106,7 @@ class _Reader:
     with self._changed:
       return self._ended and self._waiting is None
 
-  def take(self) -> Timed | None:
+  def take(self) -> _Waiting | None:
     """The waiting picture; None if none comes soon. Raises the source's error."""
     with self._changed:
       self._changed.wait_for(self._has_news, _POLL_SECONDS)
@@ -127,7 +140,7 @@ class _Reader:
         self._ended = True
         self._changed.notify_all()
 
-  def _offer(self, pictures: Iterable[Timed], passing: bool) -> None:
+  def _offer(self, pictures: Iterable[_Waiting], passing: bool) -> None:
     """Puts each picture up; the one before is passed over, or waited for."""
     for picture in pictures:
       with self._changed:
@@ -144,20 +157,26 @@ class _Clock:
 
   def __init__(self) -> None:
     self._seconds = 0.0
+    self._count = 0
     self._before: tuple[float, float | None] | None = None
 
-  def read(self, stamp: float | None) -> float:
-    """The seconds from the first picture to this one, which the source stamped."""
-    now = time.monotonic()
+  def timed(
+    self,
+    convert: Callable[[], UInt8[np.ndarray, "height width 3"]],
+    stamp: float | None,
+    now: float,
+  ) -> _Waiting:
+    """The next picture, which the source stamped, and which came now."""
     if self._before is not None:
       arrived, earlier = self._before
       step = 0.0 if stamp is None or earlier is None else stamp - earlier
       self._seconds += step if 0 < step < _LONGEST_STEP else now - arrived
     self._before = now, stamp
-    return self._seconds
+    self._count += 1
+    return _Waiting(self._seconds, convert, self._count - 1, now)
 
 
-def _camera(number: int) -> Iterator[Timed]:
+def _camera(number: int) -> Iterator[_Waiting]:
   level = cv2.utils.logging.getLogLevel()
   cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
   capture = cv2.VideoCapture(number)
@@ -172,7 +191,9 @@ def _camera(number: int) -> Iterator[Timed]:
       )
     video.check_size(picture.shape[1], picture.shape[0], f"Camera {number}")
     while ok:
-      yield Timed(clock.read(None), cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+      now = time.monotonic()
+      to_rgb = functools.partial(cv2.cvtColor, picture, cv2.COLOR_BGR2RGB)
+      yield clock.timed(to_rgb, None, now)
       ok, picture = capture.read()
   finally:
     capture.release()
@@ -197,7 +218,7 @@ def _opened(url: str) -> Iterator[av.container.InputContainer]:
     yield container
 
 
-def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]:
+def _stream(container: av.container.InputContainer, url: str) -> Iterator[_Waiting]:
   name = _without_password(url)
   stream = next(iter(container.streams.video), None)
   if stream is None or stream.codec_context is None:
@@ -209,6 +230,7 @@ def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]
   clock = _Clock()
   shown = None
   for packet in video.packets(stream):
+    now = time.monotonic()
     try:
       frames = packet.decode()
     except (FFmpegError, ValueError):
@@ -217,7 +239,8 @@ def _stream(container: av.container.InputContainer, url: str) -> Iterator[Timed]
       if shown is None:
         shown = shown_frames.layout(frame, aspect)
         video.check_size(*shown.size, name)
-      yield Timed(clock.read(frame.time), shown_frames.picture(frame, shown))
+      to_rgb = functools.partial(shown_frames.picture, frame, shown)
+      yield clock.timed(to_rgb, frame.time, now)
   if shown is None:
     raise InputError(f"{name} ended before its first picture.")
   if container.duration is None:
@@ -230,19 +253,23 @@ def _without_password(url: str) -> str:
 
 @contextlib.contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-  """Yields an event that the first Ctrl-C sets instead of interrupting the program."""
+  """Yields an event that the first Ctrl-C or SIGTERM sets in place of what it does."""
   interrupted = threading.Event()
   if threading.current_thread() is not threading.main_thread():
     yield interrupted
     return
 
+  def restore() -> None:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
   def note(number: int, frame: types.FrameType | None) -> None:
     del number, frame
     interrupted.set()
-    signal.signal(signal.SIGINT, before)
+    restore()
 
-  before = signal.signal(signal.SIGINT, note)
+  before = {number: signal.signal(number, note) for number in _ENDS}
   try:
     yield interrupted
   finally:
-    signal.signal(signal.SIGINT, before)
+    restore()

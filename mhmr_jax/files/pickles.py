@@ -16,6 +16,10 @@ from scipy import sparse
 from mhmr_jax.files import unpickling, untrusted
 from mhmr_jax.files.untrusted import RefusedError
 
+# The most objects that the containers of a pickle may hold, counted each time they
+# occur: what makes an array of a list visits them so.
+_MAX_EXPANDED = 1 << 22
+
 
 def restricted_load(path: str | os.PathLike[str]) -> Any:
   """Unpickles plain containers, numbers, text, NumPy arrays and sparse matrices.
@@ -27,7 +31,10 @@ def restricted_load(path: str | os.PathLike[str]) -> Any:
   """
   with untrusted.reading(path, "a pickle", untrusted.MAX_BYTES):
     data = pathlib.Path(path).read_bytes()
-    return _resolve(unpickling.load(data, _RECORDS), {})
+    value = _resolve(unpickling.load(data, _RECORDS), {})
+    if _expanded(value, {}) > _MAX_EXPANDED:
+      raise RefusedError("containers that hold each other too often")
+    return value
 
 
 class _Record(unpickling.Record):
@@ -57,7 +64,7 @@ class _Encoded(_Record):
   def value(self, args: tuple, state: Any) -> bytes:
     text, encoding = args or ("", "latin1")  # Empty bytes are written as bytes().
     if encoding != "latin1":
-      raise RefusedError(f"bytes encoded as {encoding!r}")
+      raise RefusedError("bytes in another encoding than latin1")
     return text.encode("latin1")
 
 
@@ -74,9 +81,11 @@ class _Dtype(_Record):
   __slots__ = ()
 
   def value(self, args: tuple, state: Any) -> np.dtype:
-    dtype = np.dtype(str(args[0]))
+    if not isinstance(args[0], str):
+      raise RefusedError("an array of a kind without a name")
+    dtype = np.dtype(args[0])
     if dtype.kind not in "biufcSU" or dtype.subdtype:
-      raise RefusedError(f"an array of {dtype}, neither numbers nor text")
+      raise RefusedError(f"an array of {dtype.kind}, neither numbers nor text")
     if state is None:
       return dtype
     order, *structure = state[1:5]
@@ -114,6 +123,8 @@ class _Csc(_Record):
   def value(self, args: tuple, state: Any) -> Any:
     shape = state["_shape"] if "_shape" in state else state["shape"]
     parts = (state["data"], state["indices"], state["indptr"])
+    if not all(isinstance(part, np.ndarray) for part in parts):
+      raise RefusedError("a sparse matrix of something else than arrays")
     matrix = self.form(parts, shape=tuple(int(n) for n in shape))
     matrix.check_format(full_check=True)
     return matrix
@@ -201,11 +212,30 @@ def _resolve(value: Any, done: dict[int, Any]) -> Any:
   return result
 
 
+def _expanded(value: Any, sizes: dict[int, int]) -> int:
+  """Counts the objects in nested containers, shared ones each time they occur.
+
+  Args:
+    value: what was unpickled, or a part of it.
+    sizes: the counts by the id of the container.
+  """
+  if not isinstance(value, dict | list | tuple | set | frozenset):
+    return 1
+  key = id(value)
+  if key not in sizes:
+    sizes[key] = _MAX_EXPANDED + 1  # A container within itself has no end.
+    items = value.values() if isinstance(value, dict) else value
+    sizes[key] = 1 + sum(_expanded(item, sizes) for item in items)
+  return sizes[key]
+
+
 def _array(data: Any, dtype: np.dtype, shape: tuple, order: Any) -> np.ndarray:
   if isinstance(data, list):
     raise RefusedError("an array of Python objects, neither numbers nor text")
   if isinstance(data, str):
     data = data.encode("latin1")  # Python 2's bytes.
+  if not all(isinstance(length, int) for length in shape):
+    raise RefusedError("an array of a shape that is not of whole numbers")
   if math.prod(shape) * dtype.itemsize != len(data):
     raise RefusedError(f"{len(data)} bytes for an array of shape {shape}")
   return np.ndarray(shape, dtype, data, order=order).copy(order="K")

@@ -10,9 +10,12 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideData
 from jaxtyping import Float, UInt8
 
+from mhmr_jax.files import yuv
+
 # The codes of ITU-T H.273.
 _PQ, _HLG = 16, 18
-_BT2020 = 9
+_BT709, _BT2020 = 1, 9
+_FULL_RANGE = 2
 _MAX_ASPECT = 8  # A pixel that is more oblong than this is an error of the file.
 
 # HDR white, the brightness of paper, is at 203 cd/m² (BT.2408).
@@ -77,10 +80,35 @@ def picture(frame: av.VideoFrame, shown: Layout) -> UInt8[np.ndarray, "height wi
     # The matrix is for linear light. On encoded values it is exact for greys, and to
     # first order for colours near them.
     rgb = cv2.transform(rgb, _FROM_BT2020)
+  return np.ascontiguousarray(_upright(rgb, shown))
+
+
+def stored(frame: av.VideoFrame, shown: Layout) -> yuv.Yuv:
+  """Converts a frame to what an encoder takes; usually there is nothing to convert.
+
+  The pixels may be those of the frame, which must not be written to, as others may be
+  decoded from it.
+  """
+  as_it_is = (
+    frame.format.name == "yuv420p"
+    and frame.colorspace == _BT709
+    and frame.color_range != _FULL_RANGE
+    and frame.color_trc not in (_PQ, _HLG)
+    and frame.color_primaries != _BT2020
+    and (frame.width, frame.height) == (shown.width, shown.height)
+    and frame.width % 2 == frame.height % 2 == 0
+  )
+  if not as_it_is:
+    return yuv.from_rgb(picture(frame, shown))
+  return yuv.Yuv(*(_upright(plane, shown) for plane in yuv.planes(frame)))
+
+
+def _upright(pixels: np.ndarray, shown: Layout) -> np.ndarray:
+  """Turns an image, or one of its planes."""
   if shown.swapped:
-    rgb = rgb.transpose(1, 0, 2)
+    pixels = pixels.swapaxes(0, 1)
   x, y = (-1 if mirrored else 1 for mirrored in shown.mirrored)
-  return np.ascontiguousarray(rgb[::y, ::x])
+  return pixels[::y, ::x]
 
 
 @functools.cache

@@ -1,14 +1,16 @@
 """Reads the arrays of files of weights: PyTorch's .pth, and .safetensors.
 
-A .pth is a zip of a pickle and of raw numbers. Of the pickle only the names are known
-that a dict of tensors needs, so that nothing in the file runs.
+A .pth is a zip of a pickle and of raw numbers or, before PyTorch 1.6, five pickles and
+the raw numbers in a row. Of the pickles only the names are known that a dict of tensors
+needs, so that nothing in the file runs.
 """
 
 import collections
+import io
 import math
 import pathlib
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import safetensors.numpy
@@ -17,7 +19,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.files import unpickling, untrusted
 from mhmr_jax.files.untrusted import RefusedError
 
-# The most bytes that the pickle, which says what the arrays are, may have.
+# The most bytes that the pickles, which say what the arrays are, may have.
 _MAX_PICKLE = 1 << 24
 
 
@@ -74,6 +76,10 @@ _STORAGE_DTYPES = {
   "DoubleStorage": "<f8",
   "LongStorage": "<i8",
 }
+# What files before PyTorch 1.6 begin with, 0x1950a86a20f9469cfc6c pickled; and their
+# version.
+_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_VERSION = 1001
 _NAMES: dict[tuple[str, str], Any] = {
   ("collections", "OrderedDict"): collections.OrderedDict,
   ("torch._utils", "_rebuild_tensor_v2"): _Tensor,
@@ -92,15 +98,63 @@ class _Storages:
   def load(self, pid: Any) -> np.ndarray:
     """Returns the storage that a pickle's persistent id stands for."""
     kind, dtype, key, _, size = pid
-    if kind != "storage" or dtype not in _STORAGE_DTYPES.values():
-      raise RefusedError("a storage of other than float or 64-bit integer numbers")
+    _check_storage(kind, dtype, key, size)
     if key not in self._storages:
       data = _member(self._archive, f"{self._folder}/data/{key}")
       self._storages[key] = np.frombuffer(data, np.dtype(dtype))
-    storage = self._storages[key]
-    if len(storage) != size or storage.dtype != np.dtype(dtype):
-      raise RefusedError(f"{len(storage)} numbers in a storage of {size}")
-    return storage
+    return _same(self._storages[key], dtype, size)
+
+
+class _LaterStorages:
+  """The storages of a file before PyTorch 1.6, which follow the pickle with their ids.
+
+  They are made when the pickle names them, and filled afterwards.
+  """
+
+  def __init__(self, room: int):
+    """`room` is the file's size, bytes, which all storages together cannot exceed."""
+    self._room = room
+    self._storages: dict[str, np.ndarray] = {}
+
+  def load(self, pid: Any) -> np.ndarray:
+    """Returns the storage that a pickle's persistent id stands for, not yet filled."""
+    kind, dtype, key, _, size, view = pid
+    _check_storage(kind, dtype, key, size)
+    if view is not None:
+      raise RefusedError("a storage within a storage")
+    if key not in self._storages:
+      self._room -= size * np.dtype(dtype).itemsize
+      if self._room < 0:
+        raise RefusedError("larger storages than itself")
+      self._storages[key] = np.zeros(size, dtype)
+    return _same(self._storages[key], dtype, size)
+
+  def fill(self, keys: Any, file: BinaryIO) -> None:
+    """Reads the storages: in the order of `keys`, each after its length."""
+    if not isinstance(keys, list) or {*keys} != self._storages.keys():
+      raise RefusedError("other storages than its pickle names")
+    for key in keys:
+      storage = self._storages[key]
+      count = int.from_bytes(file.read(8), "little")
+      data = file.read(storage.nbytes)
+      if count != len(storage) or len(data) != storage.nbytes:
+        raise RefusedError(f"not {len(storage)} numbers in a storage of that length")
+      storage[:] = np.frombuffer(data, storage.dtype)
+
+
+def _check_storage(kind: Any, dtype: Any, key: Any, size: Any) -> None:
+  """Raises RefusedError unless the parts of a persistent id are what they should be."""
+  if kind != "storage" or dtype not in _STORAGE_DTYPES.values():
+    raise RefusedError("a storage of other than float or 64-bit integer numbers")
+  if not isinstance(key, str) or type(size) is not int or size < 0:
+    raise RefusedError("a storage without a name or a length")
+
+
+def _same(storage: np.ndarray, dtype: str, size: int) -> np.ndarray:
+  """Returns the storage, which must have this type and length."""
+  if len(storage) != size or storage.dtype != np.dtype(dtype):
+    raise RefusedError(f"{len(storage)} numbers in a storage of {size}")
+  return storage
 
 
 def _member(archive: zipfile.ZipFile, name: str, limit: int | None = None) -> bytes:
@@ -114,8 +168,18 @@ def _member(archive: zipfile.ZipFile, name: str, limit: int | None = None) -> by
 
 
 def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
-  if not zipfile.is_zipfile(path):
-    raise RefusedError("another form than PyTorch's since 1.6, which is a zip")
+  values = (_from_zip if zipfile.is_zipfile(path) else _from_pickles)(path)
+  if not isinstance(values, dict):
+    raise RefusedError(f"a {type(values).__name__} in place of a dict")
+  return {
+    name: value.array(name)
+    for name, value in values.items()
+    if isinstance(name, str) and isinstance(value, _Tensor)
+  }
+
+
+def _from_zip(path: pathlib.Path) -> Any:
+  """Reads what a file of PyTorch since 1.6 holds."""
   with zipfile.ZipFile(path) as archive:
     pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -125,11 +189,26 @@ def _read_torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     if order in archive.namelist() and _member(archive, order, 16) != b"little":
       raise RefusedError("numbers that are not little-endian")
     data = _member(archive, pickles[0], _MAX_PICKLE)
-    values = unpickling.load(data, _NAMES, _Storages(archive, folder).load)
-  if not isinstance(values, dict):
-    raise RefusedError(f"a {type(values).__name__} in place of a dict")
-  return {
-    name: value.array(name)
-    for name, value in values.items()
-    if isinstance(name, str) and isinstance(value, _Tensor)
-  }
+    return unpickling.load(data, _NAMES, _Storages(archive, folder).load)
+
+
+def _from_pickles(path: pathlib.Path) -> Any:
+  """Reads what a file of PyTorch before 1.6 holds.
+
+  In a row, it has pickles of a magic number, the form's version, the system that wrote
+  it, the object, and the storages' names; then the storages.
+  """
+  with path.open("rb") as file:
+    head = io.BytesIO(file.read(_MAX_PICKLE))
+    if head.getvalue()[: len(_MAGIC)] != _MAGIC:
+      raise RefusedError("neither of PyTorch's two forms")
+    head.seek(len(_MAGIC))
+    version, system = (unpickling.load_next(head, {}) for _ in range(2))
+    if version != _VERSION or system["little_endian"] is not True:
+      raise RefusedError("another form than PyTorch's before 1.6, or not little-endian")
+    storages = _LaterStorages(path.stat().st_size)
+    values = unpickling.load_next(head, _NAMES, storages.load)
+    keys = unpickling.load_next(head, {})
+    file.seek(head.tell())
+    storages.fill(keys, file)
+  return values

@@ -17,6 +17,8 @@ from mhmr_jax.errors import InputError
 
 # The largest file of text or JSON that is read at once.
 MAX_BYTES = 1 << 30
+# What is shown of an error's message.
+_SHOWN = 160
 # The most memory that the objects in a JSON file may take.
 _MAX_JSON = 2 << 30
 # What CPython needs, bytes, for an object with a member, an empty list, a number and
@@ -54,18 +56,23 @@ def reading(
     raise
   except RefusedError as error:
     raise InputError(
-      f"{path} is refused: it has {error}; give a file of plain arrays."
+      f"{path} is refused: it has {_short(error)}; give a file of plain arrays."
     ) from error
   except OSError as error:
     raise InputError(
-      f"{path} cannot be read as {kind}: {error.strerror or error}."
+      f"{path} cannot be read as {kind}: {error.strerror or _short(error)}."
     ) from error
   except Exception as error:  # Damage can raise any.
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    reason = _short(error) or type(error).__name__
     raise InputError(
       f"{path} cannot be read as {kind}, it may be damaged ({reason}): fetch it or "
       "write it again."
     ) from error
+
+
+def _short(error: Exception) -> str:
+  """The error's message in one line; names in the file may have any length."""
+  return " ".join(str(error).split())[:_SHOWN]
 
 
 def check_file(path: str | os.PathLike[str], max_bytes: int | None = None) -> None:

@@ -20,7 +20,7 @@ from av.error import FFmpegError
 from jaxtyping import Float, Int, UInt8
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import images_folder, shown_frames
+from mhmr_jax.files import images_folder, shown_frames, yuv
 
 _FALLBACK_FPS = 30.0
 _MAX_FPS = 1000.0
@@ -117,24 +117,50 @@ def read_frames(
   """Yields the RGB frames in order, `num_frames` of them; raises as `probe` does."""
   path = pathlib.Path(path)
   if path.is_dir():
-    _folder_size(path)  # Before an image that may be huge is decoded.
-    yield from images_folder.read(path)
+    yield from _folder_images(path)
     return
   shown = _layout(path)
-  listing = _listing(path)
-  if listing is None:
-    for frame in _decoded(path):
-      if frame is not None:
-        yield shown_frames.picture(frame, shown)
-    return
-  width, height = shown.size
-  lost = 0
-  for frame in _in_place(_decoded(path), listing.pts):
+  for frame in _in_order(path):
     if frame is None:
-      lost += 1
-      yield np.zeros((height, width, 3), np.uint8)
+      yield np.zeros((*shown.size[::-1], 3), np.uint8)
     else:
       yield shown_frames.picture(frame, shown)
+
+
+def read_stored(path: str | os.PathLike[str]) -> Iterator[yuv.Yuv]:
+  """Yields the frames as `read_frames` does, as an encoder takes them.
+
+  They must not be written to. An odd last row or column is lost.
+  """
+  path = pathlib.Path(path)
+  if path.is_dir():
+    yield from map(yuv.from_rgb, _folder_images(path))
+    return
+  shown = _layout(path)
+  for frame in _in_order(path):
+    if frame is None:
+      yield yuv.black(*shown.size)
+    else:
+      yield shown_frames.stored(frame, shown)
+
+
+def _folder_images(
+  path: pathlib.Path,
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+  _folder_size(path)  # Before an image that may be huge is decoded.
+  yield from images_folder.read(path)
+
+
+def _in_order(path: pathlib.Path) -> Iterator[av.VideoFrame | None]:
+  """Yields the frames that `probe` counts, and None for each that is lost."""
+  listing = _listing(path)
+  if listing is None:
+    yield from (frame for frame in _decoded(path) if frame is not None)
+    return
+  lost = 0
+  for frame in _in_place(_decoded(path), listing.pts):
+    lost += frame is None
+    yield frame
   if lost:
     _warn_of_black(path, lost, len(listing.pts))
 

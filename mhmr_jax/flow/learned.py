@@ -1,7 +1,7 @@
 """Builds the networks that estimate flow, loads their weights and runs them.
 
-Weights come from a work directory of `mhmr_jax.train_flow` or, for RAFT, from a file of
-torchvision's `raft_small`.
+Weights come from a work directory of `mhmr_jax.train_flow` or, for RAFT, from the file
+of torchvision's `raft_small` or of its authors' `raft-small.pth`.
 """
 
 import math
@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import tensor_files
-from mhmr_jax.flow import flownets, raft, torchvision_weights
+from mhmr_jax.flow import flownets, raft, raft_weights
 from mhmr_jax.flow.network import FlowNetwork, Variables
 
 KINDS: dict[str, type[FlowNetwork]] = {
@@ -59,7 +59,7 @@ def load(kind: str, weights: str) -> TrainedNetwork:
   Args:
     kind: one of `KINDS`.
     weights: a work directory of the flow training; for RAFT also a .pth or
-      .safetensors file of torchvision's.
+      .safetensors file of torchvision's or of its authors' weights.
 
   Raises:
     InputError: `weights` is empty, or they are missing, damaged or another network's.
@@ -68,12 +68,12 @@ def load(kind: str, weights: str) -> TrainedNetwork:
     raise InputError(
       f"config.flow.source is {kind!r}, which needs weights: set config.flow.weights "
       "to a work directory of mhmr_jax.train_flow"
-      + (" or to torchvision's raft_small file." if kind == "raft" else ".")
+      + (" or to RAFT's raft-small.pth." if kind == "raft" else ".")
     )
   path = epath.Path(weights).expanduser()
   if kind == "raft" and not path.is_dir():
     tensors = tensor_files.read(pathlib.Path(path))
-    variables = torchvision_weights.raft_small(tensors, pathlib.Path(path))
+    variables = raft_weights.raft_small(tensors, pathlib.Path(path))
     return TrainedNetwork(raft.RaftSmall(), variables)
   # It imports Orbax, which takes seconds.
   from mhmr_jax.files import workdirs

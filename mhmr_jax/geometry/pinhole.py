@@ -54,6 +54,23 @@ def crop_intrinsics(
   return (crop_from_image @ intrinsics).astype(np.float32)
 
 
+def to_camera(
+  points: Float[np.ndarray, "*batch n 2"],
+  intrinsics: Float[np.ndarray, "*#batch 3 3"],
+  other: Float[np.ndarray, "*#batch 3 3"],
+) -> Float[np.ndarray, "*batch n 2"]:
+  """Where another camera at the same place sees points; pixels.
+
+  Args:
+    points: pixels.
+    intrinsics: of the camera that they are of.
+    other: of the other one.
+  """
+  scale = other[..., [0, 1], [0, 1]] / intrinsics[..., [0, 1], [0, 1]]
+  shift = other[..., :2, 2] - scale * intrinsics[..., :2, 2]
+  return scale[..., None, :] * points + shift[..., None, :]
+
+
 def window_in_camera(
   box: Float[np.ndarray, "4"], intrinsics: Float[np.ndarray, "3 3"]
 ) -> Float[np.ndarray, "3"]:

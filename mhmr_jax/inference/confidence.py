@@ -10,43 +10,59 @@ interpolated by time, times exp(-t / 0.3 s) for the time t to the nearer one.
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.geometry import rotations as rot
+from mhmr_jax.runtime.batching import in_batches
 
 _HALF = 0.1  # Of the body's size.
 _FADE = 0.3  # s.
 _MIN_DEPTH = 0.1  # m.
 _MIN_SIZE = 1.0  # px.
-
-_keypoints_and_joints = jax.jit(posed_keypoints.keypoints_and_joints)
-_matrices = jax.jit(rot.axis_angle_to_matrix)
+_ROWS = 256  # That are computed at once.
 
 
 def body_keypoints(
   body: smpl.SmplModel,
+  moments: posed_keypoints.KeypointMoments,
   pose: Float[np.ndarray, "N 24 3"],
   betas: Float[np.ndarray, "N 10"],
   transl_camera: Float[np.ndarray, "N 3"],
   intrinsics: Float[np.ndarray, "*N 3 3"],
+  rows_at_once: int = _ROWS,
 ) -> Float[np.ndarray, "N 17 2"]:
   """The image of the body's own COCO-17, px.
 
   Args:
     body: whose shape `betas` are.
+    moments: of the body.
     pose: axis-angle; entry 0 is in the camera frame.
     betas: the shape.
     transl_camera: SMPL's `transl` in the camera frame, metres.
     intrinsics: of the video, or of each row.
+    rows_at_once: so many rows are computed together; a rest is filled up to as many.
   """
-  moments = posed_keypoints.moments(body)
-  keypoints, _ = _keypoints_and_joints(body, moments, _matrices(pose), betas)
-  points = np.asarray(keypoints) + transl_camera[:, None]
+  keypoints = in_batches(
+    lambda at: _keypoints(body, moments, pose[at], betas[at]), len(pose), rows_at_once
+  )
+  points = keypoints + transl_camera[:, None]
   points[..., 2] = np.maximum(points[..., 2], _MIN_DEPTH)
   one_each = np.broadcast_to(intrinsics, (len(pose), 3, 3))
   return pinhole.project(points, one_each[:, None])
+
+
+@jax.jit
+def _keypoints(
+  body: smpl.SmplModel,
+  moments: posed_keypoints.KeypointMoments,
+  pose: Float[Array, "n 24 3"],
+  betas: Float[Array, "n 10"],
+) -> Float[Array, "n 17 3"]:
+  matrices = rot.axis_angle_to_matrix(pose)
+  keypoints, _ = posed_keypoints.keypoints_and_joints(body, moments, matrices, betas)
+  return keypoints
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""Mirrors a network's inputs and predictions left to right, on the device."""
+"""Mirrors a network's predictions left to right, and averages two of them."""
 
 from typing import cast
 
@@ -7,34 +7,10 @@ import numpy as np
 from jaxtyping import Array
 
 from mhmr_jax.body import smpl
-from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.geometry import rotations as rot
-from mhmr_jax.schema import Batch, Prediction
+from mhmr_jax.schema import Prediction
 
 _NEGATIVE_X = np.array([-1, 1, 1], np.float32)
-
-
-def mirror_inputs(batch: Batch, size: int) -> Batch:
-  """Mirrors the inputs of clips; left and right keypoints change places.
-
-  Args:
-    batch: a network's inputs, without targets.
-    size: side of the crop, px.
-  """
-  fields = cast(dict[str, Array], batch)
-  mirrored = dict(fields)
-  for key in sorted(fields.keys() & {"rgb", "rgb_before", "flow"}):
-    mirrored[key] = jnp.flip(fields[key], axis=-2)
-  if "flow" in fields:
-    mirrored["flow"] = mirrored["flow"] * jnp.array([-1, 1], mirrored["flow"].dtype)
-  if "keypoints" in fields:
-    x, rest = fields["keypoints"][..., :1], fields["keypoints"][..., 1:]
-    x = jnp.where(rest[..., 1:] > 0, size - x, 0.0)
-    points = jnp.concatenate([x, rest], axis=-1)
-    mirrored["keypoints"] = points[..., np.array(COCO_FLIP), :]
-  if "window" in fields:
-    mirrored["window"] = fields["window"] * _NEGATIVE_X
-  return cast(Batch, mirrored)
 
 
 def mirror_prediction(prediction: Prediction) -> Prediction:

@@ -17,6 +17,7 @@ from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.seen_motion import SeenMotion
 from mhmr_jax.inference.streaming import CropOutputs
+from mhmr_jax.runtime.batching import in_batches
 
 # At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
 # the network, and the depth, which is their inverse, would grow without bound.
@@ -25,6 +26,7 @@ _MIN_LENGTH = 1e-6  # Of the mean of two unit vectors, so that their unit is fin
 _MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
 # A row this near to a moment of the network is at it; in steps from one to the next.
 _ROUNDING = 1e-4
+_ROWS = 256  # That are computed at once.
 
 
 class Placed(NamedTuple):
@@ -47,13 +49,14 @@ def place(
   rows: Rows,
   intrinsics: Float[np.ndarray, "*N 3 3"],
   pelvis_fitted: Float[np.ndarray, "frames 3"] | None = None,
+  betas: Float[np.ndarray, "10"] | None = None,
 ) -> Placed:
   """Makes the person's motion in the frames of `rows`.
 
   Between the moments of the network, rotations are interpolated on the sphere and image
-  positions linearly; after a segment's last one they stay constant. The person's shape
-  is the median over all moments. Each row's scale is fitted anew to that shape by least
-  squares, so that the person's size in the image stays.
+  positions linearly; after a segment's last one they stay constant. Each row's scale is
+  fitted anew to the person's one shape by least squares, so that their size in the
+  image stays.
 
   Args:
     body: the neutral body, which the network predicts.
@@ -63,11 +66,16 @@ def place(
     pelvis_fitted: the pelvis of each moment of `outputs` in the camera frame, metres,
       as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
       read, and the motion's are those that are tangent at the pelvis.
+    betas: the person's shape; None: the median over all moments.
   """
-  betas = np.median(outputs.betas, axis=0)
+  betas = np.median(outputs.betas, axis=0) if betas is None else betas
   left, right, weight = _between(outputs, rows)
-  rotations = np.asarray(
-    _slerp(outputs.rotations[left], outputs.rotations[right], weight)
+  rotations = in_batches(
+    lambda at: _slerp(
+      outputs.rotations[left[at]], outputs.rotations[right[at]], weight[at]
+    ),
+    len(weight),
+    _ROWS,
   )
   box = _linear(outputs.box, left, right, weight)
   joints = _relative_joints(body, rotations, betas)
@@ -97,7 +105,7 @@ def place(
   down = _linear(outputs.gravity, left, right, weight)
   seen = SeenMotion(
     times=rows.times,
-    pose=np.asarray(_axis_angle(rotations)),
+    pose=in_batches(lambda at: _axis_angle(rotations[at]), len(weight), _ROWS),
     betas=np.broadcast_to(betas, (len(weight), 10)),
     transl_camera=_single(pelvis_camera - root),
     joints_camera=_single(joints_camera),
@@ -134,9 +142,13 @@ def _relative_joints(
   body: smpl.SmplModel, rotations: np.ndarray, betas: np.ndarray
 ) -> Float[np.ndarray, "frames 24 3"]:
   """The joints relative to the pelvis, along the camera's axes; metres."""
-  betas = np.broadcast_to(betas, (len(rotations), 10)).astype(np.float32)
-  transl = np.zeros((len(rotations), 3), np.float32)
-  joints = np.asarray(_joints_from_matrices(body, rotations, betas, transl))
+  betas = np.broadcast_to(np.float32(betas), (len(rotations), 10))
+  origin = np.zeros((len(rotations), 3), np.float32)
+  joints = in_batches(
+    lambda at: _joints_from_matrices(body, rotations[at], betas[at], origin[at]),
+    len(rotations),
+    _ROWS,
+  )
   return joints - joints[:, :1]
 
 

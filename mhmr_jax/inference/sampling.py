@@ -10,19 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mhmr_jax.data.chunks import TRAINING_STEP
 from mhmr_jax.geometry.windows import MIN_SCORE
 from mhmr_jax.keypoints import smooth_paths
 from mhmr_jax.keypoints.tracking import Track
 
-TRAINING_STEP = 1 / 30  # s.
 # A video whose every k-th frame is as near as this to the training's rate is sampled at
 # its frames: a motion slower by a fiftieth is better than keypoints that are mixed.
 _NEAR = 0.02
 # After a longer gap the person moves otherwise, and the network's memory starts anew.
-_RESET_SECONDS = 1.0
+RESET_SECONDS = 1.0
 _ROUNDING_SECONDS = 1e-6
 # Scores of points where no detection was, relative to the lower of the neighbours'.
-_FILLED_SCORE = 0.5
+FILLED_SCORE = 0.5
 _LEAST_SCORE = 1.1 * MIN_SCORE  # So that a point which was found is used.
 
 
@@ -66,7 +66,7 @@ def segments(
     times: of all frames of the video, s.
   """
   gaps = np.diff(times[frame_index])
-  breaks = np.flatnonzero(gaps > _RESET_SECONDS + _ROUNDING_SECONDS)
+  breaks = np.flatnonzero(gaps > RESET_SECONDS + _ROUNDING_SECONDS)
   firsts = frame_index[np.append(0, breaks + 1)]
   lasts = frame_index[np.append(breaks, len(frame_index) - 1)]
   return list(zip(firsts.tolist(), lasts.tolist(), strict=True))
@@ -138,7 +138,7 @@ def _keypoints(
   score = np.minimum(left, right)
 
   filled = track.frame_index[after] - track.frame_index[before] > 1
-  lowered = np.maximum(_FILLED_SCORE * score, _LEAST_SCORE)
+  lowered = np.maximum(FILLED_SCORE * score, _LEAST_SCORE)
   score = np.where(filled[:, None] & (score > _LEAST_SCORE), lowered, score)
   nearer = np.where(
     (moments - found[before] < found[after] - moments)[:, None], left, right

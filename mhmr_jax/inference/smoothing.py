@@ -17,7 +17,10 @@ _MIN_SCALE = 1e-3
 
 def smooth(outputs: CropOutputs) -> CropOutputs:
   """Smooths all that the network predicts but the shape; the crops stay."""
-  rotations = _along(outputs.rotations, outputs.segment)
+  rotations = np.empty_like(outputs.rotations)
+  for joint in range(rotations.shape[1]):  # One after the other, to save memory.
+    means = _along(outputs.rotations[:, joint], outputs.segment)
+    rotations[:, joint] = nearest_rotations(means)
   half = (outputs.box[:, 2:] - outputs.box[:, :2]).mean(axis=1) / 2
   centre = (outputs.box[:, :2] + outputs.box[:, 2:]) / 2
   # Crops differ from chunk to chunk: cameras are smoothed in image pixels.
@@ -31,7 +34,7 @@ def smooth(outputs: CropOutputs) -> CropOutputs:
   # Directions that are opposite would have a mean without a direction.
   length = np.maximum(np.linalg.norm(gravity, axis=1, keepdims=True), _MIN_SCALE)
   return outputs._replace(
-    rotations=nearest_rotations(rotations).astype(np.float32),
+    rotations=rotations,
     camera=camera.astype(np.float32),
     gravity=(gravity / length).astype(np.float32),
     standing=_along(outputs.standing, outputs.segment).astype(np.float32),

@@ -12,16 +12,16 @@ import scipy.special
 from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
-from mhmr_jax.data import device_flow
-from mhmr_jax.data.chunks import Chunk, Timing, cut, make_inputs
+from mhmr_jax.data import device_flow, transforms
+from mhmr_jax.data.chunks import TRAINING_STEP, Chunk, Timing, cut, make_inputs
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
-from mhmr_jax.geometry import windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.inference import eval_step, mirroring, sampling
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.models.motion_hmr import Carry, MotionHMR, Variables
-from mhmr_jax.schema import Batch, Prediction
+from mhmr_jax.schema import Batch, HostBatch, Prediction
 
 Step = Callable[[Batch, Carry | None], tuple[Prediction, Carry | None]]
 
@@ -96,20 +96,38 @@ def make_batches(
     InputError: the video ends before the last chunk.
   """
   images = _chosen_images(chunks, () if video is None else video, spec.colour)
-  for chunk, batch in zip(
+  for chunk, inputs in zip(
     chunks, make_inputs(chunks, images, spec, intrinsics), strict=True
   ):
-    if "flow" in spec.inputs:
-      batch["flow_seconds"] = _flow_seconds(chunk, spec.window)
-    yield cast(Batch, {key: leaf[None] for key, leaf in batch.items()})
+    yield as_batch(inputs, chunk, spec)
+
+
+def as_batch(inputs: HostBatch, chunk: Chunk, spec: InputSpec) -> Batch:
+  """A chunk's inputs as the batch that the step takes.
+
+  Args:
+    inputs: of the chunk, as `chunks.InputMaker` makes them.
+    chunk: of a video.
+    spec: by which they were made.
+  """
+  if "flow" in spec.inputs:
+    inputs = {**inputs, "flow_seconds": _flow_seconds(chunk, spec.window)}
+  return cast(Batch, {key: leaf[None] for key, leaf in inputs.items()})
 
 
 def _flow_seconds(chunk: Chunk, window: int) -> Float[np.ndarray, "time"]:
   """The chunk's `flow_seconds`, padded to the window."""
-  padded = np.full(window, sampling.TRAINING_STEP)
+  padded = np.full(window, TRAINING_STEP)
   if chunk.timing is not None:
     padded[: len(chunk.frames)] = chunk.timing.flow_seconds
   return padded
+
+
+def picture(
+  image: UInt8[np.ndarray, "height width 3"], colour: bool
+) -> UInt8[np.ndarray, "height width *colours"]:
+  """What a network reads of a frame: grey unless it reads colour."""
+  return image if colour else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
 def _chosen_images(
@@ -120,7 +138,7 @@ def _chosen_images(
   following = next(wanted, None)
   for number, image in enumerate(video):
     if number == following:
-      chosen = image if colour else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+      chosen = picture(image, colour)
       while number == following:  # Slow videos repeat some frames.
         yield chosen
         following = next(wanted, None)
@@ -174,7 +192,7 @@ def _at_training_rate(batch: Batch) -> Batch:
   rest = {key: leaf for key, leaf in batch.items() if key != "flow_seconds"}
   (seconds,) = np.asarray(batch["flow_seconds"])
   held = np.maximum.accumulate(np.where(seconds > 0, np.arange(len(seconds)), 0))
-  scale = (sampling.TRAINING_STEP / seconds[held])[:, None, None, None]
+  scale = (TRAINING_STEP / seconds[held])[:, None, None, None]
   flow = batch["flow"]
   return cast(Batch, {**rest, "flow": flow[:, held] * scale.astype(flow.dtype)})
 
@@ -186,7 +204,7 @@ def _run_mirrored(
   both = jax.tree.map(
     lambda own, other: jnp.concatenate([own, other]),
     batch,
-    mirroring.mirror_inputs(batch, model.size),
+    transforms.mirror_inputs(batch, model.size),
   )
   predicted, carry = eval_step.run_chunk(variables, both, carry, model=model)
   own = jax.tree.map(lambda leaf: leaf[:1], predicted)
@@ -216,13 +234,13 @@ def run(
     prediction, carry = step(batch, carry)
     # The host makes the next chunk's inputs while the device works on this one.
     if pending is not None:
-      yield _crop_outputs(*pending)
+      yield crop_outputs(*pending)
     pending = chunk, prediction
   if pending is not None:
-    yield _crop_outputs(*pending)
+    yield crop_outputs(*pending)
 
 
-def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
+def crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
   """Fetches a chunk's prediction from the device, without padded frames.
 
   For a network that predicts no `gravity` it is the image's down, and for one that
@@ -246,6 +264,35 @@ def _crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
     gravity=gravity.astype(np.float32),
     standing=standing.astype(np.float32),
   )
+
+
+def frame_boxes(
+  chunks: Sequence[Chunk],
+  spec: InputSpec,
+  intrinsics: Float[np.ndarray, "*num_frames 3 3"],
+) -> Float[np.ndarray, "frames 4"]:
+  """The crop window of every moment, in the image of its own frame.
+
+  A chunk's window is of its middle frame, to whose intrinsics `chunks.InputMaker`
+  brings the other ones.
+
+  Args:
+    chunks: in order.
+    spec: by which the inputs were made.
+    intrinsics: of the video, or of each of its frames.
+  """
+  boxes = np.concatenate(
+    [np.tile(chunk.box, (len(chunk.frames), 1)) for chunk in chunks]
+  )
+  if intrinsics.ndim == 2 or spec.needs_images:
+    return boxes
+  frames = np.concatenate([chunk.frames for chunk in chunks])
+  middle = np.concatenate(
+    [np.full(len(part), part[len(part) // 2]) for part in (c.frames for c in chunks)]
+  )
+  corners = boxes.reshape(-1, 2, 2)
+  moved = pinhole.to_camera(corners, intrinsics[middle], intrinsics[frames])
+  return moved.reshape(-1, 4).astype(np.float32)
 
 
 def join(parts: Sequence[CropOutputs]) -> CropOutputs:

@@ -8,18 +8,19 @@ motions = inference.predict_video("run.mp4")
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt8
 from tqdm import tqdm
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import video
+from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import (
   confidence,
   intrinsics,
@@ -47,6 +48,7 @@ CAMERAS = ("static", "moving")
 FITS = ("auto", "on", "off")
 # A person who is followed for less time is often an error of the detector.
 _SHORT_SECONDS = 0.5
+_MADE_UP_SIZE = (160, 120)  # Width and height of a video that is not there, px.
 
 
 class FollowedPerson(NamedTuple):
@@ -120,14 +122,9 @@ def predict_video(
   info = video.probe(path, fps)
   found = follow(source.find_people(path, info), info.fps)
   wanted = choose(found, people)
-  return recover(
-    path,
-    info,
-    source.name,
-    wanted,
-    run or packed.read(),
-    scene or Scene(),
-    StageTimes(),
+  recovery = Recovery(run or packed.read())
+  return recovery.recover(
+    path, info, source.name, wanted, scene or Scene(), StageTimes()
   )
 
 
@@ -176,65 +173,135 @@ def is_fitted(fit: str, source_name: str) -> bool:
   return keypoint_fit.BY_DEFAULT[source_name] if fit == "auto" else fit == "on"
 
 
-def recover(
-  path: pathlib.Path,
-  info: video.VideoInfo,
-  source_name: str,
-  people: Sequence[FollowedPerson],
-  run: TrainedRun,
-  scene: Scene,
-  times: StageTimes,
-) -> list[Motion]:
-  """Recovers the motion of people who were followed through a video.
+class Recovery:
+  """Recovers people's motions by one network, which is compiled once for all videos."""
 
-  Args:
-    path: of the video.
-    info: of the video.
-    source_name: what made the keypoints; see `KeypointSource.name`.
-    people: those who are wanted.
-    run: the network.
-    scene: the camera, and whether the bodies are fitted.
-    times: measures the stages.
+  def __init__(self, run: TrainedRun):
+    """Loads the body of a run; InputError where it is missing."""
+    # A video is read once a person: their flow is not kept.
+    run.config.flow.cache = False
+    self.body = smpl.load(run.config.body.path or None)
+    self.step = run.step
+    self._body_path = run.config.body.path
+    self._spec = InputSpec.from_config(run.config).for_video()
+    self._run_step, self._carry = streaming.make_step(
+      run.config, run.variables, mirrored=True
+    )
 
-  Raises:
-    InputError: the video cannot be read.
-  """
-  body = smpl.load(run.config.body.path or None)
-  matrices, origin = intrinsics.find(
-    (info.width, info.height),
-    info.num_frames,
-    focal=scene.focal,
-    fov=scene.fov,
-    path=scene.intrinsics,
-    metadata=video.metadata(path),
-  )
-  print(origin)
+  def warm_up(self) -> None:
+    """Compiles what every video needs, by recovering somebody who is made up."""
+    count, (width, height) = self._spec.window, _MADE_UP_SIZE
+    info = video.VideoInfo(width, height, 30.0, count, np.arange(count) / 30)
+    rest = np.asarray(self.body.keypoint_regressor @ self.body.v_template)
+    points = rest[:, :2] * [height / 3, -height / 3] + [width / 2, height / 2]
+    keypoints = np.append(points, np.ones((17, 1)), axis=1).astype(np.float32)
+    track = Track(np.arange(count), np.tile(keypoints, (count, 1, 1)))
+    person = FollowedPerson(0, track, False, np.zeros((count, 2), bool))
+    images = np.zeros((count, height, width, 3), np.uint8)
+    matrix = pinhole.centred_intrinsics(width, height)
+    times = StageTimes()
+    crops = self._see(track, images, info, matrix, times)
+    self._place([person], [crops], info, matrix, "static", times)
 
-  # ---- The network, crop by crop.
-  network = _Network(run, path, info, matrices, times)
-  crops = [network.run(person.track) for person in people]
+  def recover(
+    self,
+    path: pathlib.Path,
+    info: video.VideoInfo,
+    source_name: str,
+    people: Sequence[FollowedPerson],
+    scene: Scene,
+    times: StageTimes,
+  ) -> list[Motion]:
+    """Recovers the motion of people who were followed through a video.
 
-  # ---- From crops to space.
-  if is_fitted(scene.fit, source_name):
-    with times.running("fit"):
-      crops = _fitted(body, crops, matrices, info)
-  with times.running("placement"):
-    placed = [
-      placement.place(
-        body,
-        crop.outputs,
-        crop.rows,
-        _of_frames(matrices, crop.rows.frame_index),
-        crop.pelvis,
-      )
-      for crop in crops
-    ]
-  with times.running("world"):
-    in_world = world.place([one.seen for one in placed], body, scene.camera)
-  return [
-    _motion(*views, info, matrices, scene.camera, body, run.config.body.path)
-    for views in zip(people, placed, in_world, strict=True)
-  ]
+    Args:
+      path: of the video.
+      info: of the video.
+      source_name: what made the keypoints; see `KeypointSource.name`.
+      people: those who are wanted.
+      scene: the camera, and whether the bodies are fitted.
+      times: measures the stages.
+
+    Raises:
+      InputError: the video cannot be read.
+    """
+    matrices, origin = intrinsics.find(
+      (info.width, info.height),
+      info.num_frames,
+      focal=scene.focal,
+      fov=scene.fov,
+      path=scene.intrinsics,
+      metadata=video.metadata(path),
+    )
+    print(origin)
+    crops = []
+    for person in people:
+      frames = times.over("reading the video", video.read_frames(path))
+      with tqdm(desc="Predicting", unit="frame") as progress:
+        crops.append(self._see(person.track, frames, info, matrices, times, progress))
+    if is_fitted(scene.fit, source_name):
+      with times.running("fit"):
+        crops = _fitted(self.body, crops, matrices, info)
+    return self._place(people, crops, info, matrices, scene.camera, times)
+
+  def _see(
+    self,
+    track: Track,
+    frames: Iterable[UInt8[np.ndarray, "height width 3"]],
+    info: video.VideoInfo,
+    matrices: Float[np.ndarray, "*num_frames 3 3"],
+    times: StageTimes,
+    progress: tqdm | None = None,
+  ) -> "_Crops":
+    """Runs the network along a person, and smooths its results."""
+    spec = self._spec
+    chunks = streaming.plan(track, info.times, spec, (info.width, info.height))
+    if progress is not None:
+      progress.reset(sum(len(chunk.frames) for chunk in chunks))
+    images = frames if spec.needs_images else None
+    batches = streaming.make_batches(chunks, images, spec, matrices)
+    outputs = times.over(
+      "network",
+      streaming.run(chunks, times.over("inputs", batches), self._run_step, self._carry),
+    )
+    parts = []
+    for part in outputs:
+      parts.append(part)
+      if progress is not None:
+        progress.update(len(part.times))
+    boxes = streaming.frame_boxes(chunks, spec, matrices)
+    smooth = smoothing.smooth(streaming.join(parts)._replace(box=boxes))
+    return _Crops(chunks, sampling.rows(track, info.times), smooth)
+
+  def _place(
+    self,
+    people: Sequence[FollowedPerson],
+    crops: Sequence["_Crops"],
+    info: video.VideoInfo,
+    matrices: Float[np.ndarray, "*num_frames 3 3"],
+    camera: str,
+    times: StageTimes,
+  ) -> list[Motion]:
+    """Takes people from their crops to the camera's space, and to the world."""
+    body = self.body
+    with times.running("placement"):
+      placed = [
+        placement.place(
+          body,
+          crop.outputs,
+          crop.rows,
+          _of_frames(matrices, crop.rows.frame_index),
+          crop.pelvis,
+        )
+        for crop in crops
+      ]
+    with times.running("world"):
+      in_world = world.place([one.seen for one in placed], body, camera)
+    with times.running("confidence"):
+      return [
+        _motion(*views, info, matrices, camera, body, self._body_path)
+        for views in zip(people, placed, in_world, strict=True)
+      ]
 
 
 class _Crops(NamedTuple):
@@ -244,48 +311,6 @@ class _Crops(NamedTuple):
   rows: Rows
   outputs: CropOutputs
   pelvis: Float[np.ndarray, "frames 3"] | None = None  # As the fit finds it.
-
-
-class _Network:
-  """Runs the network along the people of one video, one after the other."""
-
-  def __init__(
-    self,
-    run: TrainedRun,
-    path: pathlib.Path,
-    info: video.VideoInfo,
-    matrices: Float[np.ndarray, "*num_frames 3 3"],
-    times: StageTimes,
-  ):
-    # A video is read once a person: their flow is not kept.
-    run.config.flow.cache = False
-    self._path, self._info = path, info
-    self._intrinsics, self._times = matrices, times
-    self._spec = InputSpec.from_config(run.config).for_video()
-    self._step, self._carry = streaming.make_step(
-      run.config, run.variables, mirrored=True
-    )
-
-  def run(self, track: Track) -> _Crops:
-    """Returns the smoothed results for a person."""
-    info, spec, times = self._info, self._spec, self._times
-    chunks = streaming.plan(track, info.times, spec, (info.width, info.height))
-    frames = None
-    if spec.needs_images:
-      frames = times.over("reading the video", video.read_frames(self._path))
-    batches = streaming.make_batches(chunks, frames, spec, self._intrinsics)
-    outputs = times.over(
-      "network",
-      streaming.run(chunks, times.over("inputs", batches), self._step, self._carry),
-    )
-    total = sum(len(chunk.frames) for chunk in chunks)
-    parts = []
-    with tqdm(desc="Predicting", total=total, unit="frame") as progress:
-      for part in outputs:
-        parts.append(part)
-        progress.update(len(part.times))
-    smooth = smoothing.smooth(streaming.join(parts))
-    return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
 
 def _fitted(
@@ -350,7 +375,12 @@ def _motion(
   swapped[placed.detected] = person.swapped[rows]
   own_intrinsics = _of_frames(matrices, placed.frame_index)
   own_keypoints = confidence.body_keypoints(
-    body, seen.pose, seen.betas, seen.transl_camera, own_intrinsics
+    body,
+    posed_keypoints.moments(body),
+    seen.pose,
+    seen.betas,
+    seen.transl_camera,
+    own_intrinsics,
   )
   return Motion(
     person=person.number,

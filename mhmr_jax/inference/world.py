@@ -25,7 +25,7 @@ from mhmr_jax.body import smpl
 from mhmr_jax.inference import contacts, foot_lock, gravity, root_path
 from mhmr_jax.inference.foot_lock import Soles
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
-from mhmr_jax.runtime.batching import padded_batches
+from mhmr_jax.runtime.batching import in_batches
 
 # m; a person's feet that are higher above the common floor stand on something else.
 _RAISED = 0.3
@@ -38,7 +38,7 @@ _ONE_FLOOR, _LOWEST = 0.2, 5
 _TILT_SECONDS = 0.5
 _LEAST_FORWARD = 1e-3
 _LEGS = np.array(foot_lock.LEGS)
-_ROWS = 256
+_ROWS = 256  # That are computed at once.
 
 
 class WorldMotion(NamedTuple):
@@ -283,11 +283,11 @@ def _matrices(pose: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 
 
 def _motion(person: _Person, body: smpl.SmplModel) -> WorldMotion:
   transl = (person.pelvis - person.root).astype(np.float32)
-  joints = np.empty((len(transl), 24, 3), np.float32)
-  # Rows at once are few and of one number, so that memory and compilation are bounded.
-  for rows, count in padded_batches(len(transl), _ROWS):
-    part = _joints(body, person.pose[rows], person.betas[rows], transl[rows])
-    joints[rows[:count]] = np.asarray(part)[:count]
+  joints = in_batches(
+    lambda at: _joints(body, person.pose[at], person.betas[at], transl[at]),
+    len(transl),
+    _ROWS,
+  )
   return WorldMotion(
     pose_world=person.pose,
     transl_world=transl,

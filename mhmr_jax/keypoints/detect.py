@@ -8,7 +8,7 @@ nobody). It needs no JAX, so it can run in an environment made for the detector.
 """
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
+from mhmr_jax.files import atomic, video
 from mhmr_jax.keypoints import detection, keypoint_flags, tracking
 from mhmr_jax.keypoints.formats import detections_npz
 from mhmr_jax.runtime import program
@@ -18,10 +18,9 @@ def main(argv: list[str]) -> None:
   """Reads the flags, detects the people and writes their keypoints."""
   del argv
   video_path, out = map(program.path_of, (keypoint_flags.VIDEO, program.OUT))
-  if out.suffix != ".npz" or not out.parent.is_dir():
-    raise InputError(
-      f"--out={out}: name a file that ends in .npz, in a folder that exists."
-    )
+  if out.suffix != ".npz":
+    raise InputError(f"--out={out}: name a file that ends in .npz.")
+  atomic.check_free(out)
   info = video.probe(video_path)
   found = detection.detect(
     video_path, info, keypoint_flags.DETECTOR.value, keypoint_flags.weights_path()
@@ -37,4 +36,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("video", "out", "detector"))

@@ -9,6 +9,7 @@ can be learned from detections alone; rare events need several minutes of video.
 
 import dataclasses
 
+from mhmr_jax.files import atomic
 from mhmr_jax.keypoints import formats, keypoint_flags, noise_file, noise_fit, tracking
 from mhmr_jax.keypoints.noise import KeypointNoise
 from mhmr_jax.runtime import program
@@ -20,6 +21,7 @@ def main(argv: list[str]) -> None:
   """Reads the flags, fits the noise and writes it."""
   del argv
   path, out = map(program.path_of, (keypoint_flags.KEYPOINTS, program.OUT))
+  atomic.check_free(out)
   keypoint_format = program.require(keypoint_flags.FORMAT)
   fps = keypoint_flags.FPS.value or _DEFAULT_FPS
   tracks = tracking.track(formats.read(path, keypoint_format), fps)
@@ -33,4 +35,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("keypoints", "keypoint_format", "out"))

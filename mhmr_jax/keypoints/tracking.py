@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import itertools
 
 import numpy as np
 from absl import logging
@@ -15,13 +16,14 @@ from mhmr_jax.keypoints.formats import Detections
 
 _MIN_POINTS = 3
 _BRIDGE_SECONDS = 0.5  # A person who is missed for so long is still followed.
-_REJOIN_SECONDS = 10.0  # Tracks are rejoined over so long, if nobody else fits.
+REJOIN_SECONDS = 10.0  # Tracks are rejoined over so long, if nobody else fits.
 _WALK_ON_SECONDS = 2.0  # Somebody hidden is thought to walk on for so long.
 _RIVAL_SHARE = 0.2  # The length of a track that counts beside another.
 _FIRST_FRAMES = 5  # Frames that tell the size of somebody who comes in.
 # Distances are in sizes of the person (the longer side of the box).
 _GATE = 0.5
 _GATE_GROWTH = 1.0  # The gate widens by so much a second while a person is missed.
+_STREAM_FPS = 30.0  # The rate in whose frames a stream's times are counted.
 _MEMORY = 0.7  # Weight of the old velocity in its running mean, from frame to frame.
 
 
@@ -39,26 +41,28 @@ class Track:
     return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=-1).sum())
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _OpenTrack:
   """A track that may still grow."""
 
-  frames: list[int]
+  # The frames' numbers; of a stream, whose frames need not be even, fractions too.
+  frames: list[float]
   people: list[np.ndarray]
   size: float
   velocity: np.ndarray  # px a frame.
+  number: int = 0  # Of the person in a stream.
 
   @classmethod
-  def start(cls, frame: int, person: np.ndarray) -> "_OpenTrack":
+  def start(cls, frame: float, person: np.ndarray) -> "_OpenTrack":
     return cls([frame], [person], _size(person), np.zeros(2))
 
-  def expected(self, frame: int) -> np.ndarray:
+  def expected(self, frame: float) -> np.ndarray:
     """The last detection, extrapolated to a frame at the person's velocity."""
     person = self.people[-1].copy()
     person[:, :2] += self.velocity * (frame - self.frames[-1])
     return person
 
-  def add(self, frame: int, person: np.ndarray) -> None:
+  def add(self, frame: float, person: np.ndarray) -> None:
     elapsed = frame - self.frames[-1]
     moved = _shift(self.people[-1], person) / elapsed
     memory = _MEMORY**elapsed
@@ -66,6 +70,39 @@ class _OpenTrack:
     self.size = max(0.9 * self.size, _size(person))
     self.frames.append(frame)
     self.people.append(person)
+
+
+class _Follower:
+  """Assigns each frame's people to tracks, by the frames so far."""
+
+  def __init__(self, fps: float):
+    self._fps = fps
+    self._bridge = max(1, round(_BRIDGE_SECONDS * fps))
+    self.active: list[_OpenTrack] = []
+    self.ended: list[_OpenTrack] = []
+    self.lying = 0  # Points that were taken as missing.
+
+  def add(self, frame: float, found: Float[np.ndarray, "_ 17 3"]) -> list[_OpenTrack]:
+    """Returns the tracks of those who are in the frame, which have them now."""
+    is_far = outliers.of_frame(found)
+    self.lying += int(is_far.sum())
+    people = [
+      one for one in _without(found, is_far) if _reported(one).sum() >= _MIN_POINTS
+    ]
+    is_lost = lambda one: frame - one.frames[-1] > self._bridge
+    self.ended += filter(is_lost, self.active)
+    self.active = list(itertools.filterfalse(is_lost, self.active))
+    assigned = _assign(self.active, people, frame, self._fps)
+    here = []
+    for index, person in enumerate(people):
+      if index in assigned:
+        one = self.active[assigned[index]]
+        one.add(frame, person)
+      else:
+        one = _OpenTrack.start(frame, person)
+        self.active.append(one)
+      here.append(one)
+    return here
 
 
 def track(detections: Detections, fps: float = 30.0) -> list[Track]:
@@ -80,30 +117,15 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
   Points far off their person, or stuck at one place while the person walks away, become
   missing ones; a warning counts them.
   """
-  bridge = max(1, round(_BRIDGE_SECONDS * fps))
-  active: list[_OpenTrack] = []
-  ended: list[_OpenTrack] = []
-  lying = 0
+  follower = _Follower(fps)
   for frame, found in enumerate(detections):
-    is_far = outliers.of_frame(found)
-    lying += int(is_far.sum())
-    people = [
-      one for one in _without(found, is_far) if _reported(one).sum() >= _MIN_POINTS
-    ]
-    ended += [one for one in active if frame - one.frames[-1] > bridge]
-    active = [one for one in active if frame - one.frames[-1] <= bridge]
-    assigned = _assign(active, people, frame, fps)
-    for index, person in enumerate(people):
-      if index in assigned:
-        active[assigned[index]].add(frame, person)
-      else:
-        active.append(_OpenTrack.start(frame, person))
+    follower.add(float(frame), found)
   tracks = [
-    Track(np.array(one.frames), np.stack(one.people))
-    for one in _rejoin(ended + active, fps)
+    Track(np.array(one.frames, int), np.stack(one.people))
+    for one in _rejoin(follower.ended + follower.active, fps)
   ]
   is_lying = [outliers.of_track(one.keypoints) for one in tracks]
-  lying += sum(int(points.sum()) for points in is_lying)
+  lying = follower.lying + sum(int(points.sum()) for points in is_lying)
   if lying:
     logging.warning(
       "%d keypoints are far off their person, or stuck: they are taken as missing.",
@@ -114,6 +136,46 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
     for one, points in zip(tracks, is_lying, strict=True)
   ]
   return sorted(tracks, key=lambda one: -one.area)
+
+
+class StreamTracker:
+  """Follows the people of a stream, whose coming frames are not known.
+
+  They are numbered from 1 on as they come. Somebody who was lost for up to ten seconds
+  keeps their number if they come back at about the same place and size, and nobody else
+  can be meant.
+  """
+
+  def __init__(self) -> None:
+    self._follower = _Follower(_STREAM_FPS)
+    self._count = 0
+
+  def add(
+    self, seconds: float, found: Float[np.ndarray, "_ 17 3"]
+  ) -> dict[int, Float[np.ndarray, "17 3"]]:
+    """Returns the people in a frame by their numbers.
+
+    Args:
+      seconds: of the frame, later than that of the frame before.
+      found: x, y px and score of everybody; points far off their person become missing.
+    """
+    frame = seconds * _STREAM_FPS
+    here = self._follower.add(frame, found)
+    gone = self._follower.ended
+    gone[:] = [
+      one for one in gone if frame - one.frames[-1] <= REJOIN_SECONDS * _STREAM_FPS
+    ]
+    new = [one for one in here if not one.number]
+    pairs = [(a, b) for a in gone for b in new if _fits(a, b, _STREAM_FPS)]
+    for before, after in pairs:
+      if sum(before is a or after is b for a, b in pairs) == 1:
+        after.number = before.number
+        gone.remove(before)
+    for one in new:
+      if not one.number:
+        self._count += 1
+        one.number = self._count
+    return {one.number: one.people[-1] for one in here}
 
 
 def _without(
@@ -133,7 +195,7 @@ def largest(tracks: list[Track]) -> Track:
 
 
 def _assign(
-  active: list[_OpenTrack], people: list[np.ndarray], frame: int, fps: float
+  active: list[_OpenTrack], people: list[np.ndarray], frame: float, fps: float
 ) -> dict[int, int]:
   """Maps the index of each person who is followed already to that of their track."""
   if not active or not people:
@@ -155,7 +217,7 @@ def _assign(
   }
 
 
-def _distance(one: _OpenTrack, person: np.ndarray, frame: int) -> float:
+def _distance(one: _OpenTrack, person: np.ndarray, frame: float) -> float:
   """How far a person is from where a track expects its own, in sizes of the larger.
 
   It is the mean of two distances: that of the points which both report, and that of
@@ -214,7 +276,7 @@ def _rejoin(pieces: list[_OpenTrack], fps: float) -> list[_OpenTrack]:
 def _followers(pieces: list[_OpenTrack], fps: float) -> list[tuple[int, int]]:
   """The pairs of tracks, in order of their first frames, that one person may have."""
   starts = np.array([one.frames[0] for one in pieces])
-  longest = round(_REJOIN_SECONDS * fps)
+  longest = round(REJOIN_SECONDS * fps)
   pairs = []
   for before, one in enumerate(pieces):
     end = one.frames[-1]
@@ -223,7 +285,7 @@ def _followers(pieces: list[_OpenTrack], fps: float) -> list[tuple[int, int]]:
   return pairs
 
 
-def _gap(pieces: list[_OpenTrack], before: int, after: int) -> int:
+def _gap(pieces: list[_OpenTrack], before: int, after: int) -> float:
   return pieces[after].frames[0] - pieces[before].frames[-1]
 
 

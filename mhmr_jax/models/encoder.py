@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,6 +13,23 @@ from mhmr_jax.models.convolution import Conv2D, max_pool
 from mhmr_jax.models.norm import GhostBatchNorm
 
 ModuleDef = Callable[..., Any]
+
+# The places of joints reach this far from the crop's centre, in half crops: people are
+# cut off at the crop's border.
+_REACH = 1.25
+
+
+class Encoded(NamedTuple):
+  """What an encoder finds in each frame.
+
+  Attributes:
+    features: one vector a frame.
+    joints_seen: SMPL's joints on the crop, whose corners are at -1 and 1; None for an
+      encoder that does not look for them.
+  """
+
+  features: Float[Array, "batch features"]
+  joints_seen: Float[Array, "batch 24 2"] | None
 
 
 class PreactivationBlock(nn.Module):
@@ -50,6 +67,11 @@ class PreactivationBlock(nn.Module):
     return x + y
 
 
+def cell_centres(size: int) -> Float[Array, " size"]:
+  """The centres of an axis's cells, whose ends are at -1 and 1."""
+  return (2 * jnp.arange(size) + 1) / size - 1
+
+
 def channel_centroids(
   x: Float[Array, "batch height width channels"],
 ) -> Float[Array, "batch channels*3"]:
@@ -69,11 +91,37 @@ def channel_centroids(
   safe_mass = jnp.where(mass > 0, mass, 1.0)
 
   def centre(profile: Float[Array, "batch n channels"], size: int) -> Array:
-    places = (2 * jnp.arange(size) + 1) / size - 1
-    return jnp.einsum("bnc,n->bc", profile, places) / safe_mass
+    return jnp.einsum("bnc,n->bc", profile, cell_centres(size)) / safe_mass
 
   peak = jnp.max(x, axis=(1, 2))
   return jnp.concatenate([peak, centre(along_x, width), centre(along_y, height)], -1)
+
+
+class JointFinder(nn.Module):
+  """Finds SMPL's joints on a map: the mean place under one heatmap a joint.
+
+  This is the integral regression of Sun et al. 2018 (soft-argmax), which learns where
+  things are from far fewer frames than a dense layer on the map does.
+  """
+
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: Float[Array, "batch height width channels"]
+  ) -> Float[Array, "batch 24 3"]:
+    """The x, y and the spread of each heatmap; the crop's corners are at -1 and 1."""
+    n, height, width, _ = x.shape
+    logits = nn.Dense(24, dtype=self.dtype, name="heatmaps")(x)
+    logits = logits.reshape(n, height * width, 24).astype(jnp.float32)
+    weights = nn.softmax(logits, axis=1)
+    rows, columns = (_REACH * cell_centres(size) for size in (height, width))
+    grid = jnp.stack(jnp.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    place = jnp.einsum("npj,pc->njc", weights, grid)
+    square = jnp.einsum("npj,p->nj", weights, jnp.sum(grid**2, axis=-1))
+    variance = square - jnp.sum(place**2, axis=-1)
+    spread = jnp.sqrt(jnp.maximum(variance, 0.0) + 1e-6)
+    return jnp.concatenate([place, spread[..., None]], axis=-1)
 
 
 class FrameEncoder(nn.Module):
@@ -81,8 +129,9 @@ class FrameEncoder(nn.Module):
 
   The defaults are ResNet-50's. With `pool_grid` g > 1 the last map is averaged over
   g x g cells, flattened and projected; `centroids` adds a projection of the input's
-  `channel_centroids`. Both depart from the paper, for small encoders and short
-  training: a network with a global average is slow to learn a heatmap's position.
+  `channel_centroids`. With `joints` it looks for SMPL's joints on the last map, and
+  their places are features too. All three depart from the paper, for small encoders and
+  short training: a network with a global average is slow to learn where things are.
   """
 
   stage_blocks: Sequence[int] = (3, 4, 6, 3)
@@ -95,6 +144,7 @@ class FrameEncoder(nn.Module):
   features: int = 0  # The output's size; 0 is that of the last stage.
   pool_grid: int = 1
   centroids: bool = False
+  joints: bool = False
   norm: str = "batch"  # 'batch' (over the global batch), 'ghost' or 'group'.
   norm_momentum: float = 0.9
   norm_frames: int = 64  # Frames in a group of ghost batch norm.
@@ -145,10 +195,21 @@ class FrameEncoder(nn.Module):
       x = x + places
     return x.astype(jnp.float32)
 
+  def _add_joints(
+    self,
+    features: Float[Array, "batch features"],
+    x: Float[Array, "batch height width channels"],
+  ) -> Encoded:
+    found = JointFinder(dtype=self.dtype, name="joints")(x)
+    width = features.shape[-1]
+    hidden = nn.Dense(width, name="joints_hidden")(found.reshape(len(found), -1))
+    added = nn.Dense(width, name="joints_project")(nn.relu(hidden))
+    return Encoded(features + added, found[..., :2])
+
   @nn.compact
   def __call__(
     self, x: Float[Array, "batch size size channels"], train: bool = False
-  ) -> Float[Array, "batch features"]:
+  ) -> Encoded:
     """Encodes frames.
 
     Args:
@@ -168,4 +229,6 @@ class FrameEncoder(nn.Module):
         stride = 2 if stage > 0 and index == 0 else 1
         name = f"stage{stage + 1}_block{index + 1}"
         x = block(width, stride, self.bottleneck, conv, norm, name=name)(x)
-    return self._pool(nn.relu(norm(name="norm")(x)), stack)
+    x = nn.relu(norm(name="norm")(x))
+    features = self._pool(x, stack)
+    return self._add_joints(features, x) if self.joints else Encoded(features, None)

@@ -29,6 +29,9 @@ from mhmr_jax.models.temporal import ResidualLSTM
 from mhmr_jax.models.temporal import initial_carry as initial_memory
 from mhmr_jax.schema import INPUT_CHANNELS, Batch, Prediction
 
+# Flow that is smaller than this, in crop widths a frame, is an estimator's noise: 0.15
+# pixels of a crop of 64.
+_FLOW_NOISE = 0.0023
 # The collections that `MotionHMR.apply` takes: "params" and "batch_stats".
 Variables = dict[str, Any]
 
@@ -45,6 +48,39 @@ class Carry(NamedTuple):
   crop: CropState | None
 
 
+def standardised(
+  flow: Float[Array, "*batch size size 2"],
+) -> Float[Array, "*batch size size 2"]:
+  """Each frame's flow less its mean, over its root mean square.
+
+  What the camera does, and whether a person moves slowly or fast, are taken out, so
+  that limbs are equally legible in all frames. Noise stays small.
+
+  Args:
+    flow: crop widths a frame.
+  """
+  flow = flow.astype(jnp.float32)
+  moved = flow - jnp.mean(flow, axis=(-3, -2), keepdims=True)
+  power = jnp.mean(jnp.square(moved), axis=(-3, -2, -1), keepdims=True)
+  return moved / jnp.sqrt(power + _FLOW_NOISE**2)
+
+
+class _FrameFeatures(NamedTuple):
+  """What is found in each frame by itself.
+
+  Attributes:
+    features: of all encoders together.
+    joints_seen: SMPL's joints on the crop, if the encoder of pictures looks for them.
+    observed: the points of keypoints as coordinates.
+    crop: that of the points, for the frames that follow.
+  """
+
+  features: Float[Array, "batch time features"]
+  joints_seen: Float[Array, "batch time 24 2"] | None
+  observed: Observed | None
+  crop: CropState | None
+
+
 class MotionHMR(nn.Module):
   """Clips to SMPL bodies (Doersch & Zisserman 2019); without an LSTM, HMR."""
 
@@ -57,6 +93,7 @@ class MotionHMR(nn.Module):
   size: int = 224  # The crop's side, px, which a batch of keypoints alone doesn't tell.
   heatmap_sigma: float = 0.02  # The keypoints' Gaussians, in crop widths.
   flow_unit: float = 0.05  # The flow in crop widths a frame that the encoder gets as 1.
+  flow_standardised: bool = False  # Whether each frame's flow is brought to one size.
 
   def channels(self, batch: Batch) -> Float[Array, "batch time size size channels"]:
     """Stacks the encoder's inputs: RGB in [-1, 1], flow, heatmaps in [0, 1]."""
@@ -67,7 +104,7 @@ class MotionHMR(nn.Module):
       if name == "rgb":
         stack.append(batch["rgb"].astype(jnp.float32) / 127.5 - 1.0)
       elif name == "flow":
-        stack.append(batch["flow"] / (self.flow_unit * self.size))
+        stack.append(self._flow(batch["flow"] / self.size))
       elif name == "keypoints":
         sigma = self.heatmap_sigma * self.size
         stack.append(heatmaps.draw(batch["keypoints"], self.size, sigma))
@@ -75,6 +112,14 @@ class MotionHMR(nn.Module):
         raise ValueError(f"inputs are {tuple(INPUT_CHANNELS)}, got {name!r}")
     dtype = cast(FrameEncoder, self.encoder).dtype
     return jnp.concatenate([x.astype(dtype) for x in stack], axis=-1)
+
+  def _flow(
+    self, flow: Float[Array, "batch time size size 2"]
+  ) -> Float[Array, "batch time size size 2"]:
+    """Brings flow in crop widths a frame to the encoder's units."""
+    if not self.flow_standardised:
+      return flow / self.flow_unit
+    return standardised(flow)
 
   def initial_carry(self, batch_size: int) -> Carry | None:
     """The carry to pass with a stream's first frames; None does the same."""
@@ -97,7 +142,8 @@ class MotionHMR(nn.Module):
     Args:
       batch: the fields that `inputs` names, and `valid` if not all frames are.
       carry: the carry of the frames before; None at the start of a clip.
-      train: uses batch statistics and dropout (rng 'dropout').
+      train: uses batch statistics and dropout (rng 'dropout'), and adds `joints_seen`
+        to the prediction if the encoder looks for joints.
       step: the training step; with it a domain classifier, if there is one, adds
         `domain_logits` to the prediction.
 
@@ -105,7 +151,8 @@ class MotionHMR(nn.Module):
       The prediction, and the carry for the frames that follow.
     """
     memory, crop = (None, None) if carry is None else carry
-    features, observed, crop = self._frame_features(batch, crop, train)
+    found = self._frame_features(batch, crop, train)
+    features, observed, crop = found.features, found.observed, found.crop
     if self.temporal is not None:
       features, memory = self.temporal(features, memory, batch.get("valid"))
     prediction = self.regressor(features, train, observed)
@@ -113,6 +160,8 @@ class MotionHMR(nn.Module):
       prediction["camera"] = _in_window(
         prediction["camera"], observed.crop, batch["window"]
       )
+    if train and found.joints_seen is not None:
+      prediction["joints_seen"] = found.joints_seen
     if self.domain_classifier is not None and step is not None:
       # It takes the same features as the predictor of labels (Ganin et al.).
       prediction["domain_logits"] = self.domain_classifier(features, step)
@@ -121,13 +170,14 @@ class MotionHMR(nn.Module):
 
   def _frame_features(
     self, batch: Batch, crop: CropState | None, train: bool
-  ) -> tuple[Float[Array, "batch time features"], Observed | None, CropState | None]:
-    """The frames' features; with coordinates the points and the next crop state."""
-    features = []
+  ) -> _FrameFeatures:
+    features, joints_seen = [], None
     if self.encoder is not None:
       stack = self.channels(batch)
       encoded = self.encoder(stack.reshape(-1, *stack.shape[2:]), train)
-      features.append(encoded.reshape(*stack.shape[:2], -1))
+      features.append(encoded.features.reshape(*stack.shape[:2], -1))
+      if encoded.joints_seen is not None:
+        joints_seen = encoded.joints_seen.reshape(*stack.shape[:2], 24, 2)
     observed = None
     if self.point_encoder is not None:
       points = coordinates.in_camera(batch["keypoints"], batch["window"], self.size)
@@ -137,7 +187,8 @@ class MotionHMR(nn.Module):
       followed, crop = coordinates.follow(points, state, batch["window"])
       features.append(self.point_encoder(coordinates.features(points, followed, state)))
       observed = Observed(points, followed)
-    return functools.reduce(jnp.add, features), observed, crop
+    added = functools.reduce(jnp.add, features)
+    return _FrameFeatures(added, joints_seen, observed, crop)
 
 
 def _in_window(
@@ -189,6 +240,7 @@ def from_config(config: ConfigDict) -> MotionHMR:
     size=size,
     heatmap_sigma=config.heatmap_sigma,
     flow_unit=config.flow_unit,
+    flow_standardised=config.get("flow_standardised", False),
   )
 
 

@@ -13,6 +13,7 @@ from absl import flags
 from jaxtyping import Float
 
 from mhmr_jax.body.joints import flip_pose
+from mhmr_jax.files import atomic
 from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.motion import library, pose_prior
 from mhmr_jax.runtime import program
@@ -49,6 +50,7 @@ def main(argv: list[str]) -> None:
   """Reads the flags, fits the prior and writes it."""
   del argv
   out = program.path_of(program.OUT)
+  atomic.check_free(out)
   motions = library.open_motions(_MOTION.value)
   rng = np.random.default_rng(0)
   poses = draw_poses(motions, "train", _POSES.value, rng)
@@ -64,4 +66,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("motion", "out"))

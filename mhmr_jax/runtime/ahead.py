@@ -1,12 +1,33 @@
-"""Makes items in a thread of their own while the ones before are used."""
+"""Makes things in a thread of their own before they are used."""
 
+import contextlib
 import queue
+import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar, cast
 
 Item = TypeVar("Item")
 _END = object()
+# By default a thread that comes back from a library's code waits for up to 5 ms, each
+# time, for another one that runs Python.
+_SWITCH_SECONDS = 2e-4
+
+
+@contextlib.contextmanager
+def computed_ahead(function: Callable[[], Item]) -> Iterator[Callable[[], Item]]:
+  """Runs a function in a thread; yields what waits for its result, or its error.
+
+  The block ends after the function has.
+  """
+  interval = sys.getswitchinterval()
+  sys.setswitchinterval(_SWITCH_SECONDS)
+  try:
+    with ThreadPoolExecutor(1) as pool:
+      yield pool.submit(function).result
+  finally:
+    sys.setswitchinterval(interval)
 
 
 def made_ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:

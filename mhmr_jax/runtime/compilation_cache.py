@@ -1,10 +1,10 @@
 """Keeps compiled programs on disk, so that the next run need not compile them again."""
 
 import hashlib
+import os
 import pathlib
 import platform
-
-import jax
+import sys
 
 _FOLDER = pathlib.Path("~/.cache/mhmr_jax/compiled")
 # The least seconds of compilation that are worth a file.
@@ -14,14 +14,21 @@ _LEAST_SECONDS = 0.2
 def keep() -> None:
   """Has JAX keep what it compiles, unless a folder for it is configured already.
 
+  JAX is not imported for it, which takes a second, and not every program needs it.
   The folder is the kind of processor's own: programs compiled for a newer one crash on
   an older one, and machines may share a home folder.
   """
-  if jax.config.values.get("jax_compilation_cache_dir") is not None:
+  folder = str(_FOLDER.expanduser() / _processor())
+  if "jax" not in sys.modules:
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+      os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+      os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = str(_LEAST_SECONDS)
     return
-  folder = _FOLDER.expanduser() / _processor()
-  jax.config.update("jax_compilation_cache_dir", str(folder))
-  jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
+  import jax
+
+  if jax.config.values.get("jax_compilation_cache_dir") is None:
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _LEAST_SECONDS)
 
 
 def _processor() -> str:

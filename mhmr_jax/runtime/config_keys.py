@@ -100,6 +100,7 @@ _ANYWHERE = {
 # The keys of mhmr_jax.train.
 MOTION = {
   **_ANYWHERE,
+  "train.start": Key(path(), required=False),
   **{
     f"loss.{term}": Key(number(0, 1e6))
     for term in ("joints_3d", "joints_2d", "rotations", "betas_prior")
@@ -107,8 +108,8 @@ MOTION = {
   **{
     f"loss.{term}": Key(number(0, 1e6), required=False)
     for term in (
-      *("joints_relative", "joints_velocity", "rotations_camera", "betas"),
-      *("gravity", "standing", "domain_loss"),
+      *("joints_seen", "joints_relative", "joints_velocity"),
+      *("rotations_camera", "betas", "gravity", "standing", "domain_loss"),
     )
   },
   "flow.source": Key(choice("dis", "exact", "flownets", "raft")),
@@ -123,6 +124,7 @@ MOTION = {
   "model.inputs": Key(some("rgb", "flow", "keypoints")),
   "model.heatmap_sigma": Key(number(0, 1, above=True)),
   "model.flow_unit": Key(number(0, 100, above=True)),
+  "model.flow_standardised": Key(switch(), required=False),
   "model.lstm_features": Key(whole(0, _WIDTH)),
   "model.dtype": Key(choice("float32", "bfloat16")),
   "model.encoder.stage_blocks": Key(wholes(1, 1000, 8)),
@@ -135,6 +137,7 @@ MOTION = {
   "model.encoder.features": Key(whole(0, _WIDTH)),
   "model.encoder.pool_grid": Key(whole(1, 256)),
   "model.encoder.centroids": Key(switch()),
+  "model.encoder.joints": Key(switch(), required=False),
   "model.encoder.norm": Key(choice("batch", "ghost", "group")),
   "model.encoder.norm_momentum": Key(number(0, 1, below=True)),
   "model.encoder.norm_frames": Key(whole(1, _COUNT), required=False),

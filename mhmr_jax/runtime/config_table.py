@@ -33,26 +33,36 @@ _FLOW = (
   "`updates`. `train.accumulate` and `mesh.fsdp` stay 1.\n"
 )
 
+# The columns of the table, and the variants of the configs.
+_VARIANTS = {"default": "", "small": "small", "paper": "paper"}
+
 
 def page() -> str:
   """The whole page, as Markdown."""
-  adversarial = _flat(dann.get_config()), _flat(dann.get_config("paper"))
-  motion = _flat(flow_kp.get_config()), _flat(flow_kp.get_config("paper"))
-  both = [{**base, **own} for base, own in zip(adversarial, motion, strict=True)]
-  raft = _flat(flow_raft.get_config()), _flat(flow_raft.get_config("paper"))
-  nets = _flat(flow_flownets.get_config()), _flat(flow_flownets.get_config("paper"))
-  flow = [{**base, **own} for base, own in zip(raft, nets, strict=True)]
+  motion = {
+    shown: {**_flat(dann.get_config(variant)), **_flat(flow_kp.get_config(variant))}
+    for shown, variant in _VARIANTS.items()
+  }
+  flow = {
+    shown: {
+      **_flat(flow_raft.get_config(variant)),
+      **_flat(flow_flownets.get_config(variant)),
+    }
+    for shown, variant in _VARIANTS.items()
+    if variant != "small"
+  }
   different = {
     name: key
     for name, key in config_keys.FLOW.items()
-    if flow[0].get(name) != both[0].get(name) or name not in config_keys.MOTION
+    if flow["default"].get(name) != motion["default"].get(name)
+    or name not in config_keys.MOTION
   }
   return (
     _HEAD
     + _MOTION
-    + _table(config_keys.MOTION, *both)
+    + _table(config_keys.MOTION, motion)
     + _FLOW
-    + _table(different, *flow)
+    + _table(different, flow)
   )
 
 
@@ -60,18 +70,20 @@ def _flat(config: ConfigDict) -> dict[str, Any]:
   return dict(config_check.flattened(config.to_dict()))
 
 
-def _table(
-  keys: Mapping[str, Key], default: Mapping[str, Any], paper: Mapping[str, Any]
-) -> str:
-  rows = [
-    "\n| key | default | `:paper` | what it can be |",
-    "| --- | --- | --- | --- |",
-  ]
+def _table(keys: Mapping[str, Key], variants: Mapping[str, Mapping[str, Any]]) -> str:
+  """A row for each key; values that are the default's are not repeated."""
+  shown = [name if name == "default" else f"`:{name}`" for name in variants]
+  header = ["key", *shown, "what it can be"]
+  rows = ["\n" + _row(header), _row(["---"] * len(header))]
   for name, key in keys.items():
-    first, second = (_cell(values, name) for values in (default, paper))
-    shown = "" if first == second else second
-    rows.append(f"| `{name}` | {first} | {shown} | {key.rule.wanted} |")
+    first, *others = (_cell(values, name) for values in variants.values())
+    others = ["" if other == first else other for other in others]
+    rows.append(_row([f"`{name}`", first, *others, key.rule.wanted]))
   return "\n".join(rows) + "\n"
+
+
+def _row(cells: list[str]) -> str:
+  return f"| {' | '.join(cells)} |"
 
 
 def _cell(values: Mapping[str, Any], name: str) -> str:

@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
 
-_HEARTBEAT_S = 30  # A process that is silent for this long counts as lost.
+HEARTBEAT_S = 30  # A process that is silent for this long counts as lost.
 _SHUTDOWN_S = 30  # At the end, processes wait this long for each other.
 _LAST_S = 3
 _ANSWER_S = 5  # An abort waits this long for the process that coordinates the others.
@@ -53,7 +53,7 @@ def connect(
       coordinator,
       num_processes,
       process_id,
-      heartbeat_timeout_seconds=_HEARTBEAT_S,
+      heartbeat_timeout_seconds=HEARTBEAT_S,
       shutdown_timeout_seconds=_SHUTDOWN_S,
     )
   except (ValueError, RuntimeError) as error:

@@ -1,10 +1,11 @@
 """How every program starts, and how it ends on bad input."""
 
+import functools
 import logging as python_logging
 import pathlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tqdm
@@ -13,7 +14,12 @@ from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
-from mhmr_jax.runtime import config_check, config_rules
+from mhmr_jax.runtime import (
+  compilation_cache,
+  config_check,
+  config_rules,
+  program_help,
+)
 
 WORKDIR = flags.DEFINE_string(
   "workdir", None, "The folder of a training run: its config, checkpoints and metrics."
@@ -27,8 +33,14 @@ OUT = flags.DEFINE_string(
 REDEFINED_FLAG: dict[str, Any] = {"allow_override": True}
 
 
+# --help of absl and, because people type it, -h.
+_HELP = frozenset({"--help", "-help", "--helpshort", "-helpshort", "-?", "-h"})
+
+
 def run(
-  main: Callable[[list[str]], Any], leave: Callable[[int], int] = lambda status: status
+  main: Callable[[list[str]], Any],
+  leave: Callable[[int], int] = lambda status: status,
+  usual: Sequence[str] = (),
 ) -> None:
   """Parses the flags, runs `main` and exits with its status.
 
@@ -39,6 +51,7 @@ def run(
     main: gets the arguments that are left, which are the program's name alone.
     leave: is called with the status of such an error, and returns the one to exit with;
       `processes.leave` in programs that run as several processes.
+    usual: the flags that --help lists first.
   """
 
   def guarded(argv: list[str]) -> int:
@@ -46,9 +59,6 @@ def run(
       return _fail(f"Unexpected argument {argv[1]!r}: every option starts with --.")
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().addFilter(_ours_or_errors)
-    # JAX takes half a second to import, and `--help` does without it.
-    from mhmr_jax.runtime import compilation_cache
-
     compilation_cache.keep()
     try:
       main(argv)
@@ -58,10 +68,13 @@ def run(
       return leave(_fail(str(error), RESTART))
     return 0
 
-  app.run(guarded, flags_parser=_parse)
+  app.run(guarded, flags_parser=functools.partial(_parse, usual))
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(usual: Sequence[str], argv: list[str]) -> list[str]:
+  if _HELP & set(argv):
+    print(program_help.text(flags.FLAGS, usual))
+    sys.exit(0)
   try:
     return flags.FLAGS(argv)
   except flags.Error as error:
@@ -125,8 +138,12 @@ def define_config(default: ConfigDict) -> flags.FlagHolder:
   ml_collections reads the command line here already: an override of a key that there is
   not ends the program in a sentence.
   """
+  keys = ", ".join(key for key, _ in config_check.flattened(default.to_dict()))
+  words = f"Replaces a key of a run's config, as --config.KEY=VALUE; KEY is {keys}."
   try:
-    return config_flags.DEFINE_config_dict("config", default, **REDEFINED_FLAG)
+    return config_flags.DEFINE_config_dict(
+      "config", default, help_string=words, **REDEFINED_FLAG
+    )
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     sys.exit(_fail(_config_problem(sys.argv, error)))
 

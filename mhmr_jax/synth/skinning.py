@@ -123,7 +123,11 @@ def load(path: str | pathlib.Path | None = None) -> Body:
   Raises:
     InputError: as `smpl.load`.
   """
-  model = smpl.load(path or None)
+  return from_model(smpl.load(path or None))
+
+
+def from_model(model: smpl.SmplModel) -> Body:
+  """Takes over a body that was read before."""
   names = [field.name for field in dataclasses.fields(Body)]
   arrays = {name: np.asarray(getattr(model, name)) for name in names}
   arrays["keypoint_regressor"] = sparse.csr_array(arrays["keypoint_regressor"])

@@ -20,6 +20,7 @@ from mhmr_jax.schema import Batch, Prediction
 DEFAULT_WEIGHTS = {
   "joints_3d": 1.0,
   "joints_2d": 1.0,
+  "joints_seen": 0.0,
   "joints_relative": 0.0,
   "joints_velocity": 0.0,
   "rotations": 0.0,
@@ -237,6 +238,8 @@ def motion_hmr_loss(
     visible = jnp.where(labelled[..., None], visibility, 0.0)
     target = jnp.asarray(batch["joints_crop"])
     terms["joints_2d"] = _joints_2d(joints_crop, target, visible)
+    if "joints_seen" in prediction:
+      terms["joints_seen"] = _joints_2d(prediction["joints_seen"], target, visible)
   terms |= _world_terms(prediction, batch, labelled)
   if "domain_logits" in prediction:
     clips = jnp.asarray(batch["labelled"])

@@ -126,4 +126,4 @@ def _read(source: sources.ClipSource, indices: list[int]) -> Iterator[Clip]:
 
 
 if __name__ == "__main__":
-  program.run(main)
+  program.run(main, usual=("config", "out", "dataset"))

@@ -177,7 +177,8 @@ class Gallery:
     box = self.predictions[index].box[start]
     chunk = Chunk(frames, clip["keypoints_image"][span], box)
     inputs = examples.clip_example(clip, chunk, spec, continues=True)
-    images = {key: inputs[key][None] for key in inputs.keys() & {"rgb", "rgb_before"}}
+    needed = {"rgb", "rgb_before", "flow_scale"}
+    images = {key: inputs[key][None] for key in inputs.keys() & needed}
     with_flow = self._with_flow(cast(Batch, images))
     if "flow" in with_flow:
       inputs["flow"] = np.asarray(with_flow["flow"])[0]

@@ -1,26 +1,28 @@
 """Writes the folder of a video's prediction: each person's files, and those of all."""
 
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import cv2
-import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from tqdm import tqdm
 
 from mhmr_jax.body import smpl
+from mhmr_jax.errors import InputError
 from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz, summary
-from mhmr_jax.files import atomic, video, video_writer
+from mhmr_jax.files import atomic, untrusted, video, video_writer, yuv
+from mhmr_jax.files.yuv import Yuv
 from mhmr_jax.inference.video_motion import FollowedPerson
 from mhmr_jax.runtime.ahead import made_ahead
-from mhmr_jax.runtime.batching import padded_batches
 from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.schema import Motion
+from mhmr_jax.synth import skinning
 from mhmr_jax.visualize import charts, overlay, viewer
 
+_PERSON_FILES = ("prediction.npz", "motion_amass.npz", "motion.bvh")
 _BATCH = 32  # Frames whose meshes are computed at once.
+_SCREEN_SIDE = 1280  # The longer side of larger videos' overlays, px.
 # The video in the page: the longer side, px, and 7 MB a minute, which base64 makes 9.
 _PAGE_SIDE = 640
 _PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
@@ -34,8 +36,11 @@ def write(
   video_path: pathlib.Path,
   info: video.VideoInfo,
   times: StageTimes,
+  live: Mapping[str, int | float] | None = None,
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
+
+  Those that an earlier run wrote for people go.
 
   Args:
     out: an existing folder.
@@ -45,6 +50,7 @@ def write(
     video_path: the video.
     info: of the video.
     times: measures the stages.
+    live: how late the rows of a stream were, for the summary.
 
   Returns:
     The files' paths within the folder.
@@ -52,34 +58,60 @@ def write(
   Raises:
     InputError: a file cannot be written.
   """
-  with atomic.together(out) as new:
+  with atomic.together(out, stale=earlier_files(out)) as new:
     with times.running("exports"):
       for motion in motions:
-        own = new / f"person_{motion.person:02d}"
+        own = new / _folder_of(motion.person)
         own.mkdir()
-        prediction_npz.write(own / "prediction.npz", motion)
-        amass_npz.write(own / "motion_amass.npz", motion)
-        bvh.write(own / "motion.bvh", motion, body)
+        prediction, for_amass, for_bvh = (own / name for name in _PERSON_FILES)
+        prediction_npz.write(prediction, motion)
+        amass_npz.write(for_amass, motion)
+        bvh.write(for_bvh, motion, body)
       gltf.write(new / "motion.glb", list(motions), body)
       others = [_describe(person) for person in left_out]
-      summary.write(new / "summary.json", motions, video_path.name, others)
+      summary.write(new / "summary.json", motions, video_path.name, others, live)
     small = new / "page.mp4"
-    frames = times.over("reading the video", video.read_frames(video_path))
-    drawn = made_ahead(times.over("drawing", draw(frames, body, motions)))
+    # Reading, drawing and encoding are in threads of their own.
+    pictures = made_ahead(
+      times.over("reading the video", video.read_stored(video_path))
+    )
+    drawn = made_ahead(times.over("drawing", draw(pictures, body, motions)))
     timing = (info.fps, info.times)
     with (
       video_writer.writing(new / "overlay.mp4", *timing, video_path) as whole,
       video_writer.writing(small, *timing, quality=_PAGE_QUALITY) as shrunk,
     ):
-      for frame, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
+      for picture, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
         with times.running("encoding"):
           whole.write(shown)
-          shrunk.write(_shrunk(frame))
+          shrunk.write(yuv.shrunk(picture, _PAGE_SIDE))
     with times.running("page"):
       viewer.write(new / "motion.html", motions, body, small, video_path.name)
     small.unlink()
     files = sorted(path.relative_to(new) for path in new.rglob("*.*"))
   return files
+
+
+def _folder_of(person: int) -> str:
+  return f"person_{person:02d}"
+
+
+def earlier_files(out: pathlib.Path) -> list[pathlib.Path]:
+  """The files of the people whom an earlier run's summary lists, within `out`.
+
+  They are of that run's people, of whom this run's may have other numbers.
+  """
+  try:
+    people = untrusted.read_json(out / "summary.json")["people"]
+    numbers = [person["person"] for person in people]
+  except (InputError, KeyError, TypeError):
+    return []  # No such run.
+  return [
+    pathlib.Path(_folder_of(number), name)
+    for number in numbers
+    if isinstance(number, int)
+    for name in _PERSON_FILES
+  ]
 
 
 def _describe(person: FollowedPerson) -> dict[str, Any]:
@@ -95,31 +127,37 @@ def _describe(person: FollowedPerson) -> dict[str, Any]:
 
 
 def draw(
-  frames: Iterable[UInt8[np.ndarray, "height width 3"]],
-  body: smpl.SmplModel,
-  motions: Sequence[Motion],
-) -> Iterator[
-  tuple[UInt8[np.ndarray, "height width 3"], UInt8[np.ndarray, "height width 3"]]
-]:
-  """Yields every frame of the video, as it is and with the people drawn over it."""
-  faces = np.asarray(body.faces)
-  rows = [_Rows(body, motion) for motion in motions]
-  for number, frame in enumerate(frames):
+  pictures: Iterable[Yuv], body: smpl.SmplModel, motions: Sequence[Motion]
+) -> Iterator[tuple[Yuv, Yuv]]:
+  """Yields every picture of the video, as it is and with the people drawn over it.
+
+  Both are at most as large as a screen.
+  """
+  posed = skinning.from_model(body)
+  rows = [_Rows(posed, motion) for motion in motions]
+  for number, picture in enumerate(pictures):
+    shown = yuv.shrunk(picture, _SCREEN_SIDE)
     here = [(one.colour, *found) for one in rows if (found := one.at(number))]
     if not here:
-      yield frame, frame
+      yield shown, shown
       continue
-    colours, vertices, intrinsics = zip(*here, strict=True)
-    drawn = overlay.draw_meshes(
-      frame, np.stack(vertices), faces, intrinsics[0], colours
+    colours, vertices, normals, intrinsics = zip(*here, strict=True)
+    scale = np.array([*shown.y.shape[::-1], 1]) / [*picture.y.shape[::-1], 1]
+    drawn = overlay.draw_over_stored(
+      shown,
+      np.stack(vertices),
+      np.stack(normals),
+      posed.faces,
+      scale[:, None] * intrinsics[0],
+      colours,
     )
-    yield frame, drawn
+    yield shown, drawn
 
 
 class _Rows:
   """A person's meshes in the camera frame, asked for in the frames' order."""
 
-  def __init__(self, body: smpl.SmplModel, motion: Motion):
+  def __init__(self, body: skinning.Body, motion: Motion):
     self.colour = _rgb(charts.COLOURS[motion.person % len(charts.COLOURS)])
     self._rows = zip(
       motion.frame_index.tolist(),
@@ -131,36 +169,29 @@ class _Rows:
 
   def at(
     self, frame: int
-  ) -> tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "3 3"]] | None:
-    """The vertices in a frame and its intrinsics; None where the person is absent."""
+  ) -> (
+    tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"], Float[np.ndarray, "3 3"]]
+    | None
+  ):
+    """Vertices, normals and intrinsics in a frame; None where the person is absent."""
     if self._next is None or self._next[0] != frame:
       return None
-    _, vertices, intrinsics = self._next
+    _, mesh, intrinsics = self._next
     self._next = next(self._rows, None)
-    return vertices, intrinsics
+    return *mesh, intrinsics
 
 
-def _meshes(body: smpl.SmplModel, motion: Motion) -> Iterator[Float[np.ndarray, "V 3"]]:
-  """Yields the vertices of each row, in the camera frame."""
-  forward = jax.jit(smpl.forward)
-  for rows, count in padded_batches(len(motion.frame_index), _BATCH):
-    vertices, _ = forward(
-      body, motion.pose[rows], motion.betas[rows], motion.transl_camera[rows]
-    )
-    yield from np.asarray(vertices)[:count]
+def _meshes(
+  body: skinning.Body, motion: Motion
+) -> Iterator[tuple[Float[np.ndarray, "V 3"], Float[np.ndarray, "V 3"]]]:
+  """Yields the vertices and normals of each row, in the camera frame."""
+  for start in range(0, len(motion.frame_index), _BATCH):
+    rows = slice(start, start + _BATCH)
+    posed = body.pose(motion.pose[rows], motion.betas[0], motion.transl_camera[rows])
+    yield from zip(posed.vertices, posed.normals, strict=True)
 
 
 def _rgb(colour: str) -> overlay.Colour:
   """A lighter shade of a colour written as #rrggbb, for bodies are drawn in shadow."""
   red, green, blue = (round(0.6 * c + 0.4 * 255) for c in bytes.fromhex(colour[1:]))
   return red, green, blue
-
-
-def _shrunk(
-  frame: UInt8[np.ndarray, "height width 3"],
-) -> UInt8[np.ndarray, "height_page width_page 3"]:
-  """The frame at the size that it has in the page."""
-  height, width = frame.shape[:2]
-  scale = min(1.0, _PAGE_SIDE / max(width, height))
-  size = (max(2, round(width * scale)), max(2, round(height * scale)))
-  return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA))

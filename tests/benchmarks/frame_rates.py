@@ -274,8 +274,8 @@ def recover(
   info = video.probe(path)
   detections = source.find_people(path, info) if found is None else found
   people = video_motion.choose(video_motion.follow(detections, info.fps), [0])
-  run, scene, times = packed.read(), video_motion.Scene(), StageTimes()
-  (motion,) = video_motion.recover(path, info, source.name, people, run, scene, times)
+  recovery, scene = video_motion.Recovery(packed.read()), video_motion.Scene()
+  (motion,) = recovery.recover(path, info, source.name, people, scene, StageTimes())
   return motion
 
 

@@ -24,7 +24,7 @@ os.environ.setdefault("MHMR_JAX_TEST_RUN", tempfile.mkdtemp(prefix="mhmr_jax_fuz
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from tests import hostile_files
+from tests import damaged_files, hostile_files
 
 _SHOWN = 3  # Faults of a kind of file that are shown.
 _NOTED = 200  # MiB that an input adds to the most that was taken.
@@ -63,9 +63,9 @@ def _peak() -> int:
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-def _outcome(case: hostile_files.Case, seed: int, faults: int) -> str:
+def _outcome(case: damaged_files.Case, seed: int, faults: int) -> str:
   try:
-    sentence = hostile_files.attempt(case, random.Random(seed))
+    sentence = damaged_files.attempt(case, random.Random(seed))
   except KeyboardInterrupt:
     raise
   except BaseException as error:

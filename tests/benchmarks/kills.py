@@ -6,8 +6,8 @@ Trains a tiny config with the default number of loader workers twice: once undis
 and once killed (SIGKILL) at random moments, some of them while a checkpoint is written.
 After each kill it waits for the loaders to end. Prints a row a kill and, last, one line
 of JSON: how many kills, whether both runs ended with the same bits and the same losses,
-and how many processes and blocks of shared memory they left. Other programs' blocks
-count too: nothing else on the machine should load data meanwhile.
+and how many processes and blocks of shared memory they left. The blocks of these runs
+have names of their own, so that those of other programs do not count.
 """
 
 import argparse
@@ -37,6 +37,13 @@ from orbax.checkpoint import v1 as ocp  # noqa: E402
 from tests import tiny  # noqa: E402
 from tests.workdirs import losses, saved_steps  # noqa: E402
 
+# What the names of the runs' blocks of shared memory begin with.
+_BLOCKS = f"k{os.getpid():x}_"
+# Python runs this as every process starts, the loaders too.
+_SITE = f"""
+from multiprocessing import shared_memory
+shared_memory._SHM_NAME_PREFIX = "/{_BLOCKS}"
+"""
 _EVERY = 5  # Steps from one checkpoint to the next.
 _WAIT_S = 20  # Loaders that live longer than this after a kill are left behind.
 
@@ -56,13 +63,17 @@ def flags(steps: int) -> list[str]:
 def start(workdir: pathlib.Path, steps: int) -> "subprocess.Popen[str]":
   """Starts the training program; its log goes to a file beside the work directory."""
   log = workdir.with_suffix(".log").open("a")
+  site, environment = _FOLDER / "site", tiny.environment()
+  site.mkdir(exist_ok=True)
+  (site / "sitecustomize.py").write_text(_SITE)
+  environment["PYTHONPATH"] = f"{site}:{environment['PYTHONPATH']}"
   return subprocess.Popen(
     [
       *(sys.executable, "-m", "mhmr_jax.train", *flags(steps)),
       f"--workdir={workdir}",
     ],
     cwd=tiny.ROOT,
-    env=os.environ | tiny.environment(),
+    env=os.environ | environment,
     stdout=log,
     stderr=log,
     text=True,
@@ -94,9 +105,9 @@ def children(pid: int) -> list[int]:
   return found
 
 
-def shared_memory() -> set[str]:
-  """The names of Python's blocks of shared memory on this machine."""
-  return {path.name for path in pathlib.Path("/dev/shm").glob("psm_*")}
+def blocks() -> int:
+  """How many blocks of shared memory of the runs there are."""
+  return len(list(pathlib.Path("/dev/shm").glob(f"{_BLOCKS}*")))
 
 
 def alive(pids: list[int]) -> list[int]:
@@ -126,7 +137,7 @@ def kill(
     time.sleep(rng.uniform(0, 0.3))
   if process.poll() is not None:
     return None
-  below = children(process.pid)
+  below, shared = children(process.pid), blocks()
   saving = bool(half_written(workdir) - before)
   where = f"step {step_of(workdir)}{', in a save' if saving else ''}"
   process.send_signal(signal.SIGKILL)
@@ -134,7 +145,10 @@ def kill(
   deadline = time.monotonic() + _WAIT_S
   while alive(below) and time.monotonic() < deadline:
     time.sleep(0.05)
-  return f"{where}, {len(below)} processes below it, {len(alive(below))} left"
+  return (
+    f"{where}, {shared} blocks and {len(below)} processes below it, "
+    f"{blocks()} blocks and {len(alive(below))} left"
+  )
 
 
 def arrays(workdir: pathlib.Path, step: int) -> list[np.ndarray]:
@@ -152,12 +166,11 @@ def main() -> None:
   parser.add_argument("--seed", type=int, default=0)
   given = parser.parse_args()
   rng = random.Random(given.seed)
-  before = shared_memory()
   whole, killed = _FOLDER / "whole", _FOLDER / "killed"
   undisturbed = start(whole, given.steps)
   assert undisturbed.wait() == 0, whole.with_suffix(".log").read_text()
   in_a_save = set(rng.sample(range(given.kills), given.in_a_save))
-  count, saves, left = 0, 0, 0
+  count, saves, shared, left = 0, 0, 0, 0
   while True:
     process = start(killed, given.steps)
     if count == given.kills:
@@ -169,7 +182,8 @@ def main() -> None:
       break
     print(f"kill {count + 1}: {where}, saved {saved_steps(killed)}", flush=True)
     saves += "in a save" in where
-    left += int(where.split(", ")[-1].split()[0])
+    shared += int(where.split(", ")[-2].split()[0])
+    left += int(where.split(" and ")[-1].split()[0])
     count += 1
   pairs = zip(arrays(whole, given.steps), arrays(killed, given.steps), strict=True)
   undisturbed_log = whole.with_suffix(".log").read_text()
@@ -180,7 +194,8 @@ def main() -> None:
     "same_bits": all(np.array_equal(ours, theirs) for ours, theirs in pairs),
     "same_losses": losses(whole) == losses(killed),
     "processes_left": left,
-    "shared_memory_left": len(shared_memory() - before),
+    "shared_memory_when_killed": shared,
+    "shared_memory_left": blocks(),
     "tracebacks": logs.count("Traceback"),
     # After a kill Python's resource tracker frees the blocks, and says so.
     "leak_warnings_undisturbed": undisturbed_log.count("leaked shared_memory"),

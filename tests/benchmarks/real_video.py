@@ -32,8 +32,9 @@ from jaxtyping import Float, Int, UInt8
 from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
+from mhmr_jax.data.chunks import TRAINING_STEP
 from mhmr_jax.files import atomic, video
-from mhmr_jax.inference import sampling, video_motion
+from mhmr_jax.inference import video_motion
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.runtime import program
@@ -47,7 +48,7 @@ _OVERLAYS = flags.DEFINE_string(
   "overlays", None, "A folder for pictures of the keypoints and the predicted joints."
 )
 
-_LIMBS = [SMPL_JOINTS.index(name) for name in limb_errors.LIMB_JOINTS]
+LIMBS = [SMPL_JOINTS.index(name) for name in limb_errors.LIMB_JOINTS]
 _PICTURES = 5  # Frames of each view in a picture.
 _HEIGHT = 480  # Of a frame in a picture, px.
 
@@ -66,7 +67,7 @@ _TITLES = {
 
 def _stride(recording: Recording) -> int:
   """How many frames lie from one that is measured to the next."""
-  return round(recording.fps * sampling.TRAINING_STEP)
+  return round(recording.fps * TRAINING_STEP)
 
 
 def errors_in(
@@ -94,7 +95,7 @@ def measure_view(
     (motion,) = video_motion.predict_video(
       view.video, source, run=run, people=[0], scene=predict.flag_scene()
     )
-    joints = motion.joints_camera[:, _LIMBS]
+    joints = motion.joints_camera[:, LIMBS]
     found[name] = errors_in(motion.frame_index, joints, recording)
     info = video.probe(view.video)
     people = video_motion.follow(source.find_people(view.video, info), info.fps)
@@ -113,7 +114,7 @@ def measure_constants(recording: Recording) -> dict[str, Errors]:
   every = np.flatnonzero(np.isfinite(recording.truth).all((1, 2)))
   truth = recording.truth[every]
   poses = {
-    REST: np.asarray(smpl.load().joint_template)[_LIMBS],
+    REST: np.asarray(smpl.load().joint_template)[LIMBS],
     CONSTANT: limb_errors.best_constant(truth[:: _stride(recording)]),
   }
   return {

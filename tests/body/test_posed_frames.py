@@ -49,5 +49,21 @@ def test_blocks_give_what_one_call_does_and_zeros_elsewhere():
   assert not first[others].any()
 
 
+def test_few_frames_are_not_filled_up_to_a_whole_block():
+  sizes = []
+
+  def count(values):
+    sizes.append(len(values))
+    return values
+
+  values = np.random.default_rng(1).normal(size=(90, 3)).astype(np.float32)
+  mesh = sharding.make_mesh()
+  for frames, steps, size in ((5, 8, 64), (70, 8, 64), (90, 1, 4096)):
+    chosen = np.arange(frames)
+    found = posed_frames.in_blocks(count, (), (values,), chosen, mesh, steps, size)
+    np.testing.assert_array_equal(found[:frames], values[:frames])
+  assert sizes == [32, 64, 128]
+
+
 def _moments(factor, values):
   return factor * values.sum((1, 2)), values[:, 0]

@@ -1,20 +1,27 @@
 """Flow by a network in training, evaluation and prediction: made from the same."""
 
-import json
-
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
-from mhmr_jax.data import device_flow, lanes, pipeline, transforms
+from mhmr_jax import train
+from mhmr_jax.body import smpl
+from mhmr_jax.body.gendered import Bodies
+from mhmr_jax.data import device_flow, lanes, pipeline, sources, transforms
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import jpeg
-from mhmr_jax.inference import streaming
+from mhmr_jax.inference import eval_step, sequences, streaming
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
+from mhmr_jax.runtime import sharding
+from mhmr_jax.training import steps
+from mhmr_jax.visualize import gallery
 from tests import tiny
 from tests.data.clips import make_source
 from tests.flow import untrained
+from tests.training import toy
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +46,14 @@ def test_host_sends_frames_and_gets_flow_back(config):
   assert "flow" not in batch
   np.testing.assert_array_equal(batch["rgb_before"], batch["rgb"][:, 0])
   after = device_flow.make(config)(batch)
-  assert after.keys() == batch.keys() - {"rgb", "rgb_before"} | {"flow"}
+  assert after.keys() == (batch.keys() - {"rgb", "rgb_before", "flow_scale"} | {"flow"})
   wanted = motion_hmr.input_shapes(config)["flow"]
   assert (after["flow"].shape, after["flow"].dtype) == (wanted.shape, wanted.dtype)
+  # Of clips at 25 frames a second it is that of a thirtieth of a second too.
+  slower = {**batch, "flow_scale": np.full(len(batch["rgb"]), 25 / 30, np.float32)}
+  expected = np.asarray(after["flow"], np.float32) * 25 / 30
+  scaled = device_flow.make(config)(slower)["flow"]
+  np.testing.assert_allclose(scaled, expected, rtol=2e-3, atol=1e-3)
   assert not after["flow"][:, 0].any()
   assert np.abs(after["flow"][:, 1:]).max() > 0.1
 
@@ -102,12 +114,60 @@ def test_weights_are_asked_for_before_anything_is_made(tmp_path):
 
 
 @pytest.mark.slow
-def test_programs_run_with_it_on_two_devices(weights, tmp_path):
-  workdir = tmp_path / "run"
-  module = "tests.data.train_and_evaluate"
-  process = tiny.start_module(module, str(workdir), str(weights), devices=2)
-  _, errors = process.communicate(timeout=600)
+def test_two_devices_divide_the_clips(weights):
+  process = tiny.start_module("tests.data.flow_on_devices", str(weights), devices=2)
+  _, errors = process.communicate(timeout=300)
   assert process.returncode == 0, errors
-  out = workdir / "evaluation" / "synthetic_clips"
-  assert json.loads((out / "metrics.json").read_text())["pa_mpjpe_mm"] > 0
-  assert "flow (hue" in (out / "report.html").read_text()
+
+
+def test_training_hands_flow_to_the_network(config, monkeypatch, tmp_path):
+  """A step in the network's place sees what the network would."""
+  seen = []
+
+  def step(state, batch, key, body):
+    del body
+    seen.append(batch)
+    number = jnp.zeros(toy.BATCH_SIZE)
+    state, scalars = toy.step(state, {"number": number}, key)
+    return state, {**scalars, "pa_mpjpe_mm": 90.0}
+
+  def make_train_step(config, mesh):
+    return steps.TrainStep(toy.init, step, sharding.replicated(mesh))
+
+  source = make_source([10] * 4)
+  monkeypatch.setattr(steps, "make_train_step", make_train_step)
+  monkeypatch.setattr(sources, "open_training", lambda config: source)
+  config.train.steps = 2
+  train.train(config, epath.Path(tmp_path / "run"))
+  assert len(seen) == 2
+  wanted = steps.batch_shapes(config)
+  for batch in seen:
+    assert batch.keys() == wanted.keys()
+    assert np.abs(batch["flow"][:, 1:]).max() > 0.1
+
+
+def test_evaluation_predicts_with_it_and_shows_it(config, monkeypatch):
+  seen = []
+
+  def predict(variables, batch, carry):
+    seen.append(batch)
+    lead = batch["flow"].shape[:2]
+    shapes = {"betas": (*lead, 10), "camera": (*lead, 3)}
+    zeros = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    identity = np.broadcast_to(np.eye(3, dtype=np.float32), (*lead, 24, 3, 3))
+    return {**zeros, "rotations": identity}, carry
+
+  monkeypatch.setattr(eval_step, "make", lambda config, mesh: predict)
+  source = make_source([10])
+  predictions = list(sequences.predict(config, {}, source, [10], sharding.make_mesh()))
+  assert len(seen) == 3
+  for batch in seen:
+    assert not {"rgb", "rgb_before"} & batch.keys()
+    assert np.abs(batch["flow"]).max() > 0.1
+  row = {"sequence": "clip0", "pa_mpjpe_mm": 90.0}
+  shown = gallery.Gallery(Bodies(smpl.load()), config, source, predictions, [row])
+  (picture,) = shown.pictures(examples=1, worst=1).inputs
+  assert "flow (hue" in picture.caption
+  # Between the frames and the heatmaps.
+  middle = len(picture.image) // 2
+  assert np.ptp(picture.image[middle - 40 : middle + 40]) > 20

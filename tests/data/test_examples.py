@@ -114,6 +114,29 @@ def test_exact_flow_follows_the_crop(config):
   np.testing.assert_allclose(batch["flow"], 1.5, atol=0.02)
 
 
+@pytest.mark.parametrize("source", ["dis", "exact", "flownets"])
+def test_flow_is_the_displacement_in_a_thirtieth_of_a_second(config, source):
+  config.flow.source = source
+  spec = InputSpec.from_config(config)
+  clip, slower = make_clip(0), make_clip(0)
+  slower["fps"] = 25.0
+  made = {}
+  for name, one in (("clip", clip), ("slower", slower)):
+    chunk = _chunk(one, [8, 8, 56, 56], 2, 6)
+    training = examples.clip_example(one, chunk, spec, continues=True)
+    chunks = examples.clip_chunks(one, spec, np.random.default_rng(0))
+    made[name] = [training, *(batch for _, batch in chunks)]
+  for ours, theirs in zip(made["slower"], made["clip"], strict=True):
+    if source == "flownets":
+      assert (ours["flow_scale"], theirs["flow_scale"]) == (np.float32(25 / 30), 1)
+    else:
+      expected = np.float32(theirs["flow"]) * 25 / 30
+      np.testing.assert_allclose(ours["flow"], expected, rtol=2e-3, atol=1e-3)
+      assert ours["flow"].dtype == np.float16
+      assert ours["flow"].any()
+    np.testing.assert_array_equal(ours["keypoints"], theirs["keypoints"])
+
+
 def test_short_clips_and_damaged_frames_are_named(config):
   with pytest.raises(InputError, match=r"clip1 has 3 frames.*data\.window = 4"):
     take(config, make_source([LENGTH, 3, LENGTH, LENGTH]), 1)

@@ -174,12 +174,11 @@ def model(release, data_dir):
 
 @pytest.mark.slow
 def test_a_training_step_and_an_evaluation(config, model):
-  config.train.batch_size = 2
   source = sources.open_source(config, "test", "threedpw")
   iterator = pipeline.training_iterator(source, config)
   batch = next(iterator)
   iterator.close()
-  assert batch["joints_crop"].shape == (2, 4, 24, 2)
+  assert batch["joints_crop"].shape == (4, 4, 24, 2)
   _, scalars = model.step(batch)
   assert np.isfinite(scalars["loss"])
   assert scalars["joints_2d"] > 0

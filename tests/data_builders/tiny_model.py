@@ -1,6 +1,5 @@
 """A tiny untrained model on a builder's clips: a training step, and predictions."""
 
-import functools
 from typing import Any
 
 import jax
@@ -11,34 +10,32 @@ from ml_collections import ConfigDict
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import metrics
 from mhmr_jax.inference import sequences
-from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
-from mhmr_jax.training import train_step
+from mhmr_jax.training import steps
+from mhmr_jax.training.train_step import TrainState
 
 
 class TinyModel:
-  """Compiles the training step of a config once, for all batches of one form."""
+  """Compiles the training step of a config once, for all batches of one form.
+
+  The first state and the step are made as `mhmr_jax.train` makes them, so that a test
+  run compiles them once for all batches with the same fields.
+  """
 
   def __init__(self, config: ConfigDict):
-    model = motion_hmr.from_config(config)
-    optimizer = train_step.make_optimizer(config.train)
-    shapes = motion_hmr.input_shapes(config)
-    init = functools.partial(
-      train_step.init_state, batch=shapes, model=model, optimizer=optimizer
-    )
-    self.state = jax.jit(init)(jax.random.key(0))
-    self._step = jax.jit(
-      functools.partial(
-        train_step.train_step,
-        model=model,
-        optimizer=optimizer,
-        loss_weights=config.loss.to_dict(),
-      )
-    )
+    mesh = sharding.make_mesh()
+    self._made = steps.make_train_step(config, mesh)
+    key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
+    init = jax.jit(self._made.init, out_shardings=self._made.state_shardings)
+    self.state = init(key)
 
-  def step(self, batch: Any) -> tuple[train_step.TrainState, dict[str, float]]:
+  def step(self, batch: Any) -> tuple[TrainState, dict[str, float]]:
     """The state and the scalars after one step from the initial state."""
-    state, scalars = self._step(self.state, batch, jax.random.key(1), smpl.load())
+    # The step takes over the memory of the state that it is given.
+    copy = jax.device_put(
+      jax.tree.map(np.array, self.state), self._made.state_shardings
+    )
+    state, scalars = self._made.step(copy, batch, jax.random.key(1), smpl.load())
     return state, {name: float(value) for name, value in scalars.items()}
 
   def errors(self, config: ConfigDict, source: Any) -> dict[str, np.ndarray]:

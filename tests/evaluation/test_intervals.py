@@ -59,3 +59,60 @@ def test_means_are_of_frames_or_of_sequences(protocol, expected):
   found = means.overall(errors, names, protocols.get(protocol))["pa_mpjpe_mm"]
   by_hand = {"spin": (3 * 60 + 3 * 80) / 6, "hmmr": (60 + 60 + 80) / 3}[protocol]
   assert found == pytest.approx(by_hand)
+
+
+def _seeds(values: np.ndarray) -> intervals.SeedErrors:
+  """Methods' errors [seeds, sequences] of sequences with 16 frames each."""
+  return intervals.SeedErrors(16 * values, np.full(values.shape[1], 16.0))
+
+
+def test_intervals_over_seeds_cover_the_mean_and_widen_with_their_spread():
+  rng = np.random.default_rng(2)
+  hits, widths = 0, []
+  for _ in range(150):
+    level = 80 + rng.normal(0, 4, (8, 1)) + 10 * rng.normal(size=(1, 40))
+    mean, low, high = intervals.over_seeds(_seeds(level))
+    assert mean == pytest.approx(level.mean())
+    hits += low < 80 < high
+    widths.append(high - low)
+  assert 0.84 < hits / 150 < 0.99
+  # One seed's interval is that of the sequences, and tells nothing of other seeds.
+  alone = intervals.over_seeds(_seeds(level[:1]))
+  assert alone.high - alone.low < np.mean(widths)
+  frames = [{"pa_mpjpe_mm": np.full(16, value)} for value in level[0]]
+  names = [str(i) for i in range(40)]
+  expected = intervals.bootstrap(frames, names, protocols.SPIN)["pa_mpjpe_mm"]
+  # The same draws; the order of the names' digits is another order of the sequences.
+  np.testing.assert_allclose(alone[1:], expected, atol=0.8)
+
+
+def test_longer_sequences_count_more():
+  sums = np.array([[10 * 50.0, 30 * 90.0]])
+  errors = intervals.SeedErrors(sums, np.array([10.0, 30.0]))
+  assert intervals.over_seeds(errors).mean == pytest.approx(80)
+
+
+def test_differences_are_paired_by_sequence():
+  rng = np.random.default_rng(3)
+  hard = 20 * rng.normal(size=(1, 60))
+  first = _seeds(90 + hard + rng.normal(size=(3, 60)))
+  second = _seeds(88 + hard + rng.normal(size=(3, 60)))
+  found = intervals.difference(first, second)
+  assert found.mean == pytest.approx(2, abs=0.4)
+  assert 1 < found.low < found.high < 3
+  # Each by itself is known to some 5 mm alone.
+  alone = intervals.over_seeds(first)
+  assert alone.high - alone.low > 6
+  swapped = intervals.difference(second, first)
+  assert swapped.mean == pytest.approx(-found.mean)
+  same = intervals.difference(first, first)
+  assert same.mean == 0
+  assert same.low < 0 < same.high
+
+
+def test_other_sequences_have_no_difference_and_one_has_no_interval():
+  many, few = _seeds(np.ones((1, 5))), _seeds(np.ones((1, 4)))
+  with pytest.raises(ValueError, match="other sequences"):
+    intervals.difference(many, few)
+  with pytest.raises(ValueError, match="one sequence"):
+    intervals.over_seeds(_seeds(np.ones((3, 1))))

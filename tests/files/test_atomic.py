@@ -113,3 +113,59 @@ def test_a_folder_in_a_files_place_is_named_and_nothing_moves(tmp_path):
   ):
     _write_results(tmp_path)
   assert _content(tmp_path) == {}
+
+
+def _earlier(folder):
+  for name in ("p0/a.txt", "p1/a.txt", "p1/own.txt", "p2/a.txt", "kept/a.txt"):
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("before")
+  return [pathlib.Path(name) for name in ("p0/a.txt", "p1/a.txt", "p2/a.txt", "p9/a")]
+
+
+def test_stale_files_go_when_new_ones_come_and_nothing_else(tmp_path):
+  stale = _earlier(tmp_path)
+  with atomic.together(tmp_path, stale=stale) as new:
+    (new / "p0").mkdir()
+    (new / "p0" / "a.txt").write_text("new")
+  assert _content(tmp_path) == {
+    "p0/a.txt": "new",
+    "p1/own.txt": "before",
+    "kept/a.txt": "before",
+  }
+  assert {path.name for path in tmp_path.iterdir()} == {"p0", "p1", "kept"}
+
+
+@pytest.mark.parametrize("succeeding", range(4))
+def test_stale_files_stay_if_the_new_ones_cannot_come(
+  tmp_path, monkeypatch, succeeding
+):
+  stale = _earlier(tmp_path)
+  before = _content(tmp_path)
+  rename, calls = pathlib.Path.rename, []
+
+  def full(path, target):
+    calls.append(path)
+    if len(calls) == succeeding + 1:
+      raise OSError(28, "full")
+    return rename(path, target)
+
+  def write():
+    with atomic.together(tmp_path, stale=stale) as new:
+      (new / "p0").mkdir()
+      (new / "p0" / "a.txt").write_text("new")
+
+  monkeypatch.setattr(pathlib.Path, "rename", full)
+  with pytest.raises(InputError, match=r"cannot be written \(full\)"):
+    write()
+  assert _content(tmp_path) == before
+
+
+def test_a_place_for_a_file_is_checked_before_the_work(tmp_path):
+  atomic.check_free(tmp_path / "new.npz")
+  (tmp_path / "old.npz").touch()
+  atomic.check_free(tmp_path / "old.npz")
+  with pytest.raises(InputError, match=r"is a folder: name another file by --out\.$"):
+    atomic.check_free(tmp_path)
+  for missing in (tmp_path / "gone" / "a.npz", tmp_path / "old.npz" / "a.npz"):
+    with pytest.raises(InputError, match="is not in a folder that exists"):
+      atomic.check_free(missing)

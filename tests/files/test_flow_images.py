@@ -43,11 +43,18 @@ def test_flow_beyond_the_range_is_clipped_not_wrapped():
 
 def test_a_claim_of_many_pixels_is_refused_before_room_is_made():
   data = flow_images.encode_png(np.zeros((4, 4, 2), np.float32))
-  for size in (struct.pack(">2I", 30_000, 30_000), struct.pack(">2I", 0, 4)):
+  for width, height in ((30_000, 30_000), (0, 4), (4096, 4096), (4, 5000)):
+    size = struct.pack(">2I", width, height)
     with pytest.raises(ValueError, match="16-bit"):
       flow_images.decode_png(data[:16] + size + data[24:])
   with pytest.raises(ValueError, match="16-bit"):
     flow_images.decode_png(data[:20])
+
+
+def test_large_images_of_no_motion_are_read():
+  """Nothing compresses better."""
+  data = flow_images.encode_png(np.zeros((2000, 1500, 2), np.float32))
+  assert flow_images.decode_png(data).shape == (2000, 1500, 2)
 
 
 @pytest.mark.parametrize(

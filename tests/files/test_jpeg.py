@@ -1,6 +1,7 @@
 """Stored JPEG frames: their pixels, and their sizes without decoding."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -43,6 +44,41 @@ def test_the_size_is_read_from_the_header_alone():
   assert jpeg.size(header) == (99, 241)
   with pytest.raises(InputError):
     jpeg.decode(header, colour=True)
+
+
+def test_claims_of_many_pixels_are_refused_before_room_is_made():
+  data = encoded(20, 30)
+  place = data.index(b"\xff\xc0") + 5
+  assert data[place : place + 4] == struct.pack(">2H", 20, 30)
+  wide = data[:place] + struct.pack(">2H", 60_000, 50_000) + data[place + 4 :]
+  for colour in (True, False):
+    with pytest.raises(InputError, match="claims 50000x60000 pixels: the clip is dam"):
+      jpeg.decode(wide, colour)
+
+
+def test_masks_are_read_and_bounded():
+  mask = np.zeros((20, 30), np.uint8)
+  mask[5:] = 255
+  data = cv2.imencode(".png", mask)[1].tobytes()
+  np.testing.assert_array_equal(jpeg.decode(data, colour=False), mask)
+  wide = data[:16] + struct.pack(">2I", 60_000, 50_000) + data[24:]
+  with pytest.raises(InputError, match="claims 60000x50000 pixels"):
+    jpeg.decode(wide, colour=True)
+
+
+def test_progressive_images_and_filled_headers_are_read():
+  pixels = np.zeros((9, 17, 3), np.uint8)
+  for flags in ([], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]):
+    data = cv2.imencode(".jpg", pixels, flags)[1].tobytes()
+    assert jpeg.decode(data, colour=True).shape == (9, 17, 3)
+    filled = data[:2] + b"\xff\xff" + data[2:]
+    assert jpeg.decode(filled, colour=True).shape == (9, 17, 3)
+
+
+def test_an_endless_header_is_refused():
+  for data in (b"\xff\xd8" + b"\xff\xe1\x00\x00" * 99, b"\xff\xd8" + b"\xff" * 99):
+    with pytest.raises(InputError, match="not a JPEG image"):
+      jpeg.decode(data, colour=False)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import live
-from tests.files import videos
+from tests.files import streams, videos
 
 _RATE = 50
 
@@ -82,12 +82,15 @@ _MJPEG = "multipart/x-mixed-replace; boundary=frame"
 
 def test_a_busy_reader_of_a_live_source_is_given_the_newest_picture(serve):
   url = serve(_MJPEG, lambda: _motion_jpegs(60))
-  seconds, numbers = [], []
-  for moment, frame in live.read_frames(url):
+  seconds, numbers, counted = [], [], []
+  for moment, frame, number, arrived in live.read_frames(url):
+    assert 0 <= time.monotonic() - arrived < 0.4
     seconds.append(moment)
     numbers.append(round((_level(frame) - 20) / 3))
+    counted.append(number)
     if len(seconds) == 2:
       time.sleep(0.5)
+  assert counted == numbers
   assert seconds[0] >= 0
   assert (np.diff(seconds) > 0).all()
   assert (np.diff(numbers) > 0).all()
@@ -104,7 +107,7 @@ def test_all_frames_of_a_file_behind_a_url_come_with_its_times(serve, tmp_path):
   content = path.read_bytes()
   url = serve("video/mp4", lambda: [content], Content_Length=str(len(content)))
   found = []
-  for number, (seconds, frame) in enumerate(live.read_frames(url)):
+  for number, (seconds, frame, *_) in enumerate(live.read_frames(url)):
     if number == 2:
       time.sleep(0.2)
     found.append(seconds)
@@ -114,25 +117,39 @@ def test_all_frames_of_a_file_behind_a_url_come_with_its_times(serve, tmp_path):
 
 @pytest.fixture
 def heeded_interrupts():
-  """Ctrl-C interrupts, as in a terminal; programs in the background ignore it."""
-  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  """Both interrupt, as Ctrl-C in a terminal; programs in the background ignore it."""
+  numbers = (signal.SIGINT, signal.SIGTERM)
+  before = [signal.signal(one, signal.default_int_handler) for one in numbers]
   yield
-  signal.signal(signal.SIGINT, before)
+  for one, handler in zip(numbers, before, strict=True):
+    signal.signal(one, handler)
 
 
 @pytest.mark.usefixtures("heeded_interrupts")
-def test_the_first_interrupt_ends_the_pictures_and_the_next_the_program(serve):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_interrupt_ends_the_pictures_and_the_next_the_program(serve, number):
   url = serve(_MJPEG, lambda: _motion_jpegs(500))
-  before = signal.getsignal(signal.SIGINT)
+  before = signal.getsignal(number)
   written = []
-  for seconds, _ in live.read_frames(url):
+  for seconds, *_ in live.read_frames(url):
     written.append(seconds)
     if len(written) == 3:
-      signal.raise_signal(signal.SIGINT)
+      signal.raise_signal(number)
   assert len(written) == 3
-  assert signal.getsignal(signal.SIGINT) is before
+  assert signal.getsignal(number) is before
   with pytest.raises(KeyboardInterrupt):
-    signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(number)
+
+
+def test_a_stream_over_tcp(tmp_path):
+  path = videos.write(tmp_path / "video.mp4", rate=25, options={"bf": "0"})
+  with streams.serving(path) as (url, sent):
+    found = list(live.read_frames(url))
+  assert len(sent) == 20
+  assert 0 < len(found) <= 20
+  for seconds, frame, number, _ in found:
+    assert seconds == pytest.approx(number / 25, abs=1e-4)
+    np.testing.assert_allclose(_level(frame), videos.level(number), atol=8)
 
 
 def test_a_reader_that_leaves_early_restores_interrupts(serve):
@@ -191,7 +208,7 @@ def test_a_camera(monkeypatch):
   monkeypatch.setattr(live.cv2, "VideoCapture", _Camera)
   found = list(live.read_frames("0"))
   assert len(found) == 3
-  assert [seconds > 0.04 for seconds, _ in found] == [False, True, True]
+  assert [seconds > 0.04 for seconds, *_ in found] == [False, True, True]
   np.testing.assert_array_equal(found[2].frame, videos.picture(2, 64, 48))
   with pytest.raises(InputError, match="Camera 1 gives no pictures"):
     next(live.read_frames("1"))
@@ -202,7 +219,7 @@ def test_a_camera(monkeypatch):
   [
     ("0", True), ("12", True), ("rtsp://h/s", True), ("https://h/v.mp4", True),
     ("run.mp4", False), ("/a/b.mp4", False), ("C:\\video.mp4", False), ("1/a", False),
-    ("file:///etc/passwd", False), ("concat:a|b", False),
+    ("tcp://h:1", True), ("file:///etc/passwd", False), ("concat:a|b", False),
   ],
 )  # fmt: skip
 def test_what_is_live(source, expected):
@@ -211,7 +228,13 @@ def test_what_is_live(source, expected):
 
 def test_a_clock_goes_on_where_the_source_s_own_does_not():
   clock = live._Clock()
-  assert [clock.read(stamp) for stamp in (7.0, 7.5)] == [0, 0.5]
-  time.sleep(0.02)
-  for stamp in (3.0, None, 1e9):  # Set back, missing, set far ahead.
-    assert 0.5 < clock.read(stamp) < 0.7
+  convert = lambda: videos.picture(0, 64, 48)
+  assert [clock.timed(convert, *t).seconds for t in ((7.0, 1.0), (7.5, 1.0))] == [
+    0,
+    0.5,
+  ]
+  # Set back, missing, set far ahead.
+  for number, (stamp, now) in enumerate([(3.0, 1.1), (None, 1.3), (1e9, 1.4)]):
+    timed = clock.timed(convert, stamp, now)
+    assert timed.seconds == pytest.approx(now - 0.5)
+    assert timed.number == number + 2

@@ -49,3 +49,8 @@ def test_folders_that_cannot_be_written_are_named(tmp_path):
     locks.exclusive(tmp_path),
   ):
     pass
+  with (
+    pytest.raises(InputError, match=r"cannot be written .*: name another --workdir"),
+    locks.claimed(tmp_path, "name another --workdir"),
+  ):
+    pass

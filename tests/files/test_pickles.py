@@ -72,6 +72,39 @@ def test_a_chumpy_object_of_shared_lists_is_refused(tmp_path):
   check_refused(write(tmp_path, data), "something else than an array")
 
 
+def _shared(inner: bytes, outer: bytes) -> bytes:
+  """A container of one twice, of one twice, and so on: 2^40 objects."""
+  data = inner
+  for number in range(40):
+    data = outer[:-1] + data + b"q%bh%b" % ((bytes([number]),) * 2) + outer[-1:]
+  return data
+
+
+@pytest.mark.parametrize(
+  ("data", "sentence"),
+  [
+    (_shared(b"]", b"](e"), "containers that hold each other too often"),
+    (b"}K\x01" + _shared(b"]", b"](e") + b"s", "containers that hold each other"),
+    (b"]q\x00h\x00a", "containers that hold each other too often"),
+    (b"}" + _shared(b")", b"(t") + b"Ns", "tuples within tuples"),
+    (b"cnumpy\ndtype\n" + _shared(b"]", b"](e") + b"\x85R", "without a name"),
+    (
+      b"c_codecs\nencode\nX\x01\x00\x00\x00a" + _shared(b"]", b"](e") + b"\x86R",
+      "another encoding",
+    ),
+  ],
+)
+def test_containers_that_share_their_parts_are_not_unfolded(tmp_path, data, sentence):
+  check_refused(write(tmp_path, b"\x80\x02" + data + b"."), sentence)
+
+
+def test_shared_parts_of_a_fair_number_are_read(tmp_path):
+  shared = [1.0, 2.0, (3, 4)]
+  value = {"a": [shared] * 1000, "b": {"c": shared, (1, (2, 3)): shared}}
+  path = write(tmp_path, pickle.dumps(value, protocol=2))
+  assert pickles.restricted_load(path) == value
+
+
 class Calls:
   """Pickles as a call of a function."""
 
@@ -108,12 +141,26 @@ def array_pickle(shape, dtype, data) -> bytes:
   return pickle.dumps({"v_template": Made()}, protocol=2)
 
 
+def sparse_pickle(data, indices, indptr) -> bytes:
+  """What a sparse matrix pickles to, with any of its parts made up."""
+
+  class Made:
+    def __reduce__(self):
+      state = {"_shape": (1, 1), "data": data, "indices": indices, "indptr": indptr}
+      return sparse.csr_matrix, (), state
+
+  return pickle.dumps({"J": Made()}, protocol=2)
+
+
 BUILD_ON_CLASS = b"cnumpy\ndtype\n}X\x05\x00\x00\x00valueK\x01sb."
 HOSTILE = {
   "a huge shape": array_pickle((10**6, 10**6), np.dtype("f8"), b"12345678"),
   "an overflowing shape": array_pickle((2**61, 8), np.dtype("f8"), b""),
   "a negative shape": array_pickle((-1, -1), np.dtype("f8"), b"12345678"),
   "a shape of text": array_pickle("no", np.dtype("f8"), b"12345678"),
+  "a shape of lists": array_pickle(([[]], 10**12), np.dtype("f8"), b"12345678"),
+  "a shape of bytes": array_pickle((b"12345678", 10**12), np.dtype("f8"), b"12345678"),
+  "a sparse matrix of lists": sparse_pickle([[1.0]], [0], [0, 1]),
   "objects": pickle.dumps({"v_template": np.array([{}, None])}, protocol=2),
   "objects by bytes": array_pickle((1,), np.dtype("O"), b"12345678"),
   "structures": array_pickle((1,), np.dtype([("x", "f8")]), b"12345678"),

@@ -26,8 +26,9 @@ def check_refused(path) -> str:
   return message
 
 
-@pytest.fixture
-def saved(tmp_path):
+@pytest.fixture(params=["zip", "pickles"])
+def saved(tmp_path, request):
+  """A file of PyTorch's form since 1.6, or of the one before."""
   path = tmp_path / "weights.pth"
   tensors = {
     "plain": torch.arange(6.0).reshape(2, 3),
@@ -37,7 +38,7 @@ def saved(tmp_path):
     "part": torch.arange(10.0)[3:7],
     "empty": torch.zeros(0, 3),
   }
-  torch.save(tensors, path)
+  torch.save(tensors, path, _use_new_zipfile_serialization=request.param == "zip")
   return path, {name: value.numpy() for name, value in tensors.items()}
 
 
@@ -126,6 +127,74 @@ def test_tensors_that_their_storage_does_not_hold_are_refused(tmp_path):
     check_refused(_tensor_file(path, **arguments))
 
 
+def _old_file(path, **changes):
+  """A file of PyTorch's form before 1.6 with one storage, written part by part."""
+  parts = {
+    "magic": 0x1950A86A20F9469CFC6C,
+    "version": 1001,
+    "system": {"little_endian": True},
+    "dtype": torch.FloatStorage,
+    "size": 4,
+    "view": None,
+    "keys": ["7"],
+    "count": 4,
+    "numbers": np.arange(4, dtype="<f4").tobytes(),
+  } | changes
+  head = [parts["magic"], parts["version"], parts["system"]]
+  file = io.BytesIO()
+  for value in head:
+    pickle.dump(value, file, protocol=2)
+  pid = ("pid", "storage", parts["dtype"], "7", "cuda:0", parts["size"], parts["view"])
+  tensor = _Call(torch._utils._rebuild_tensor_v2, pid, 0, (4,), (1,), False, None)
+  _Pickler(file, protocol=2).dump({"a": tensor})
+  pickle.dump(parts["keys"], file, protocol=2)
+  file.write(struct.pack("<q", parts["count"]) + parts["numbers"])
+  path.write_bytes(file.getvalue())
+  return path
+
+
+def test_older_files_that_do_not_add_up_are_refused(tmp_path):
+  path = tmp_path / "w.pth"
+  np.testing.assert_array_equal(tensor_files.read(_old_file(path))["a"], np.arange(4))
+  wrong = [
+    {"magic": 7},
+    {"version": 1002},
+    {"system": {"little_endian": False}},
+    {"system": {}},
+    {"system": [[]]},
+    {"dtype": "float"},
+    {"view": ("7", 0, 4)},
+    {"size": 3},
+    {"size": -1},
+    {"size": "4"},
+    {"size": [4]},
+    {"keys": []},
+    {"keys": ["8"]},
+    {"keys": ["7", "8"]},
+    {"keys": ["7", "7"]},
+    {"keys": [["7"]]},
+    {"keys": "7"},
+    {"count": 5},
+    {"count": -1},
+    {"numbers": bytes(15)},
+  ]
+  for changes in wrong:
+    check_refused(_old_file(path, **changes))
+
+
+def test_storages_of_older_files_are_checked_before_room_is_made(tmp_path):
+  path = _old_file(tmp_path / "w.pth", size=1 << 50, count=1 << 50)
+  assert "larger storages than itself" in check_refused(path)
+
+
+def test_nothing_in_an_older_file_is_run(tmp_path):
+  made = tmp_path / "made"
+  call = _Call(os.mkdir, str(made))
+  for part in ("version", "system", "view", "keys"):
+    assert "mkdir" in check_refused(_old_file(tmp_path / "w.pth", **{part: call}))
+  assert not made.exists()
+
+
 def test_bombs_are_refused(tmp_path):
   path = tmp_path / "w.pth"
   assert "compressed" in check_refused(
@@ -174,4 +243,4 @@ def test_other_files_are_refused(tmp_path):
   assert "neither" in check_refused(tmp_path / "weights.bin")
   check_refused(tmp_path / "absent.pth")
   (tmp_path / "old.pth").write_bytes(pickle.dumps({}))
-  assert "1.6" in check_refused(tmp_path / "old.pth")
+  assert "PyTorch's two forms" in check_refused(tmp_path / "old.pth")

@@ -1,5 +1,6 @@
 """The restricted unpickler that all readers of pickles share."""
 
+import io
 import pickle
 import struct
 
@@ -54,3 +55,52 @@ def test_the_memo_is_no_longer_than_the_data():
 def test_what_follows_the_pickle_is_left_alone():
   data = pickle.dumps({"a": 1}, protocol=2)
   assert unpickling.load(data + b"raw numbers", {}) == {"a": 1}
+
+
+def test_pickles_in_a_row_are_read_one_after_the_other():
+  file = io.BytesIO(pickle.dumps([1, 2], 2) + pickle.dumps("b", 0) + b"rest")
+  assert [unpickling.load_next(file, {}) for _ in range(2)] == [[1, 2], "b"]
+  assert file.read() == b"rest"
+
+
+def _tuples(depth: int, again: bytes) -> bytes:
+  """A dict whose key is a tuple of two tuples, of two tuples, and so on."""
+  return b"\x80\x02})" + again * depth + b"K\x01s."
+
+
+@pytest.mark.parametrize(
+  "again",
+  [
+    b"2\x86",  # DUP, TUPLE2
+    b"q\x00h\x00\x86",  # BINPUT, BINGET, TUPLE2
+    b"\x94(h\x00h\x00t",  # MEMOIZE, MARK, two of BINGET, TUPLE
+  ],
+)
+def test_keys_that_take_years_to_hash_are_refused(again):
+  if again.startswith(b"\x94"):
+    # Each turn memoises under the next number, and takes that one twice.
+    parts = [again.replace(b"h\x00", b"h" + bytes([i])) for i in range(60)]
+    data = b"\x80\x02}(N)" + b"".join(parts) + b"K\x01s."
+  else:
+    data = _tuples(60, again)
+  with pytest.raises(RefusedError, match="tuples within tuples"):
+    unpickling.load(data, {})
+  ((key, value),) = unpickling.load(_tuples(3, b"2\x86"), {}).items()
+  assert (key, value) == (((((),) * 2,) * 2,) * 2, 1)
+
+
+def test_many_small_keys_and_a_large_one_are_read():
+  values = {(i, (i, "a")): (b"c", 1 << 70) for i in range(100)}
+  values[tuple(range(1000))] = 0
+  for protocol in (0, 2, 5):
+    names = {("_codecs", "encode"): Named}
+    assert unpickling.load(pickle.dumps(values, protocol), names).keys() == (
+      values.keys()
+    )
+
+
+def test_keys_of_one_long_number_are_bounded():
+  number = b"\x8b\x00\x00\x10\x00" + bytes(0xFFFFF) + b"\x01"  # A MiB.
+  data = b"\x80\x02}" + number + b"q\x000" + b"h\x00Ns" * 200 + b"."
+  with pytest.raises(RefusedError, match="tuples within tuples"):
+    unpickling.load(data, {})

@@ -14,6 +14,10 @@ from mhmr_jax.files import untrusted
   [
     (untrusted.RefusedError("a bomb"), r"^w\.npz is refused: it has a bomb; give "),
     (
+      untrusted.RefusedError("a name " + "9" * 5000),
+      r"it has a name 9+; give a file of",
+    ),
+    (
       OSError(2, "No such file"),
       r"^w\.npz cannot be read as an \.npz: No such file\.$",
     ),
@@ -31,6 +35,7 @@ def test_every_error_is_one_sentence(tmp_path, monkeypatch, error, match):
     with untrusted.reading("w.npz", "an .npz"):
       raise error
   assert "\n" not in str(refused.value)
+  assert len(str(refused.value)) < 300
   assert refused.value.__cause__ is error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video
+from mhmr_jax.files import video, video_writer, yuv
 from tests.files import videos
 
 # The name of the file, its codec, and more of its options.
@@ -122,6 +122,41 @@ def test_frames_are_shown_upright(tmp_path, matrix, expected):
   shown = next(video.read_frames(path))
   np.testing.assert_array_equal(shown, expected(stored))
   assert video.probe(path)[:2] == shown.shape[1::-1]
+
+
+@pytest.mark.parametrize("matrix", [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, 1)])
+@pytest.mark.parametrize("pixels", ["yuv420p", "yuv420p10le"])
+def test_stored_frames_are_the_same_pictures(tmp_path, matrix, pixels):
+  path = tmp_path / "video.mp4"
+  if pixels == "yuv420p":
+    with video_writer.writing(path, 30.0) as writer:  # What is read as it is.
+      for number in range(3):
+        writer.write(videos.picture(number, 64, 48))
+  else:
+    videos.write(path, "libx265", frames=3, pixels=pixels)
+  _show_by(path, matrix)
+  _agree_as_stored(path)
+
+
+def test_stored_frames_of_a_folder_and_of_a_damaged_video(tmp_path):
+  folder = tmp_path / "images"
+  folder.mkdir()
+  for number in range(3):
+    image = videos.picture(number, 65, 49)
+    cv2.imwrite(str(folder / f"{number}.png"), image[..., ::-1])
+  _agree_as_stored(folder)
+  path = videos.write(tmp_path / "video.mp4", frames=60, options={"g": "10"})
+  _damage(path, 0.4, 0.5)
+  assert any(not frame.any() for frame in video.read_frames(path))
+  _agree_as_stored(path)
+
+
+def _agree_as_stored(path):
+  pairs = zip(video.read_frames(path), video.read_stored(path), strict=True)
+  for rgb, stored in pairs:
+    for expected, found in zip(yuv.from_rgb(rgb), stored, strict=True):
+      assert np.abs(expected.astype(int) - found).mean() < 2
+      assert expected.shape == found.shape
 
 
 def test_turned_frames_are_those_of_another_reader(tmp_path):

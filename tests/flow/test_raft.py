@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mhmr_jax.flow import raft, torchvision_weights
+from mhmr_jax.flow import raft, raft_weights
 from tests.flow import torchvision_raft
 
 torch = pytest.importorskip("torch")
@@ -23,9 +23,7 @@ def test_agrees_with_torchvision(reference, form):
       *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
       num_flow_updates=2,
     )
-  variables = torchvision_weights.raft_small(
-    torchvision_raft.tensors(reference), "memory"
-  )
+  variables = raft_weights.raft_small(torchvision_raft.tensors(reference), "memory")
   model = raft.RaftSmall(updates=2, form=form)
   flows = jax.jit(model.apply)(variables, first, second)
   expected = np.stack([flow.numpy().transpose(0, 2, 3, 1) for flow in theirs])
@@ -58,9 +56,7 @@ def test_loss_counts_valid_pixels_of_later_updates_most(reference):
       *(torch.tensor(x.transpose(0, 3, 1, 2)) for x in (first, second)),
       num_flow_updates=2,
     )
-  variables = torchvision_weights.raft_small(
-    torchvision_raft.tensors(reference), "memory"
-  )
+  variables = raft_weights.raft_small(torchvision_raft.tensors(reference), "memory")
   flow = np.full((1, 128, 128, 2), 3.0, np.float32)
   valid = np.zeros((1, 128, 128), bool)
   valid[:, :50] = True

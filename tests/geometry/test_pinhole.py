@@ -14,6 +14,18 @@ def test_projection_is_the_pinholes():
   np.testing.assert_allclose(pixels, [[310.0, 70.0], [160.0, 120.0]], rtol=1e-6)
 
 
+def test_another_camera_at_the_same_place_sees_what_it_would_project():
+  rng = np.random.default_rng(0)
+  points = rng.uniform([-1, -1, 2], [1, 1, 5], (4, 6, 3))
+  cameras = np.zeros((5, 3, 3))
+  cameras[:, [0, 1], [0, 1]] = rng.uniform(300, 900, (5, 2))
+  cameras[:, :2, 2] = rng.uniform(100, 400, (5, 2))
+  own, other = cameras[:4], cameras[4:]
+  pixels = pinhole.project(points, own[:, None])
+  moved = pinhole.to_camera(pixels, own, other)
+  np.testing.assert_allclose(moved, pinhole.project(points, other[0]), rtol=1e-9)
+
+
 def test_points_behind_the_camera_have_finite_pixels_and_are_told_apart():
   intrinsics = np.array([[100, 0, 32], [0, 100, 16], [0, 0, 1]], np.float32)
   points = np.array([[0.5, -0.25, 2.0], [0.5, 0, -1], [0, 0, 0], [0, 0, 0.1]])

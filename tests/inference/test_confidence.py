@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import confidence
 from tests import motions
@@ -88,13 +88,14 @@ def test_the_body_s_keypoints_are_its_regressor_s():
   body = smpl.load()
   motion = motions.walking(body, frames=3)
   given = motion.pose, motion.betas, motion.transl_camera
-  found = confidence.body_keypoints(body, *given, motion.intrinsics)
+  moments = posed_keypoints.moments(body)
+  found = confidence.body_keypoints(body, moments, *given, motion.intrinsics)
   vertices, _ = jax.jit(smpl.forward)(body, *given)
   points = np.einsum("kv,nvc->nkc", body.keypoint_regressor, vertices)
   expected = pinhole.project(points, motion.intrinsics)
   np.testing.assert_allclose(found, expected, atol=0.05)
   each = np.tile(motion.intrinsics, (3, 1, 1))
   each[1, :2] *= 2
-  zoomed = confidence.body_keypoints(body, *given, each)
+  zoomed = confidence.body_keypoints(body, moments, *given, each)
   np.testing.assert_allclose(zoomed[1], 2 * found[1], rtol=1e-4)
   np.testing.assert_allclose(zoomed[2], found[2])

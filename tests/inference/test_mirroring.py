@@ -48,14 +48,14 @@ def assert_equal(ours, theirs, atol=0.0):
 def test_inputs_are_mirrored_as_training_mirrors_them():
   example = make_inputs()
   batch = {key: jnp.asarray(value)[None] for key, value in example.items()}
-  mirrored = mirroring.mirror_inputs(batch, SIZE)
+  mirrored = transforms.mirror_inputs(batch, SIZE)
   flipped = transforms.flip(example, SIZE)
   assert_equal({key: value[0] for key, value in mirrored.items()}, flipped)
 
 
 def test_a_missing_point_stays_missing():
   batch = {key: jnp.asarray(value)[None] for key, value in make_inputs().items()}
-  mirrored = mirroring.mirror_inputs(batch, SIZE)
+  mirrored = transforms.mirror_inputs(batch, SIZE)
   assert not np.any(mirrored["keypoints"][0, 0, joints.COCO_FLIP[3]])
 
 

@@ -68,6 +68,72 @@ def test_another_models_weights_are_one_sentence(run, tmp_path):
     packed.read(path)
 
 
+def _with_header(run, path, config, **changed_tensors):
+  packed.write(run, path)
+  tensors = safetensors.numpy.load_file(path) | changed_tensors
+  header = {"config": json.dumps(config), "step": "1"}
+  path.write_bytes(safetensors.numpy.save(tensors, header))
+
+
+def _changed(config, name, value):
+  section, _, key = name.rpartition(".")
+  values = json.loads(json.dumps(config.to_dict()))
+  inner = values
+  for part in section.split("."):
+    inner = inner[part]
+  inner[key] = value
+  return values
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "sentence"),
+  [
+    ("model.dtype", "float3", "config.model.dtype is 'float3': give one of"),
+    ("model.lstm_features", -1, "config.model.lstm_features is -1: give a whole"),
+    ("data.size", 10**9, "config.data.size is 1000000000: give a whole number"),
+    ("model.regressor.nosuch", 1, "There is no config.model.regressor.nosuch"),
+    ("model.inputs", "keypoints", "config.model.inputs is 'keypoints': give"),
+  ],
+)
+def test_a_config_in_the_file_is_held_to_the_table_of_keys(
+  run, tmp_path, name, value, sentence
+):
+  path = tmp_path / "weights.safetensors"
+  _with_header(run, path, _changed(run.config, name, value))
+  with pytest.raises(InputError) as caught:
+    packed.read(path)
+  assert str(caught.value).startswith(
+    f"The config in {path} cannot be used ({sentence}"
+  )
+
+
+@pytest.mark.parametrize("config", [{}, [], None, "text", {"model": 1}])
+def test_no_config_in_the_file_is_one_sentence(run, tmp_path, config):
+  path = tmp_path / "weights.safetensors"
+  _with_header(run, path, config)
+  with pytest.raises(InputError, match=str(path)):
+    packed.read(path)
+
+
+def test_a_config_of_a_flow_network_is_one_sentence(run, tmp_path):
+  from configs import flow_raft
+
+  path = tmp_path / "weights.safetensors"
+  _with_header(run, path, flow_raft.get_config().to_dict())
+  with pytest.raises(InputError, match="a network that estimates flow"):
+    packed.read(path)
+
+
+def test_weights_that_are_not_finite_are_one_sentence(run, tmp_path):
+  path = tmp_path / "weights.safetensors"
+  packed.write(run, path)
+  name, value = next(iter(safetensors.numpy.load_file(path).items()))
+  for wrong in (np.full_like(value, np.nan), np.zeros(value.shape, np.int32)):
+    _with_header(run, path, run.config.to_dict(), **{name: wrong})
+    with pytest.raises(InputError, match=f"{name} in "):
+      packed.read(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff" * 100])
 def test_a_damaged_file_is_one_sentence(content, tmp_path):
   path = tmp_path / "weights.safetensors"
@@ -75,6 +141,18 @@ def test_a_damaged_file_is_one_sentence(content, tmp_path):
   with pytest.raises(InputError, match="packed weights") as caught:
     packed.read(path)
   assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_weights_are_those_of_their_model(tmp_path):
+  shipped = packed.read()
+  copy = tmp_path / "weights.safetensors"
+  copy.write_bytes(packed.SHIPPED.read_bytes())
+  checked = packed.read(copy)
+  assert jax.tree.structure(shipped) == jax.tree.structure(checked)
+  for ours, theirs in zip(
+    jax.tree.leaves(shipped.variables), jax.tree.leaves(checked.variables), strict=True
+  ):
+    np.testing.assert_array_equal(ours, theirs)
 
 
 def test_the_shipped_weights_see_a_person_who_walks():

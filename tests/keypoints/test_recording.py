@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import video, video_writer
+from mhmr_jax.files import live, video, video_writer
 from mhmr_jax.keypoints import detectors, recording
 from mhmr_jax.keypoints.source import KeypointSource
 
@@ -50,10 +50,15 @@ def test_a_recording_has_the_pictures_that_were_detected(stream, tmp_path, monke
 
   fake = types.SimpleNamespace(open_detector=open_detector)
   monkeypatch.setattr(detectors, "adapter", lambda name: fake)
-  path = tmp_path / "recording.mp4"
-  detections = recording.record(stream, path, KeypointSource())
+  path, used = tmp_path / "recording.mp4", []
+  detections = recording.record(
+    stream, path, KeypointSource(), lambda timed, found: used.append((timed, found))
+  )
   assert [len(people) for people in detections] == [1, 2, 3, 4, 5]
   assert [seconds for seconds, _ in seen] == _TIMES.tolist()
+  assert [timed.number for timed, _ in used] == list(range(5))
+  for (_, found), detected in zip(used, detections, strict=True):
+    assert found is detected
   info = video.probe(path)
   np.testing.assert_allclose(info.times, _TIMES, atol=1e-3)
   brightness = [frame.mean() for frame in video.read_frames(path)]
@@ -63,3 +68,13 @@ def test_a_recording_has_the_pictures_that_were_detected(stream, tmp_path, monke
 def test_keypoints_from_a_file_are_refused(tmp_path):
   with pytest.raises(InputError, match=r"--keypoints=run\.npz is for a video that is"):
     recording.record("0", tmp_path / "a.mp4", KeypointSource("run.npz", "npz"))
+
+
+def test_a_recording_that_is_ended_at_once(tmp_path, monkeypatch):
+  opened = contextlib.nullcontext(None)
+  fake = types.SimpleNamespace(open_detector=lambda weights, people: opened)
+  monkeypatch.setattr(detectors, "adapter", lambda name: fake)
+  monkeypatch.setattr(live, "read_frames", lambda source: iter(()))
+  with pytest.raises(InputError, match="was ended before its first picture"):
+    recording.record("0", tmp_path / "a.mp4", KeypointSource())
+  assert list(tmp_path.iterdir()) == []

@@ -157,3 +157,40 @@ def test_every_detection_is_in_one_track():
   assert sum(len(t.frame_index) for t in tracks) == sum(map(len, frames))
   for one in tracks:
     assert np.all(np.diff(one.frame_index) > 0)
+
+
+def test_people_of_a_stream_are_numbered_as_they_come():
+  stream = tracking.StreamTracker()
+  left = [_person(50 + 2 * t, 100, seed=t) for t in range(40)]
+  right = [_person(350 - 2 * t, 104, 0.9, seed=99 + t) for t in range(40)]
+  right[:10] = [None] * 10
+  for frame, found in enumerate(_frames(left, right)):
+    people = stream.add(frame / 30, found)
+    assert sorted(people) == ([1] if frame < 10 else [1, 2])
+    np.testing.assert_array_equal(people[1], left[frame])
+    if frame >= 10:
+      np.testing.assert_array_equal(people[2], right[frame])
+
+
+def test_who_returns_to_a_stream_has_their_number_if_nobody_else_is_meant():
+  def numbers(*found):
+    return sorted(stream.add(next(seconds), np.array(found).reshape(-1, 17, 3)))
+
+  one, other = _person(100, 100), _person(130, 100)
+  stream, seconds = tracking.StreamTracker(), iter([0.0, 1.0, 3.0, 3.1, 14.0])
+  assert numbers(one) == [1]
+  assert numbers() == []
+  assert numbers(one) == [1]
+  assert numbers(one, _person(600, 100)) == [1, 2]
+  assert numbers(one) == [3]  # After more than ten seconds.
+  stream, seconds = tracking.StreamTracker(), iter([0.0, 2.0, 4.0])
+  assert numbers(one, other) == [1, 2]
+  assert numbers() == []
+  assert numbers(_person(115, 100)) == [3]
+
+
+def test_a_point_far_off_its_person_is_missing_in_a_stream():
+  person = _person(100, 100)
+  person[3, :2] = 9000
+  (found,) = tracking.StreamTracker().add(0.0, person[None]).values()
+  assert np.flatnonzero(found[:, 2] == 0).tolist() == [3]

@@ -11,11 +11,16 @@ def _inputs(size, channels=5):
   return jax.random.normal(jax.random.key(0), (2, *size, channels))
 
 
-@pytest.mark.parametrize("kernel_size", [1, 3, 4, 7])
-@pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize(
-  ("size", "padding"), [((8, 8), None), ((9, 11), 2), ((12, 7), None), ((8, 10), 3)]
-)
+# Every kernel meets every size, and every stride meets every kernel and every size.
+_KERNELS = (1, 3, 4, 7)
+_SIZES = (((8, 8), None), ((9, 11), 2), ((12, 7), None), ((8, 10), 3))
+_CASES = [
+  (_KERNELS[row], (1, 2, 4, 2)[(row + column) % 4], *_SIZES[column])
+  for row, column in np.ndindex(4, 4)
+]
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "size", "padding"), _CASES)
 def test_dots_equal_plain_with_gradients(kernel_size, stride, size, padding):
   x = _inputs(size)
   kernel = jax.random.normal(jax.random.key(1), (kernel_size, kernel_size, 5, 6))

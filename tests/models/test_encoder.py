@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.keypoints import heatmaps
-from mhmr_jax.models.encoder import FrameEncoder, channel_centroids
+from mhmr_jax.models.encoder import FrameEncoder, JointFinder, channel_centroids
 
 SMALL: dict[str, Any] = {
   "stage_blocks": (1, 1),
@@ -30,9 +30,10 @@ def _shapes(module):
 def test_resnet50_has_the_size_of_the_paper():
   frames = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
   module = FrameEncoder(dtype=jnp.bfloat16, remat=True)
-  features, variables = jax.eval_shape(
+  (features, joints_seen), variables = jax.eval_shape(
     module.init_with_output, jax.random.key(0), frames
   )
+  assert joints_seen is None
   assert features.shape == (2, 2048)
   assert features.dtype == jnp.float32
   # ResNet-50's 25.557 million less the 1000-way classifier's 2.049, give or take
@@ -48,10 +49,10 @@ def test_remat_and_form_leave_parameters_and_gradients():
 
   def grads(module):
     def loss(params):
-      features, updates = module.apply(
+      encoded, updates = module.apply(
         {**variables, "params": params}, frames, True, mutable=["batch_stats"]
       )
-      return jnp.sum(jnp.sin(features)), updates
+      return jnp.sum(jnp.sin(encoded.features)), updates
 
     return jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
 
@@ -71,7 +72,7 @@ def test_bottleneck_and_pool_grid_and_group_norm():
     "norm_groups": 4,
   }
   module = FrameEncoder(**small, pool_grid=2, features=24)
-  features, variables = _shapes(module)
+  (features, _), variables = _shapes(module)
   assert features.shape == (4, 24)
   assert set(variables) == {"params"}
   assert variables["params"]["project"]["kernel"].shape == (4 * 64, 24)
@@ -85,7 +86,7 @@ def test_pool_grid_keeps_position_and_the_average_does_not():
   @functools.partial(jax.jit, static_argnums=0)
   def distance(pool_grid):
     module = FrameEncoder(**one_block, pool_grid=pool_grid)
-    features = module.init_with_output(jax.random.key(1), frames)[0]
+    features = module.init_with_output(jax.random.key(1), frames)[0].features
     return jnp.linalg.norm(features[0] - features[1]) / jnp.linalg.norm(features)
 
   assert distance(2) > 3 * distance(1)
@@ -118,3 +119,61 @@ def test_negative_values_do_not_count_and_gradients_are_finite():
   np.testing.assert_array_equal(found, np.zeros((1, 6)))
   gradient = jax.grad(lambda x: channel_centroids(x).sum())(jnp.zeros((1, 8, 8, 2)))
   assert np.isfinite(gradient).all()
+
+
+def test_a_joint_is_where_its_heatmap_is():
+  # One channel a joint, a peak in one of 4 x 8 cells, and a map without any.
+  peaks = np.random.default_rng(0).integers(0, [4, 8], (3, 24, 2))
+  maps = np.zeros((4, 4, 8, 24), np.float32)
+  for frame, joint in np.ndindex(3, 24):
+    maps[frame, *peaks[frame, joint], joint] = 1
+  sharp = {"heatmaps": {"kernel": 50 * jnp.eye(24), "bias": jnp.zeros(24)}}
+  found = JointFinder().apply({"params": sharp}, jnp.asarray(maps))
+  # The grid reaches a quarter of half a crop beyond the crop's border.
+  place = 1.25 * ((2 * peaks[..., ::-1] + 1) / [8, 4] - 1)
+  np.testing.assert_allclose(found[:3, :, :2], place, atol=1e-4)
+  np.testing.assert_allclose(found[:3, :, 2], 0, atol=2e-3)
+  np.testing.assert_allclose(found[3, :, :2], 0, atol=1e-5)
+  cells = (
+    1.25 * ((2 * np.arange(8) + 1) / 8 - 1),
+    1.25 * ((2 * np.arange(4) + 1) / 4 - 1),
+  )
+  spread = np.sqrt(sum(np.mean(axis**2) for axis in cells))
+  np.testing.assert_allclose(found[3, :, 2], spread, rtol=1e-5)
+
+
+def test_an_encoder_learns_where_a_blob_is():
+  rng = np.random.default_rng(0)
+  centres = rng.uniform(4, 12, (64, 2))
+  rows, columns = np.mgrid[:16, :16] + 0.5
+  away = (rows - centres[:, 1, None, None]) ** 2 + (columns - centres[:, :1, None]) ** 2
+  frames = jnp.asarray(np.exp(-away / 4)[..., None], jnp.float32)
+  target = jnp.asarray(centres / 8 - 1, jnp.float32)[:, None]
+  module = FrameEncoder(**SMALL, joints=True, features=8, norm="group", norm_groups=4)
+  params = jax.jit(module.init)(jax.random.key(0), frames)["params"]
+
+  def error(params):
+    encoded = module.apply({"params": params}, frames)
+    return jnp.mean(jnp.abs(encoded.joints_seen - target))
+
+  @jax.jit
+  def step(params):
+    value, gradient = jax.value_and_grad(error)(params)
+    moved = jax.tree.map(
+      lambda p, g: p - 0.05 * jnp.sign(g) * jnp.abs(p).mean(), params, gradient
+    )
+    return moved, value
+
+  first = float(error(params))
+  for _ in range(60):
+    params, last = step(params)
+  assert last < 0.4 * first
+
+
+def test_the_places_of_joints_are_features():
+  frames = _frames()
+  module = FrameEncoder(**SMALL, joints=True, features=8)
+  encoded, variables = jax.jit(module.init_with_output)(jax.random.key(0), frames)
+  assert encoded.joints_seen.shape == (4, 24, 2)
+  without = FrameEncoder(**SMALL, features=8).apply(variables, frames)
+  assert not np.allclose(encoded.features, without.features)

@@ -68,6 +68,22 @@ def test_shapes_for_any_inputs(batch, inputs):
   assert carry.crop is None
 
 
+def test_joints_are_seen_in_training_alone(batch):
+  model = _model(("flow",), encoder=dict(joints=True, norm="group", norm_groups=4))
+  needed = Batch({"flow": batch["flow"]})
+
+  def predict(train):
+    def run():
+      variables = model.init(jax.random.key(0), needed)
+      rngs = {"dropout": jax.random.key(1)}
+      return model.apply(variables, needed, train=train, rngs=rngs)[0]
+
+    return jax.eval_shape(run)
+
+  assert predict(True)["joints_seen"].shape == (2, TIME, 24, 2)
+  assert "joints_seen" not in predict(False)
+
+
 def test_channels_are_in_the_order_and_units_that_are_told(batch):
   stack = _model(("keypoints", "rgb", "flow")).channels(batch)
   maps = heatmaps.draw(batch["keypoints"], SIZE, 0.05 * SIZE)
@@ -77,6 +93,26 @@ def test_channels_are_in_the_order_and_units_that_are_told(batch):
   )
   # Motion by a twentieth of the crop's width is 1.
   np.testing.assert_allclose(stack[..., 20:] * 0.05 * SIZE, batch["flow"], rtol=1e-5)
+
+
+def test_standardised_flow_knows_neither_the_camera_nor_the_speed(batch):
+  flow = np.asarray(batch["flow"])
+  model = _model(("flow",), flow_standardised=True)
+  stack = model.channels(Batch({"flow": batch["flow"]}))
+  centred = flow - flow.mean((2, 3), keepdims=True)
+  size = np.sqrt(np.mean(centred**2, axis=(2, 3, 4), keepdims=True))
+  np.testing.assert_allclose(stack, centred / size, rtol=2e-3, atol=2e-3)
+  # Another camera's motion, and a person twice as fast.
+  other = 2 * flow + np.float32([3.0, -1.0])
+  moved = model.channels(Batch({"flow": jnp.asarray(other)}))
+  np.testing.assert_allclose(moved, stack, atol=3e-3)
+  # A still scene is no noise, and has a gradient.
+  still = jnp.zeros_like(batch["flow"])
+  np.testing.assert_array_equal(model.channels(Batch({"flow": still})), still)
+  gradient = jax.grad(lambda flow: motion_hmr.standardised(flow)[..., 3, 3, 0].sum())
+  assert np.isfinite(gradient(still)).all()
+  noise = model.channels(Batch({"flow": 0.001 * SIZE * batch["flow"]}))
+  assert 0.3 < float(jnp.sqrt(jnp.mean(noise**2))) < 0.5
 
 
 def test_streaming_in_chunks_equals_the_whole(batch):

@@ -70,10 +70,11 @@ def test_forget_gate_starts_open(lstm):
 
 def test_chunks_equal_one_pass(inputs, lstm):
   module, variables = lstm
-  whole, last = module.apply(variables, inputs)
+  apply = jax.jit(module.apply)
+  whole, last = apply(variables, inputs)
   carry, chunks = None, []
   for start, stop in ((0, 1), (1, 4), (4, TIME)):
-    hidden, carry = module.apply(variables, inputs[:, start:stop], carry)
+    hidden, carry = apply(variables, inputs[:, start:stop], carry)
     chunks.append(hidden)
   close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
   close(jnp.concatenate(chunks, axis=1), whole)
@@ -91,10 +92,9 @@ def test_invalid_frame_is_as_if_absent(inputs, lstm):
     weights = 1.0 if valid is None else valid[..., None]
     return jnp.sum(jnp.sin(hidden) * weights), carry
 
-  grads, carry = jax.grad(loss, has_aux=True)(variables, garbage, valid)
-  ref_grads, ref_carry = jax.grad(loss, has_aux=True)(
-    variables, inputs[:, present], None
-  )
+  gradients = jax.jit(jax.grad(loss, has_aux=True))
+  grads, carry = gradients(variables, garbage, valid)
+  ref_grads, ref_carry = gradients(variables, inputs[:, present], None)
   close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
   jax.tree.map(close, (grads, carry), (ref_grads, ref_carry))
 
@@ -109,17 +109,20 @@ def test_output_is_added_to_the_feature(inputs, hidden):
   assert carry[0].shape == (BATCH, hidden)
   assert ("project" in variables["params"]) == (hidden != WIDTH)
   zeros = jax.tree.map(jnp.zeros_like, variables)
-  np.testing.assert_array_equal(module.apply(zeros, inputs)[0], inputs)
+  np.testing.assert_array_equal(jax.jit(module.apply)(zeros, inputs)[0], inputs)
 
 
 def test_bfloat16_keeps_a_float32_state(inputs):
   module = temporal.ResidualLSTM(HIDDEN, dtype=jnp.bfloat16)
   variables = jax.jit(module.init)(jax.random.key(1), inputs)
-  value = lambda v: jnp.sum(module.apply(v, inputs)[0])
-  grads = jax.grad(value)(variables)
+
+  def value(variables):
+    result = module.apply(variables, inputs)
+    return jnp.sum(result[0]), result
+
+  grads, rounded = jax.jit(jax.grad(value, has_aux=True))(variables)
   assert {g.dtype for g in jax.tree.leaves(grads)} == {jnp.dtype(jnp.float32)}
-  exact = temporal.ResidualLSTM(HIDDEN).apply(variables, inputs)
-  rounded = module.apply(variables, inputs)
+  exact = jax.jit(temporal.ResidualLSTM(HIDDEN).apply)(variables, inputs)
   assert rounded[1][0].dtype == jnp.float32
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=3e-2), rounded, exact)
 

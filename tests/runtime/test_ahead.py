@@ -1,10 +1,11 @@
-"""Items made ahead in a thread."""
+"""What is made ahead in a thread."""
 
+import sys
 import threading
 
 import pytest
 
-from mhmr_jax.runtime.ahead import made_ahead
+from mhmr_jax.runtime.ahead import computed_ahead, made_ahead
 
 
 def test_items_come_in_order():
@@ -48,3 +49,31 @@ def test_closing_early_ends_the_thread():
   next(iterator)
   iterator.close()
   assert threading.active_count() == before
+
+
+def test_a_result_is_computed_while_the_block_runs():
+  interval = sys.getswitchinterval()
+  begun, go_on = threading.Event(), threading.Event()
+
+  def compute():
+    begun.set()
+    assert go_on.wait(10)
+    return 7
+
+  with computed_ahead(compute) as result:
+    assert begun.wait(10)
+    go_on.set()
+    assert result() == 7
+  assert sys.getswitchinterval() == interval
+
+
+def test_the_error_of_a_computation_is_raised_where_its_result_is_wanted():
+  with computed_ahead(lambda: 1 / 0) as result, pytest.raises(ZeroDivisionError):
+    result()
+
+
+def test_a_block_that_fails_waits_for_the_computation():
+  ended = threading.Event()
+  with pytest.raises(KeyError), computed_ahead(ended.set):
+    raise KeyError
+  assert ended.is_set()

@@ -1,5 +1,6 @@
 """Batches of one size."""
 
+import numpy as np
 import pytest
 
 from mhmr_jax.runtime import batching
@@ -12,3 +13,16 @@ def test_every_row_comes_once_in_order_and_all_batches_have_one_size(count):
   assert rows == list(range(count))
   assert all(len(index) == 4 for index, _ in batches)
   assert all((index[real:] == count - 1).all() for index, real in batches)
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_results_are_joined_without_the_padding(count):
+  values = np.arange(2 * count).reshape(count, 2)
+  sizes = []
+
+  def doubled(rows):
+    sizes.append(len(rows))
+    return 2 * values[rows]
+
+  np.testing.assert_array_equal(batching.in_batches(doubled, count, 4), 2 * values)
+  assert set(sizes) == {4}

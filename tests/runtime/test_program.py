@@ -3,6 +3,7 @@
 import functools
 import logging as python_logging
 import pathlib
+import re
 import sys
 
 import pytest
@@ -84,13 +85,21 @@ def test_errors_of_the_user_end_in_their_sentence(start, capsys, error, status):
 
 
 def test_every_program_that_reads_flags_ends_so():
+  root = pathlib.Path(__file__).parents[2]
+  texts = {
+    path: path.read_text()
+    for folder in ("mhmr_jax", "data_builders")
+    for path in (root / folder).rglob("*.py")
+  }
+  names = re.findall(r"DEFINE_\w+\(\s*\"(\w+)\"", "\n".join(texts.values()))
   found = 0
-  for folder in ("mhmr_jax", "data_builders"):
-    for path in (pathlib.Path(__file__).parents[2] / folder).rglob("*.py"):
-      rest, is_program, start = path.read_text().partition('if __name__ == "__main__":')
-      if is_program and "program" in rest and "def main(argv" in rest:
-        assert start.strip().startswith("program.run(main"), path
-        found += 1
+  for path, text in texts.items():
+    rest, is_program, start = text.partition('if __name__ == "__main__":')
+    if is_program and "program" in rest and "def main(argv" in rest:
+      assert re.match(r"\s*program\.run\(\s*main\b", start), path
+      usual = re.findall(r"\"(\w+)\"", start.partition("usual=")[2])
+      assert set(usual) <= set(names), path
+      found += 1
   assert found >= 8
 
 
@@ -187,6 +196,41 @@ def test_a_file_that_is_no_config_is_one_sentence(
   shown = capsys.readouterr().err.strip().splitlines()
   assert shown[-1].startswith(sentence)
   assert "Traceback" not in "".join(shown)
+
+
+@pytest.mark.parametrize("asked", ["--help", "-h"])
+def test_help_groups_the_flags_with_the_usual_ones_first(
+  start, flag_values, monkeypatch, capsys, asked
+):
+  from mhmr_jax.runtime import process_flags
+
+  monkeypatch.setattr(sys.modules["__main__"], "__doc__", "Does 100 % of it.\n")
+  define = functools.partial(flags.DEFINE_string, flag_values=flag_values)
+  define("alpha", None, "The first letter.", module_name="program")
+  define("beta", "b", "The second letter.", module_name="program")
+  define("workdir", None, "Theirs.", module_name="mhmr_jax.runtime.program")
+  define("out", None, "A folder.", module_name="mhmr_jax.runtime.program")
+  define("jax_thing", None, "A library's.", module_name="jax")
+  define("config.seed", None, "An override.", module_name="program")
+  shared = process_flags.__name__
+  flags.DEFINE_bool("joined", False, "A switch.", flag_values, shared)
+  flags.DEFINE_enum("kind", "a", ["a", "b"], "A choice.", flag_values, shared)
+  called = []
+  assert start(called.append, asked, usual=("out", "beta")) == 0
+  assert not called
+  shown = capsys.readouterr().out
+  assert shown == (
+    "Does 100 % of it.\n\n"
+    "The usual flags:\n"
+    "  --out=OUT\n      A folder.\n"
+    "  --beta=BETA\n      The second letter. (default: b)\n\n"
+    "Other flags:\n"
+    "  --alpha=ALPHA\n      The first letter.\n\n"
+    "The flags by which the processes of one run find each other:\n"
+    "  --[no]joined\n      A switch.\n"
+    "  --kind=a|b\n      A choice. (default: a)\n\n"
+    "--helpfull lists the flags of all libraries too.\n"
+  )
 
 
 def test_overrides_of_a_program_without_a_config_file_are_named(

@@ -5,6 +5,7 @@
 tests/test_distributed.py runs it with four virtual devices; it fails if a bit differs.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -23,9 +24,11 @@ WAYS = (((4, 2), (2, 1)), ((2, 1), (4, 4)), ((4, 1), (1, 1)))
 
 def main(folder: pathlib.Path) -> None:
   config = tiny.config(folder, mesh__fsdp_min_size=64)
+  step = functools.cache(functools.partial(_step, config))
+  abstract = jax.eval_shape(step(*WAYS[0][0]).init, jax.random.key(0))
   for index, (saved, restored) in enumerate(WAYS):
     checkpoint = checkpoints.Checkpoints(folder / str(index))
-    state, iterator = _state(config, *saved), _iterator(config)
+    state, iterator = _state(abstract, step(*saved)), _iterator(config)
     divided = any(
       not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state)
     )
@@ -35,8 +38,7 @@ def main(folder: pathlib.Path) -> None:
     checkpoint.wait()
     following = next(iterator)
 
-    other, again = _step(config, *restored), _iterator(config)
-    abstract = jax.eval_shape(other.init, jax.random.key(0))
+    other, again = step(*restored), _iterator(config)
     result = checkpoint.resume(abstract, again, other.state_shardings)
     leaves = map(jax.tree.leaves, (state, result, other.state_shardings))
     for old, new, lies in zip(*leaves, strict=True):
@@ -55,11 +57,9 @@ def _step(config, devices, fsdp):
   return steps.make_train_step(config, mesh)
 
 
-def _state(config, devices, fsdp):
-  """A state of random numbers on the devices."""
-  step = _step(config, devices, fsdp)
+def _state(abstract, step):
+  """A state of random numbers, divided as the step has it."""
   rng = np.random.default_rng(0)
-  abstract = jax.eval_shape(step.init, jax.random.key(0))
   state = jax.tree.map(
     lambda leaf: rng.integers(0, 100, leaf.shape).astype(leaf.dtype), abstract
   )

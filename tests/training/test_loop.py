@@ -11,6 +11,7 @@ from orbax.checkpoint import v1 as ocp
 
 from mhmr_jax.errors import InputError, RestartError
 from mhmr_jax.training import checkpoints
+from tests import tiny, workdirs
 from tests.training import toy
 from tests.workdirs import losses
 
@@ -95,6 +96,24 @@ def test_a_finished_run_does_nothing_more(uninterrupted):
   before = (workdir / "metrics.jsonl").read_text()
   assert_same_bits(toy.run(workdir, toy.Numbers()), state)
   assert (workdir / "metrics.jsonl").read_text() == before
+
+
+def test_a_full_disk_is_one_sentence_and_the_run_resumes_to_the_same_bits(
+  uninterrupted, workdir
+):
+  toy.run(workdir, toy.Numbers(), steps=3)
+  # Writing the next checkpoint fails as on a full disk.
+  process = tiny.start_module(
+    "tests.training.toy_program", f"--workdir={workdir}", largest_file=1
+  )
+  _, errors = process.communicate(timeout=300)
+  assert process.returncode == 1
+  last = errors.strip().splitlines()[-1]
+  assert last.startswith("error: A checkpoint cannot be written")
+  assert "Traceback" not in errors
+  assert workdirs.saved_steps(workdir) == [3]
+  assert_same_bits(toy.run(workdir, toy.Numbers()), uninterrupted[1])
+  assert losses(workdir) == losses(uninterrupted[0])
 
 
 @pytest.mark.parametrize("step", [1, 6, 10])

@@ -126,6 +126,19 @@ def test_hidden_joints_do_not_count_in_2d(loss, batch):
   assert loss(_prediction(1)[0], nothing)[1]["joints_2d"] == 0
 
 
+def test_joints_that_are_seen_count_where_they_are_visible(loss, batch):
+  visibility = batch["visibility"].copy()
+  visibility[..., 12:] = 0
+  seen = batch["joints_crop"] + np.float32([0.3, -0.1])
+  seen[..., 12:, :] = 7
+  prediction = Prediction({**_prediction(0)[0], "joints_seen": jnp.asarray(seen)})
+  total, terms = loss(prediction, _changed(batch, visibility=visibility))
+  assert terms["joints_seen"] == pytest.approx(0.4, rel=1e-5)
+  without, others = loss(_prediction(0)[0], _changed(batch, visibility=visibility))
+  assert "joints_seen" not in others
+  assert total - without == pytest.approx(0.4, rel=1e-4)
+
+
 def test_gradients_are_finite_at_degenerate_joints(body, batch):
   # A body without extent: all joints at one point.
   collapsed = body.replace(

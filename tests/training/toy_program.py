@@ -29,4 +29,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  processes.HEARTBEAT_S = 10  # Tests wait this long for the loss of a process.
   program.run(main, processes.leave)

@@ -10,7 +10,7 @@ from mhmr_jax.body import smpl
 from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.visualize import clips, datasheet, datasheet_page
-from tests import tiny
+from tests import tiny, workdirs
 from tests.data_builders import miniature
 
 
@@ -21,12 +21,9 @@ def test_spread_is_even_and_within():
 
 
 @pytest.mark.slow
-def test_shows_the_clips_of_a_config(tmp_path):
-  out = tmp_path / "out"
-  flags = [*tiny.flags(), f"--out={out}", "--count=2", "--most_read=3"]
-  flags += ["--variants=alone,plain"]
-  status, output, errors = tiny.run("visualize.clips", *flags)
-  assert status == 0, errors
+def test_shows_the_clips_of_a_config():
+  out = workdirs.shown()
+  output = (out.parent / "output.txt").read_text()
   names = ("sheet.jpg", "clips.mp4", "datasheet.json", "datasheet.html", "variants.jpg")
   assert output.splitlines()[-5:] == [str(out / name) for name in names]
   facts = json.loads((out / "datasheet.json").read_text())

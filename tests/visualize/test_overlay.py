@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
+from mhmr_jax.files import yuv
 from mhmr_jax.visualize import overlay
 
 _GREY = np.full((120, 160, 3), 60, np.uint8)
@@ -65,6 +66,52 @@ def test_what_faces_away_is_drawn_only_where_the_near_plane_opens_a_mesh():
   opened = np.concatenate([vertices, [[0, 0, -1]]]).astype(np.float32)
   drawn = overlay.draw_mesh(_GREY, opened, away, intrinsics, _COLOUR)
   assert np.any(drawn[50, 50] != 60)
+
+
+@pytest.mark.parametrize("corner", [(30, 20), (31, 23), (-9, 100)])
+def test_a_stored_picture_is_drawn_over_as_an_rgb_one(corner):
+  intrinsics = _intrinsics()
+  near, faces = _quad(*corner, corner[0] + 40, corner[1] + 70, 3.0, intrinsics)
+  far, _ = _quad(60, 5, 120, 110, 5.0, intrinsics)
+  meshes = np.stack([near, far])
+  normals = np.broadcast_to(np.float32([0, 0, -1]), meshes.shape)
+  columns = np.linspace(0, 255, 160).astype(np.uint8)
+  image = np.stack([columns, 255 - columns, columns // 2], -1)[None].repeat(120, axis=0)
+  colours = [(255, 60, 100), (40, 200, 255)]
+  expected = yuv.from_rgb(
+    overlay.draw_meshes(image, meshes, faces, intrinsics, colours)
+  )
+  before = yuv.from_rgb(image)
+  kept = before.copy()
+  found = overlay.draw_over_stored(before, meshes, normals, faces, intrinsics, colours)
+  for plane, other, same, first in zip(found, expected, before, kept, strict=True):
+    # But for pixels that are beside both meshes: the brighter one colours them, by
+    # channel.
+    assert np.mean(np.abs(plane.astype(int) - other) > 3) < 5e-4
+    np.testing.assert_array_equal(same, first)
+    assert np.abs(plane.astype(int) - first).max() > 20
+
+
+def test_a_large_body_is_as_smooth_and_in_its_place():
+  intrinsics = _intrinsics(cx=300.0, cy=240.0)
+  vertices, faces = _quad(101, 51, 402, 431, 3.0, intrinsics)
+  normals = np.broadcast_to(np.float32([0, 0, -1]), vertices.shape)
+  before = yuv.from_rgb(np.full((480, 600, 3), 60, np.uint8))
+  drawn = overlay.draw_over_stored(
+    before, vertices[None], normals[None], faces, intrinsics, [_COLOUR]
+  )
+  for plane, first, step in zip(drawn, before, (1, 2, 2), strict=True):
+    change = plane.astype(float) - first
+    full = change[240 // step, 240 // step]
+    assert abs(full) > 10
+    rows, columns = change[:, 240 // step] / full, change[240 // step] / full
+    assert rows.sum() * step == pytest.approx(380, abs=1.5)
+    assert columns.sum() * step == pytest.approx(301, abs=1.5)
+    for line, (low, high) in ((rows, (51, 431)), (columns, (101, 402))):
+      np.testing.assert_array_equal(line[: low // step - 2], 0)
+      np.testing.assert_array_equal(line[high // step + 3 :], 0)
+      np.testing.assert_allclose(line[low // step + 3 : high // step - 2], 1, atol=0.1)
+      assert np.all(np.diff(line[: low // step + 3]) >= 0)
 
 
 def test_no_mesh_leaves_the_image():

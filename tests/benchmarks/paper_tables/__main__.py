@@ -1,0 +1,182 @@
+"""One table of the paper: trains its rows, tests them, and writes docs/paper.md.
+
+  python -m tests.benchmarks.paper_tables --table=inputs [--size=small|paper] [--quick]
+
+What is there already is not done again: a training goes on where it stopped, and a
+result that is kept is not computed anew. The order is that of value: seed 0 of all rows
+comes first, and those with most seeds before others. At the paper's size the test is
+3DPW; the steps' shapes are checked first, and missing data is named in a sentence.
+"""
+
+import json
+import pathlib
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from mhmr_jax.data import config_paths
+from mhmr_jax.errors import InputError
+from mhmr_jax.runtime import config_check, program
+from tests.benchmarks.paper_tables import page, runs, scoring
+from tests.benchmarks.paper_tables.runs import Options, Run
+from tests.benchmarks.paper_tables.scoring import Result
+from tests.benchmarks.paper_tables.tables import TABLES, Table
+
+_TABLE = flags.DEFINE_enum("table", None, list(TABLES), "The table to make.")
+_SIZE = flags.DEFINE_enum("size", "small", runs.SIZES, "The variant of the configs.")
+_QUICK = flags.DEFINE_boolean("quick", False, "Tiny runs, to try the path in minutes.")
+_RUNS = flags.DEFINE_string(
+  "runs", "paper_output", "The folder of the work directories and the clips."
+)
+_ROWS = flags.DEFINE_list("rows", [], "Only these runs, such as flow,rgb; else all.")
+_SEEDS = flags.DEFINE_integer("seeds", 3, "The most seeds of a row.", lower_bound=1)
+_TESTS = flags.DEFINE_list("tests", [], "Only these tests, such as full; else all.")
+_RAFT = flags.DEFINE_string("raft_weights", "", "A file of RAFT's released weights.")
+
+
+def _paths() -> ConfigDict:
+  """The keys of this machine's data."""
+  paths = config_paths.local_paths()
+  del paths.data["variant"]
+  with paths.unlocked():
+    paths.surreal = ConfigDict(dict(dir=""))
+    paths.data.motion = paths.data.backgrounds = ""
+  return paths
+
+
+_CONFIG = program.define_config(_paths())
+
+
+def make(
+  name: str,
+  table: Table,
+  options: Options,
+  results: pathlib.Path,
+  page_path: pathlib.Path,
+  seeds: int = 3,
+) -> str:
+  """Trains and tests what a table lacks, and writes it.
+
+  Args:
+    name: of the table.
+    table: its rows and tests.
+    options: of all runs.
+    results: the folder of the results' files.
+    page_path: the page that has a place for the table.
+    seeds: the most seeds of a row.
+
+  Returns:
+    The table, as Markdown.
+
+  Raises:
+    InputError: data or weights are missing.
+    RestartError: a training was asked to stop.
+  """
+  planned = plan(table, options, seeds)
+  for run in planned:
+    runs.check(run, table.tests)
+  if any(test.startswith("real") for test in table.tests):
+    scoring.recording()
+  for run in planned:
+    missing = [t for t in table.tests if scoring.read(run, t, results) is None]
+    if missing:
+      print(f"[train] {run.name}", flush=True)
+      runs.fit(run, options)
+    for test in missing:
+      result = scoring.score(run, test, options, results)
+      print(f"[test] {run.name} on {test}: {result['pa_mpjpe_mm']:.1f} mm", flush=True)
+    # A page after each run: long tables are of use before they are whole.
+    content = page.render(table, collect(table, planned, results))
+    page.write(page_path, name, content)
+  return content
+
+
+def plan(table: Table, options: Options, seeds: int) -> list[Run]:
+  """The runs of a table in the order of their value."""
+  by_seeds = sorted(table.entries, key=lambda entry: -entry.seeds)
+  return [
+    runs.of_entry(entry, seed, options)
+    for seed in range(seeds)
+    for entry in by_seeds
+    if seed < entry.seeds
+  ]
+
+
+def collect(
+  table: Table, planned: list[Run], results: pathlib.Path
+) -> dict[str, dict[str, list[Result]]]:
+  """The results that are there, by run and test."""
+  found: dict[str, dict[str, list[Result]]] = {}
+  for run in planned:
+    for test in table.tests:
+      result = scoring.read(run, test, results)
+      if result is not None:
+        of_run = found.setdefault(run.entry.run, {})
+        of_run.setdefault(test, []).append(result)
+  return found
+
+
+def check_shapes(table: Table, options: Options) -> None:
+  """Prints the size of each row's training step, from its shapes alone."""
+  for run in plan(table, options, seeds=1):
+    size = runs.step_size(run)
+    print(f"{run.entry.label}: {size / 1e6:.1f} M parameters", flush=True)
+
+
+def chosen(table: Table, rows: list[str], tests: list[str]) -> Table:
+  """The table with some of its rows and tests; all where none are named.
+
+  Raises:
+    InputError: it has no such row or test.
+  """
+  known = [entry.run for entry in table.entries]
+  for flag, names, options in (("rows", rows, known), ("tests", tests, table.tests)):
+    for name in names:
+      if name not in options:
+        raise InputError(
+          f"--{flag}={name}: this table has {', '.join(options)}: choose of these."
+        )
+  entries = tuple(e for e in table.entries if not rows or e.run in rows)
+  return table._replace(
+    entries=entries, tests=tuple(t for t in table.tests if not tests or t in tests)
+  )
+
+
+def main(argv: list[str]) -> None:
+  """Reads the flags, and makes a table."""
+  del argv
+  name = str(program.require(_TABLE))
+  table = TABLES[name]
+  if _SIZE.value == "paper":
+    if _QUICK.value:
+      raise InputError("--quick is for --size=small: leave out one of the two.")
+    table = table._replace(tests=("3dpw",))
+  table = chosen(table, _ROWS.value, _TESTS.value)
+  given: dict[str, Any] = dict(config_check.flattened(_CONFIG.value.to_dict()))
+  options = Options(
+    size=_SIZE.value,
+    quick=_QUICK.value,
+    folder=program.path_of(_RUNS),
+    paths={key: value for key, value in given.items() if value},
+    raft_weights=_RAFT.value,
+  )
+  folder, page_path = runs.ROOT / "docs" / "paper", runs.ROOT / "docs" / "paper.md"
+  if options.quick:
+    folder = options.folder / "results"
+    page_path = options.folder / f"{name}.md"
+  if options.size == "paper":
+    check_shapes(table, options)
+  print(make(name, table, options, folder / options.size, page_path, _SEEDS.value))
+  planned = plan(table, options, _SEEDS.value)
+  means = {
+    f"{run.name}_{test}": result["pa_mpjpe_mm"]
+    for run in planned
+    for test in table.tests
+    if (result := scoring.read(run, test, folder / options.size)) is not None
+  }
+  print(json.dumps(means))
+
+
+if __name__ == "__main__":
+  program.run(main)

@@ -1,0 +1,219 @@
+"""The tables from their runs to the page, with runs of a few steps on a few clips."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mhmr_jax.errors import InputError
+from mhmr_jax.runtime import config_check
+from tests import tiny
+from tests.benchmarks.paper_tables import __main__ as program
+from tests.benchmarks.paper_tables import page, runs, scoring
+from tests.benchmarks.paper_tables.runs import Options
+from tests.benchmarks.paper_tables.tables import PROXIES, TABLES, Entry, Table
+
+PAIR = Table(
+  "Two of the inputs.",
+  (Entry("RGB", "rgb"), Entry("Flow + KP", "flow_kp", seeds=2, paper=74.7)),
+  tests=("full", "shifted"),
+  pairs=(("flow_kp", "rgb"),),
+)
+
+
+def _options(folder, **changes):
+  paths = {"data.dir": str(tiny.DATA)}
+  return Options("small", True, folder, paths)._replace(**changes)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+  """The folder of the runs of PAIR and of their results, and the page."""
+  folder = tmp_path_factory.mktemp("tables")
+  results, place = folder / "results", folder / "page.md"
+  program.make("pair", PAIR, _options(folder), results, place, seeds=2)
+  return folder
+
+
+def test_a_table_is_made_from_nothing(made):
+  found = {path.name for path in (made / "results").iterdir()}
+  names = ("rgb_seed0", "flow_kp_seed0", "flow_kp_seed1")
+  assert found == {f"{name}.{test}.json" for name in names for test in PAIR.tests}
+  text = (made / "page.md").read_text()
+  rows = [
+    [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()
+  ]
+  rows = [row for row in rows if row]
+  header = ["PA-MPJPE, mm", "seeds", "`full`", "`shifted`", "3DPW, the paper"]
+  assert rows[0] == header
+  assert [row[:2] for row in rows[2:6]] == [
+    ["RGB", "1"],
+    ["Flow + KP", "2"],
+    ["mean pose", ""],
+    ["best constant pose (oracle)", ""],
+  ]
+  assert re.fullmatch(r"\d+\.\d \[\d+\.\d, \d+\.\d\]", rows[2][2])
+  assert rows[3][4] == "74.7"
+  assert rows[8][0] == "Flow + KP less RGB"
+  assert all(re.search("noise|paper|opposite", cell) for cell in rows[8][1:])
+
+
+def test_a_result_says_how_it_came_about(made):
+  result = json.loads((made / "results" / "flow_kp_seed1.shifted.json").read_text())
+  assert result["seed"] == 1
+  assert result["test"] == "shifted"
+  assert result["step"] == runs.QUICK["train.steps"]
+  assert result["data"].startswith("shifted_")
+  assert result["config"]["data.variant"] == "full"
+  assert result["config"]["model.inputs"] == ["flow", "keypoints"]
+  assert re.match("[0-9a-f]{12}", result["commit"])
+  assert result["counts"] == [10, 10]
+  assert result["pa_mpjpe_mm"] == pytest.approx(sum(result["sums"]) / 20, abs=0.01)
+  command = result["command"]
+  assert "--config=configs/flow_kp.py:small" in command
+  assert "--config.seed=1" in command
+  assert "--config.train.steps=3" in command
+  # Files in the repository name no folder of the machine that made them.
+  assert str(tiny.RUN) not in json.dumps(result)
+  assert str(made) not in json.dumps(result)
+
+
+def test_what_is_there_is_not_made_again(made, capsys):
+  results = made / "results"
+  before = {path: path.stat().st_mtime_ns for path in results.iterdir()}
+  lost = results / "rgb_seed0.full.json"
+  kept = json.loads(lost.read_text())
+  lost.unlink()
+  program.make("pair", PAIR, _options(made), results, made / "page.md", seeds=2)
+  shown = capsys.readouterr().out
+  assert "[test] rgb_seed0 on full" in shown
+  assert "flow_kp" not in shown
+  assert {
+    path: path.stat().st_mtime_ns for path in results.iterdir() if path != lost
+  } == {path: time for path, time in before.items() if path != lost}
+  again = json.loads(lost.read_text())
+  assert again["sums"] == kept["sums"]
+
+
+def test_a_result_of_another_config_does_not_count(made):
+  run = runs.of_entry(PAIR.entries[0], 0, _options(made))
+  assert scoring.read(run, "full", made / "results") is not None
+  run.config.train.learning_rate = 0.5
+  assert scoring.read(run, "full", made / "results") is None
+  damaged = scoring.path_of(run, "real", made / "results")
+  damaged.write_text("[]")
+  with pytest.raises(InputError, match="is damaged: delete it"):
+    scoring.read(run, "real", made / "results")
+  damaged.unlink()
+
+
+def _result(run, test, errors, data="clips"):
+  sums = [16 * float(error) for error in errors]
+  return {
+    "run": run,
+    "test": test,
+    "data": data,
+    "sums": sums,
+    "counts": [16] * len(sums),
+    "baselines": {"mean pose": 150.0},
+  }
+
+
+@pytest.mark.parametrize(
+  ("better", "verdict"),
+  [(-5.0, "as in the paper"), (5.0, "the opposite"), (0.1, "within noise")],
+)
+def test_a_difference_is_called_what_its_interval_says(better, verdict):
+  rng = np.random.default_rng(0)
+  level = rng.normal(100, 20, 50)
+  found = {
+    "rgb": {"full": [_result("rgb", "full", level + rng.normal(0, 3, 50))]},
+    "flow_kp": {
+      "full": [
+        _result("flow_kp", "full", level + better + rng.normal(0, 3, 50))
+        for _ in range(2)
+      ]
+    },
+  }
+  text = page.render(PAIR, found)
+  assert text.splitlines()[-1].endswith(f"], {verdict} |")
+  assert "| mean pose |  | 150.0 |  |" in text
+  # Other clips cannot be compared.
+  found["rgb"]["full"][0]["data"] = "others"
+  assert "less" not in page.render(PAIR, found)
+
+
+def test_only_a_tables_own_place_on_a_page_changes(tmp_path):
+  path = tmp_path / "page.md"
+  path.write_text(
+    "# Before\n<!-- table a -->\nold\n<!-- end of table -->\n"
+    "<!-- table b -->\nkept\n<!-- end of table -->\nAfter \\1.\n"
+  )
+  page.write(path, "a", r"new \1")
+  assert path.read_text() == (
+    "# Before\n<!-- table a -->\n\nnew \\1\n<!-- end of table -->\n"
+    "<!-- table b -->\nkept\n<!-- end of table -->\nAfter \\1.\n"
+  )
+  with pytest.raises(InputError, match="no place for the table c"):
+    page.write(path, "c", "new")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_is_a_good_config_of_its_own(name, tmp_path):
+  table = TABLES[name]
+  names = [entry.run for entry in table.entries]
+  assert len(set(names)) == len(names)
+  assert {run for pair in table.pairs for run in pair} <= set(names)
+  for quick in (False, True):
+    options = _options(tmp_path, quick=quick, raft_weights="raft.pth")
+    for entry in table.entries:
+      config = runs.of_entry(entry, 3, options).config
+      assert config_check.problem(config.to_dict()) is None, entry
+      assert config.seed == 3
+
+
+def test_a_row_is_one_run_in_all_tables_that_have_it():
+  entries: dict[str, Entry] = {}
+  for table in TABLES.values():
+    for entry in table.entries:
+      same = entries.setdefault(entry.run, entry)
+      assert (same.config, dict(same.changes)) == (entry.config, dict(entry.changes))
+
+
+def test_seed_0_of_the_rows_with_most_seeds_comes_first(tmp_path):
+  order = [run.name for run in program.plan(TABLES["inputs"], _options(tmp_path), 3)]
+  assert order[:4] == ["rgb_seed0", "flow_seed0", "kp_seed0", "flow_kp_seed0"]
+  assert order[4] == "hmr_seed0"
+  assert order[-4:] == ["rgb_seed2", "flow_seed2", "kp_seed2", "flow_kp_seed2"]
+
+
+def test_at_the_papers_size_the_missing_data_is_named(tmp_path, capsys):
+  options = _options(tmp_path, size="paper", quick=False)
+  (kp,) = (entry for entry in TABLES["inputs"].entries if entry.run == "kp")
+  table = TABLES["inputs"]._replace(entries=(kp,), tests=("3dpw",))
+  program.check_shapes(table, options)
+  (line,) = capsys.readouterr().out.splitlines()
+  # ResNet-50 with 17 channels, an LSTM of 2048 and the regressor.
+  assert 60 < float(re.fullmatch(r"KP: (\d+\.\d) M parameters", line)[1]) < 75
+  with pytest.raises(InputError) as refused:
+    program.make("inputs", table, options, tmp_path / "r", tmp_path / "page.md")
+  for key in ("body.path", "surreal.dir", "kinetics.dir", "threedpw.dir", "body.male"):
+    assert f"config.{key} (not set)" in str(refused.value)
+  assert not list(tmp_path.iterdir())
+
+
+def test_rows_and_tests_are_chosen_by_name():
+  table = program.chosen(TABLES["inputs"], ["flow", "rgb"], ["real"])
+  assert [entry.run for entry in table.entries] == ["rgb", "flow"]
+  assert table.tests == ("real",)
+  assert program.chosen(TABLES["inputs"], [], []).tests == PROXIES
+  with pytest.raises(InputError, match="--rows=depth: this table has hmr, rgb"):
+    program.chosen(TABLES["inputs"], ["depth"], [])
+
+
+def test_raft_without_weights_is_refused_by_its_row(tmp_path):
+  with pytest.raises(InputError, match="'RAFT, as released' needs RAFT's released"):
+    program.make(
+      "flow", TABLES["flow"], _options(tmp_path), tmp_path / "r", tmp_path / "p.md"
+    )
