@@ -62,7 +62,9 @@ def planes(stored: av.VideoFrame) -> Yuv:
   sizes = [(stored.height // step, stored.width // step) for step in (1, 2, 2)]
   return Yuv(
     *(
-      np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:height, :width]
+      np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
+        :height, :width
+      ]
       for plane, (height, width) in zip(stored.planes, sizes, strict=True)
     )
   )
