@@ -68,7 +68,10 @@ from tests.benchmarks import balancing_man, limb_errors, real_video
 from tests.benchmarks.balancing_man import Recording, View
 
 _MOTION = flags.DEFINE_string(
-  "motion", "", "The folder of motion capture; without it all motion is procedural."
+  "motion",
+  "",
+  "The folder of motion capture; without it all motion is procedural.",
+  **program.REDEFINED_FLAG,
 )
 _STEPS = flags.DEFINE_integer("steps", 250, "Updates of each training.")
 _PARTS = flags.DEFINE_list("parts", [], "The parts to run; all if it is left out.")

@@ -38,7 +38,12 @@ from tests.benchmarks import limb_errors
 from tests.benchmarks.limb_errors import Errors
 
 _CLIPS = flags.DEFINE_integer("clips", 12, "How many clips.", lower_bound=1)
-_MOTION = flags.DEFINE_string("motion", "", "A folder of motion capture; '': made up.")
+_MOTION = flags.DEFINE_string(
+  "motion",
+  "",
+  "A folder of motion capture; '': made up.",
+  **program.REDEFINED_FLAG,
+)
 _FRAMES, _SIZE, _FPS = 48, 320, 30.0
 _LIMBS = [SMPL_JOINTS.index(name) for name in limb_errors.LIMB_JOINTS]
 _TRUTH = "truth.npz"

@@ -29,6 +29,8 @@ def test_the_twin_has_the_same_loss_and_gradient(name):
   )
   body = smpl.load()
   batch = train_step.random_batch(config, body)
+  # XLA may leave out that products of half precision are rounded.
+  batch["flow"] = batch["flow"].astype(np.float32)
   model = motion_hmr.from_config(config)
   placed = jax.device_put(batch)
   init = jax.jit(lambda key: motion_hmr.init_variables(model, key, placed))
@@ -52,4 +54,4 @@ def test_the_twin_has_the_same_loss_and_gradient(name):
       [p.grad for p in twin.parameters() if p.requires_grad],
     )
   )
-  np.testing.assert_allclose(theirs, ours, rtol=1e-2, atol=1e-5)
+  np.testing.assert_allclose(theirs, ours, rtol=2e-3, atol=1e-5)

@@ -73,3 +73,14 @@ class AskedFrames(list):
   def __getitem__(self, key):
     self.asked += range(len(self))[key] if isinstance(key, slice) else [key]
     return super().__getitem__(key)
+
+
+def as_found(
+  times: np.ndarray, keypoints: np.ndarray, moments: np.ndarray
+) -> np.ndarray:
+  """Stands in for `smooth_paths.positions`, where a clip is compared with a video.
+
+  Videos' keypoints are smoothed along time, and stored clips' are not.
+  """
+  nearest = np.abs(times[:, None] - moments).argmin(axis=0)
+  return keypoints[nearest, :, :2].astype(np.float64)

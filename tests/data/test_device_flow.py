@@ -13,13 +13,14 @@ from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import jpeg
 from mhmr_jax.inference import eval_step, sequences, streaming
+from mhmr_jax.keypoints import smooth_paths
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
 from mhmr_jax.visualize import gallery
 from tests import tiny
-from tests.data.clips import make_source
+from tests.data.clips import as_found, make_source
 from tests.flow import untrained
 from tests.training import toy
 
@@ -74,7 +75,8 @@ def test_other_flow_is_left_alone(tmp_path):
     assert device_flow.make(tiny.config(tmp_path, **overrides))(batch) is batch
 
 
-def test_evaluation_and_a_video_give_the_same_inputs(config):
+def test_evaluation_and_a_video_give_the_same_inputs(config, monkeypatch):
+  monkeypatch.setattr(smooth_paths, "positions", as_found)
   source = make_source([10])
   clip = source[0]
   spec = InputSpec.from_config(config)

@@ -13,9 +13,17 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.files import flow_images, jpeg
 from mhmr_jax.geometry import windows
 from mhmr_jax.inference import streaming
+from mhmr_jax.keypoints import smooth_paths
 from mhmr_jax.keypoints.tracking import Track
 from tests import tiny
-from tests.data.clips import LENGTH, AskedFrames, make_clip, make_source, take
+from tests.data.clips import (
+  LENGTH,
+  AskedFrames,
+  as_found,
+  make_clip,
+  make_source,
+  take,
+)
 
 
 @pytest.fixture
@@ -179,7 +187,9 @@ def _coordinates_config(tmp_path):
   )
 
 
-def test_a_stored_clips_window_is_the_one_that_streaming_gives(tmp_path):
+def test_a_stored_clips_window_is_the_one_that_streaming_gives(tmp_path, monkeypatch):
+  monkeypatch.setattr(smooth_paths, "positions", as_found)
+  monkeypatch.setattr(smooth_paths, "positions", as_found)
   config, source = _coordinates_config(tmp_path), make_source([LENGTH])
   spec, clip = InputSpec.from_config(config), source[0]
   (group,) = lanes.evaluation_groups(source, config, 1)

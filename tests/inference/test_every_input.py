@@ -7,18 +7,20 @@ from etils import epath
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.files import jpeg
 from mhmr_jax.inference import sequences, streaming, trained
+from mhmr_jax.keypoints import smooth_paths
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.runtime import sharding
 from tests import tiny, workdirs
-from tests.data.clips import LENGTH, make_source
+from tests.data.clips import LENGTH, as_found, make_source
 
 FPS = 30.0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["kp", "hmr", "rgb_flow_kp"])
-def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path):
+def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path, monkeypatch):
   """From the checkpoint on; flow, memory and padding included."""
+  monkeypatch.setattr(smooth_paths, "positions", as_found)
   config = tiny.config(tmp_path, name, keypoints__noise=False)
   workdirs.write_initial(tmp_path / "run", config)
   config, variables, _ = trained.restore(epath.Path(tmp_path / "run"))
