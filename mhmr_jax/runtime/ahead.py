@@ -54,7 +54,7 @@ def made_ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:
         if not put(item):
           return
       put(_END)
-    except BaseException as error:  # noqa: BLE001 (It is raised in the other thread.)
+    except BaseException as error:  # It is raised in the other thread.
       put(_END, error)
 
   thread = threading.Thread(target=make, daemon=True)
