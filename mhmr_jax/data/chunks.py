@@ -47,6 +47,11 @@ class Chunk(NamedTuple):
   segment: int = 0  # Chunks of one segment follow each other without a break.
   timing: Timing | None = None  # Of videos alone.
 
+  @property
+  def middle(self) -> int:
+    """The middle one of the frames, whose intrinsics the whole chunk is given."""
+    return int(self.frames[len(self.frames) // 2])
+
 
 def crop_window(
   keypoints: Float[np.ndarray, "time 17 3"],
@@ -123,11 +128,10 @@ class InputMaker:
       self._segment, self._latest = chunk.segment, []
     others = [image for frame, image in self._latest if frame != chunk.frames[0]]
     previous = others[-1] if others else None
-    count = len(chunk.frames)
     keypoints, intrinsics = chunk.keypoints, self._intrinsics
     if intrinsics is not None and intrinsics.ndim == 3:
       own = intrinsics[chunk.frames]
-      intrinsics = own[count // 2]
+      intrinsics = intrinsics[chunk.middle]
       if not self._spec.needs_images:
         places = pinhole.to_camera(keypoints[..., :2], own, intrinsics[None])
         keypoints = np.append(places, keypoints[..., 2:], axis=-1).astype(np.float32)
@@ -137,7 +141,7 @@ class InputMaker:
     for frame, image in zip(chunk.frames, images, strict=False):
       if not self._latest or self._latest[-1][0] != frame:
         self._latest = [*self._latest[-1:], (int(frame), image)]
-    batch["valid"] = np.ones(count, bool)
+    batch["valid"] = np.ones(len(chunk.frames), bool)
     return pad_time(batch, self._spec.window)
 
 

@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 
 from mhmr_jax.body import posed_keypoints, smpl
 from mhmr_jax.data import chunks
-from mhmr_jax.data.chunks import Chunk, InputMaker, Timing
+from mhmr_jax.data.chunks import TRAINING_STEP, Chunk, InputMaker, Timing
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.geometry import windows
 from mhmr_jax.inference import (
@@ -48,7 +48,7 @@ Picture = UInt8[np.ndarray, "height width *colours"]
 def due(latest: float, found: float) -> Float[np.ndarray, "n"]:
   """The moments to read now that a person has been found again.
 
-  They are `sampling.TRAINING_STEP` apart. Cameras' clocks are a little uneven: a
+  They are `chunks.TRAINING_STEP` apart. Cameras' clocks are a little uneven: a
   detection that is near to a moment is at it, and the ones after are counted from it.
 
   Args:
@@ -58,10 +58,10 @@ def due(latest: float, found: float) -> Float[np.ndarray, "n"]:
   Returns:
     Those after `latest`, none of them after `found`.
   """
-  steps = (found - latest) / sampling.TRAINING_STEP
+  steps = (found - latest) / TRAINING_STEP
   if round(steps) > 0 and abs(steps - round(steps)) <= _JITTER:
     return np.linspace(latest, found, round(steps) + 1)[1:]
-  return latest + sampling.TRAINING_STEP * np.arange(1, int(steps) + 1)
+  return latest + TRAINING_STEP * np.arange(1, int(steps) + 1)
 
 
 def _between(
@@ -155,7 +155,7 @@ class LiveMotion:
     points[..., 2] = 1
     image = np.zeros((64, 64, 3), np.uint8)
     for frame in range(2):
-      self.add(frame * sampling.TRAINING_STEP, image, points)
+      self.add(frame * TRAINING_STEP, image, points)
 
   def add(
     self,
@@ -202,7 +202,7 @@ class LiveMotion:
       return
     newest = len(self._times) - 1
     self._pictures[newest] = streaming.picture(image, self._spec.colour)
-    oldest = self._times[-1] - RESET_SECONDS - sampling.TRAINING_STEP
+    oldest = self._times[-1] - RESET_SECONDS - TRAINING_STEP
     while self._times[first := next(iter(self._pictures))] < oldest:
       del self._pictures[first]
 

@@ -281,15 +281,12 @@ def frame_boxes(
     spec: by which the inputs were made.
     intrinsics: of the video, or of each of its frames.
   """
-  boxes = np.concatenate(
-    [np.tile(chunk.box, (len(chunk.frames), 1)) for chunk in chunks]
-  )
+  lengths = [len(chunk.frames) for chunk in chunks]
+  boxes = np.repeat([chunk.box for chunk in chunks], lengths, axis=0)
   if intrinsics.ndim == 2 or spec.needs_images:
     return boxes
   frames = np.concatenate([chunk.frames for chunk in chunks])
-  middle = np.concatenate(
-    [np.full(len(part), part[len(part) // 2]) for part in (c.frames for c in chunks)]
-  )
+  middle = np.repeat([chunk.middle for chunk in chunks], lengths)
   corners = boxes.reshape(-1, 2, 2)
   moved = pinhole.to_camera(corners, intrinsics[middle], intrinsics[frames])
   return moved.reshape(-1, 4).astype(np.float32)

@@ -163,7 +163,7 @@ def motion_read_once() -> contextlib.AbstractContextManager[Any]:
   return mock.patch.object(library, "open_motions", kept)
 
 
-def test_examples(config: ConfigDict, exact: bool) -> Batch:
+def held_out_examples(config: ConfigDict, exact: bool) -> Batch:
   """Examples of the held-out motion, with the base's cameras and movements.
 
   Args:
@@ -323,8 +323,8 @@ def main(argv: list[str]) -> None:
         continue
       if name in TRAININGS:
         tests = tests or {
-          "detected": test_examples(config("base"), exact=False),
-          "exact": test_examples(config("base"), exact=True),
+          "detected": held_out_examples(config("base"), exact=False),
+          "exact": held_out_examples(config("base"), exact=True),
         }
         results[name] = run_training(config(name), out / name, tests, recording)
       else:
