@@ -6,11 +6,15 @@ import re
 import numpy as np
 import pytest
 
+from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import video_writer
+from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.runtime import config_check
-from tests import tiny
+from tests import motions, tiny
+from tests.benchmarks.balancing_man import Recording, View
 from tests.benchmarks.paper_tables import __main__ as program
-from tests.benchmarks.paper_tables import page, runs, scoring
+from tests.benchmarks.paper_tables import page, pictures, runs, scoring
 from tests.benchmarks.paper_tables.runs import Options
 from tests.benchmarks.paper_tables.tables import PROXIES, TABLES, Entry, Table
 
@@ -217,3 +221,35 @@ def test_raft_without_weights_is_refused_by_its_row(tmp_path):
     program.make(
       "flow", TABLES["flow"], _options(tmp_path), tmp_path / "r", tmp_path / "p.md"
     )
+
+
+def test_pictures_show_each_runs_body_over_the_same_frames(tmp_path, monkeypatch):
+  grey = np.full((480, 640, 3), 90, np.uint8)
+  with video_writer.writing(tmp_path / "cam.mp4", 30.0) as writer:
+    for _ in range(52):
+      writer.write(grey)
+  planned = [
+    runs.of_entry(entry, 0, _options(tmp_path))
+    for entry in TABLES["inputs"].entries[:2]
+  ]
+  seen = motions.walking(smpl.load(), frames=60)
+  opened = TrainedRun(planned[0].config, {}, 3)
+  monkeypatch.setattr(pictures.trained, "restore", lambda workdir: opened)
+  monkeypatch.setattr(
+    pictures.video_motion, "predict_video", lambda *args, **options: [seen]
+  )
+  view = View("cam", tmp_path / "cam.mp4", tmp_path, np.array([0, -1, 0]))
+  nothing = np.zeros((52, 12, 3))
+  drawn = pictures.draw(planned, Recording((view, view), 30.0, nothing, nothing[:, :2]))
+  assert drawn.shape == (2 * 328 + 4, 3 * 300 + 2 * 4, 3)
+  video, first, second = (drawn[28:328, x : x + 300] for x in (0, 304, 608))
+  assert np.abs(video.astype(int) - 90).max() < 10
+  np.testing.assert_array_equal(first, second)
+  there = np.abs(first.astype(int) - video).max(-1) > 20
+  # The body covers the joints that lie in the square, which is the crop of its moment.
+  row = 50 - seen.frame_index[0]
+  places = np.rint(seen.keypoints_image[row] - seen.box[row, :2]).astype(int)
+  inside = places[((places > 5) & (places < 295)).all(-1)]
+  assert len(inside) > 10
+  assert there[inside[:, 1], inside[:, 0]].mean() > 0.8
+  assert there.mean() < 0.5

@@ -17,8 +17,10 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.data import config_paths
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import atomic
 from mhmr_jax.runtime import config_check, program
-from tests.benchmarks.paper_tables import page, runs, scoring
+from mhmr_jax.visualize import panels
+from tests.benchmarks.paper_tables import page, pictures, runs, scoring
 from tests.benchmarks.paper_tables.runs import Options, Run
 from tests.benchmarks.paper_tables.scoring import Result
 from tests.benchmarks.paper_tables.tables import TABLES, Table
@@ -32,6 +34,9 @@ _RUNS = flags.DEFINE_string(
 _ROWS = flags.DEFINE_list("rows", [], "Only these runs, such as flow,rgb; else all.")
 _SEEDS = flags.DEFINE_integer("seeds", 3, "The most seeds of a row.", lower_bound=1)
 _TESTS = flags.DEFINE_list("tests", [], "Only these tests, such as full; else all.")
+_PICTURES = flags.DEFINE_string(
+  "pictures", "", "A JPEG to write: what the first seeds make of real frames."
+)
 _RAFT = flags.DEFINE_string("raft_weights", "", "A file of RAFT's released weights.")
 
 
@@ -168,6 +173,9 @@ def main(argv: list[str]) -> None:
   if options.size == "paper":
     check_shapes(table, options)
   print(make(name, table, options, folder / options.size, page_path, _SEEDS.value))
+  if _PICTURES.value:
+    drawn = pictures.draw(plan(table, options, seeds=1), scoring.recording())
+    atomic.write(program.path_of(_PICTURES), panels.encode_jpeg(drawn, quality=88))
   planned = plan(table, options, _SEEDS.value)
   means = {
     f"{run.name}_{test}": result["pa_mpjpe_mm"]
