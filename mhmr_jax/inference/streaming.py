@@ -155,6 +155,8 @@ def make_step(
 ) -> tuple[Step, Carry | None]:
   """The model as a jitted function of a chunk's input and the state before it.
 
+  It is compiled once in a process for all runs of one model.
+
   Args:
     config: of the training run.
     variables: of the model.
@@ -170,13 +172,14 @@ def make_step(
   variables, carry = jax.device_put(
     (variables, model.initial_carry(2 if mirrored else 1)), jax.local_devices()[0]
   )
-  run_step = _run_mirrored if mirrored else eval_step.run_chunk
-  jitted = jax.jit(functools.partial(run_step, model=model))
+  run_step = run_mirrored if mirrored else run_alone
   with_flow = device_flow.make(config)
 
   def step(batch: Batch, carry: Carry | None) -> tuple[Prediction, Carry | None]:
     batch = _at_training_rate(with_flow(batch))
-    output: tuple[Prediction, Carry | None] = jitted(variables, batch, carry)
+    output: tuple[Prediction, Carry | None] = run_step(
+      variables, batch, carry, model=model
+    )
     return output
 
   return step, carry
@@ -197,7 +200,12 @@ def _at_training_rate(batch: Batch) -> Batch:
   return cast(Batch, {**rest, "flow": flow[:, held] * scale.astype(flow.dtype)})
 
 
-def _run_mirrored(
+# Compiled once for all runs of equal models, however many videos there are.
+run_alone = jax.jit(eval_step.run_chunk, static_argnames="model")
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def run_mirrored(
   variables: Variables, batch: Batch, carry: Carry | None, *, model: MotionHMR
 ) -> tuple[Prediction, Carry | None]:
   """`run_chunk` on one clip and its mirror image; their carries stay apart."""

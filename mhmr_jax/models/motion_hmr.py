@@ -206,7 +206,8 @@ def _in_window(
 def from_config(config: ConfigDict) -> MotionHMR:
   """Builds the model that a whole config describes.
 
-  It reads `model`, `data.size` and `keypoints.form`.
+  It reads `model`, `data.size` and `keypoints.form`. Models of equal configs are equal,
+  so that what is compiled for one serves the other.
 
   Raises:
     InputError: there is no such form of keypoints, or feedback lacks coordinates.
@@ -224,16 +225,16 @@ def from_config(config: ConfigDict) -> MotionHMR:
     memory = ResidualLSTM(config.lstm_features, dtype=dtype)
   domain_classifier = None
   if "domain_classifier" in config:
-    domain_classifier = DomainClassifier(**config.domain_classifier)
+    domain_classifier = DomainClassifier(**_hashable(config.domain_classifier))
   encoder, points = None, None
   if as_points:
     points = PointEncoder(config.encoder.features, dtype=dtype)
   if not as_points or len(config.inputs) > 1:
-    encoder = FrameEncoder(**config.encoder, dtype=dtype)
+    encoder = FrameEncoder(**_hashable(config.encoder), dtype=dtype)
   return MotionHMR(
     encoder=encoder,
     point_encoder=points,
-    regressor=IterativeRegressor(**config.regressor, dtype=dtype),
+    regressor=IterativeRegressor(**_hashable(config.regressor), dtype=dtype),
     temporal=memory,
     domain_classifier=domain_classifier,
     inputs=tuple(config.inputs),
@@ -242,6 +243,14 @@ def from_config(config: ConfigDict) -> MotionHMR:
     flow_unit=config.flow_unit,
     flow_standardised=config.get("flow_standardised", False),
   )
+
+
+def _hashable(options: ConfigDict) -> dict[str, Any]:
+  """A module's options; those read from a file have lists."""
+  return {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in options.items()
+  }
 
 
 def input_shapes(config: ConfigDict) -> Batch:

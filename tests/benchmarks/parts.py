@@ -209,7 +209,7 @@ def real_errors(
   """
   step = streaming.make_step(run.config, run.variables, mirrored=mirrored)
   figures: Figures = {}
-  # The views share one compiled step.
+  # `predict` itself always mirrors.
   with mock.patch.object(streaming, "make_step", return_value=step):
     for fit in ("off", "on"):
       found = [_view_errors(view, run, recording, fit) for view in recording.views]

@@ -43,11 +43,11 @@ def test_the_network_is_given_the_flow_of_a_thirtieth_of_a_second(
 ):
   batches = []
 
-  def record(variables, batch, carry):
+  def record(variables, batch, carry, *, model):
     batches.append(batch)
     return {}, carry
 
-  monkeypatch.setattr(streaming.jax, "jit", lambda step: record)
+  monkeypatch.setattr(streaming, "run_alone", record)
   config = tiny.config(tmp_path)
   step, carry = streaming.make_step(config, {})
   flow = np.broadcast_to(np.float16([5, 7, 0, 9])[:, None, None, None], (1, 4, 8, 8, 2))
@@ -149,11 +149,11 @@ def test_flow_of_any_rate_is_that_of_a_thirtieth_of_a_second(
 ):
   batches = []
 
-  def record(variables, batch, carry):
+  def record(variables, batch, carry, *, model):
     batches.append(batch)
     return {}, carry
 
-  monkeypatch.setattr(streaming.jax, "jit", lambda step: record)
+  monkeypatch.setattr(streaming, "run_alone", record)
   track = _track(range(len(times)))
   track.keypoints[..., :2] = _track([0]).keypoints[..., :2]  # One window for all.
   chunks = streaming.plan(track, times, FLOW_KP, _SIZE)
