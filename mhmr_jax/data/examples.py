@@ -152,7 +152,8 @@ def _stored_flow(
   stored = clip[field][span.start + skipped : span.stop]
   flow = np.zeros((span.stop - span.start, spec.size, spec.size, 2), np.float16)
   if stored:
-    wholes = [flow_images.decode_png(data) for data in stored]
+    region = flow_images.Region(*windows.reach(chunk.box, spec.size))
+    wholes = [flow_images.decode_png(data, region) for data in stored]
     flow[skipped:] = transforms.half_precision(
       windows.crop_images(wholes, chunk.box, spec.size),
       windows.crop_scale(chunk.box, spec.size),
@@ -216,6 +217,8 @@ def _useful_starts(
   valid: Bool[np.ndarray, "time"], window: int
 ) -> Int[np.ndarray, "starts"]:
   """Where windows with a valid frame start; everywhere if there is none."""
-  views = np.lib.stride_tricks.sliding_window_view(np.asarray(valid, bool), window)
-  useful = np.asarray(views.any(-1))
-  return np.flatnonzero(useful) if useful.any() else np.arange(len(useful))
+  valid = np.asarray(valid, bool)
+  if valid.all() or not valid.any():
+    return np.arange(len(valid) - window + 1)
+  views = np.lib.stride_tricks.sliding_window_view(valid, window)
+  return np.flatnonzero(np.asarray(views.any(-1)))

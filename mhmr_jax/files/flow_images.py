@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -21,6 +22,15 @@ _KIND = struct.pack(">5B", 16, 2, 0, 0, 0)
 _MAX_PIXELS = 1 << 24  # Twice those of 4K; OpenCV takes up to 64 bytes for each.
 _MAX_RATIO = 1032  # Bytes that a byte of zlib's can stand for.
 _FILTER_UP = 2  # Each byte minus the one above it, which is near 0 in smooth flow.
+
+
+class Region(NamedTuple):
+  """A rectangle of pixels, without those at x1 and y1."""
+
+  x0: int
+  y0: int
+  x1: int
+  y1: int
 
 
 def encode_png(
@@ -62,22 +72,51 @@ def _chunk(name: bytes, data: bytes) -> bytes:
   return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
 
-def decode_png(data: bytes) -> Float[np.ndarray, "height width 2"]:
+def decode_png(
+  data: bytes, region: Region | None = None
+) -> Float[np.ndarray, "height width 2"]:
   """Decodes flow in pixels from KITTI's PNG, also where it is marked as not valid.
+
+  Args:
+    data: the file.
+    region: the flow comes back as zero outside of these pixels, which takes less time;
+      None for all. It may reach out of the image.
 
   Raises:
     ValueError: the bytes are no 16-bit PNG of three channels, or claim more pixels
       than any video has.
   """
-  return _flow(_pixels(data))
+  width, height = _stated_size(data)
+  if region is None:
+    return _flow(_pixels(data, Region(0, 0, width, height)))
+  x0, y0 = max(region.x0, 0), max(region.y0, 0)
+  inside = Region(x0, y0, min(region.x1, width), min(region.y1, height))
+  flow = np.zeros((height, width, 2), np.float32)
+  if inside.x0 < inside.x1 and inside.y0 < inside.y1:
+    flow[inside.y0 : inside.y1, inside.x0 : inside.x1] = _flow(_pixels(data, inside))
+  return flow
 
 
 def decode_png_with_valid(
   data: bytes,
 ) -> tuple[Float[np.ndarray, "height width 2"], Bool[np.ndarray, "height width"]]:
   """Returns what `decode_png` does, and where the flow is known; raises alike."""
-  pixels = _pixels(data)
+  pixels = _pixels(data, Region(0, 0, *_stated_size(data)))
   return _flow(pixels), pixels[..., 4:].any(axis=-1)
+
+
+def _stated_size(data: bytes) -> tuple[int, int]:
+  """The width and height in the header; raises as `decode_png` does."""
+  # They stand at the same place in every PNG; OpenCV makes room for them at once.
+  width, height = struct.unpack(">2I", data[16:24]) if len(data) > 24 else (0, 0)
+  # Each pixel has six bytes, and zlib makes no more than a thousand of one.
+  if not 0 < width * height <= min(_MAX_PIXELS, len(data) * _MAX_RATIO // 6):
+    raise _other_file()
+  return width, height
+
+
+def _other_file() -> ValueError:
+  return ValueError("the flow is not a 16-bit PNG of three channels")
 
 
 def _flow(
@@ -91,34 +130,31 @@ def _flow(
   return np.multiply(steps, np.float32(1 / _STEPS), dtype=np.float32)
 
 
-def _pixels(data: bytes) -> UInt8[np.ndarray, "height width 6"]:
+def _pixels(data: bytes, region: Region) -> UInt8[np.ndarray, "height width 6"]:
   """The bytes of each pixel as PNG orders them; raises as `decode_png` does."""
-  # The size stands at the same place in every PNG; OpenCV makes room for it at once.
-  width, height = struct.unpack(">2I", data[16:24]) if len(data) > 24 else (0, 0)
-  # Each has six bytes, and zlib makes no more than a thousand of one.
-  most = min(_MAX_PIXELS, len(data) * _MAX_RATIO // 6)
-  image = None
-  if 0 < width * height <= most:
-    own = _pixels_of_encoder(data, width, height)
-    if own is not None:
-      return own
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+  lines = _lines_of_encoder(data)
+  if lines is not None:
+    columns = lines[:, 1 + 6 * region.x0 : 1 + 6 * region.x1]
+    rows = np.array(columns[region.y0 : region.y1])
+    np.add.reduce(columns[: region.y0 + 1], out=rows[0])
+    return _running_sums(rows).reshape(len(rows), -1, 6)
+  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
-    raise ValueError("the flow is not a 16-bit PNG of three channels")
-  return np.ascontiguousarray(image[..., ::-1], ">u2").view(np.uint8)
+    raise _other_file()
+  part = image[region.y0 : region.y1, region.x0 : region.x1, ::-1]
+  return np.ascontiguousarray(part, ">u2").view(np.uint8)
 
 
-def _pixels_of_encoder(
-  data: bytes, width: int, height: int
-) -> UInt8[np.ndarray, "height width 6"] | None:
-  """As `_pixels`, of what `encode_png` wrote; None for other PNGs and damaged ones.
+def _lines_of_encoder(data: bytes) -> UInt8[np.ndarray, "height columns"] | None:
+  """The filtered lines of what `encode_png` wrote; None for other PNGs and damage.
 
-  This takes a third of OpenCV's time.
+  To inflate these and to add them up takes a third of OpenCV's time.
   """
   is_own = data[8:16] == _HEADER and data[24:29] == _KIND and data[37:41] == b"IDAT"
   (length,) = struct.unpack(">I", data[33:37]) if is_own else (0,)
   if not is_own or data[45 + length :] != _chunk(b"IEND", b""):
     return None
+  width, height = struct.unpack(">2I", data[16:24])
   shape = (height, 1 + 6 * width)
   inflate = isal_zlib.decompressobj()
   try:
@@ -129,9 +165,7 @@ def _pixels_of_encoder(
   if not inflate.eof or len(raw) != shape[0] * shape[1]:
     return None
   lines = np.frombuffer(raw, np.uint8).reshape(shape)
-  if not (lines[:, 0] == _FILTER_UP).all():
-    return None
-  return _running_sums(lines)[:, 1:].reshape(height, width, 6)
+  return lines if (lines[:, 0] == _FILTER_UP).all() else None
 
 
 def _running_sums(

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 # Detectors report guesses far off the body with scores below this.
 MIN_SCORE = 0.1
+_FAR = 2**30  # No image has so many pixels.
 _MIN_POINTS = 5  # Of fewer points, none can be told to be wrong.
 
 
@@ -130,6 +131,18 @@ def crop_images(
   for image, crop in shown:
     cv2.warpAffine(image, matrix, (size, size), crop, flags)
   return crops
+
+
+def reach(box: Float[np.ndarray, "4"], size: int) -> tuple[int, int, int, int]:
+  """The rectangle [x0, y0, x1, y1] of pixels outside of which `crop_image` sees none.
+
+  It may reach out of the image.
+  """
+  # Blocks are rounded to whole pixels, and two more than the window needs.
+  margin = 3 * (box[2] - box[0]) / size + 3
+  low, high = np.floor(box[:2] - margin), np.ceil(box[2:] + margin)
+  x0, y0, x1, y1 = np.clip([*low, *high], -_FAR, _FAR).astype(int).tolist()
+  return x0, y0, x1, y1
 
 
 def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.ndarray:

@@ -33,6 +33,10 @@ SWAPS[8, 5:11] = 1
 SWAPS[9, 11:17] = 1
 # The columns of uniform numbers: misses, outliers, limbs, the frame, swaps.
 COLUMNS = np.cumsum([17, 17, len(LIMBS), 1, len(SWAPS)])
+_MISS, _OUTLIER, _LIMB, _FRAME, _SWAP = (
+  slice(stop - count, stop)
+  for stop, count in zip(COLUMNS, np.diff(COLUMNS, prepend=0), strict=True)
+)
 
 
 def corrupt(
@@ -53,7 +57,7 @@ def corrupt(
   Returns:
     x, y px and score in (0, 1]; three zeros where the detector reports nothing.
   """
-  known = np.any(keypoints != 0, axis=-1)
+  known = (keypoints != 0).any(-1)
   if not known.any():
     return np.zeros_like(keypoints, dtype=np.float32)
   true = keypoints[..., :2].astype(np.float32)
@@ -61,28 +65,33 @@ def corrupt(
   size = person_size(true, known)
   quality = np.exp(noise.quality * rng.standard_normal())
   uniform = _held_uniform(rng, len(true), int(COLUMNS[-1]), noise)
-  u_miss, u_outlier, u_limb, u_frame, u_swap = np.split(uniform, COLUMNS[:-1], axis=1)
 
   error = size * _jitter(true / size, occluded, quality, rng, noise)
   far = rng.standard_normal((17, 2), np.float32) * (noise.outlier_distance * size)
-  error += np.where((u_outlier < noise.outlier)[..., None], far, 0)
+  error += far * (uniform[:, _OUTLIER] < noise.outlier)[..., None]
   points = true + _definition_offset(true, size, rng, noise) + error
 
   miss = np.where(occluded, noise.miss_occluded, noise.miss) * min(quality, 2.0)
   if image_size is not None:
     limit = np.array(image_size, np.float32)
-    outside = np.any((true < 0) | (true >= limit), axis=-1)
-    miss = np.where(outside, noise.miss_outside, miss)
-    points = np.where(outside[..., None], np.clip(points, 0, limit), points)
-  missing = ~known | (u_miss < miss) | (u_frame < noise.miss_frame)
-  missing |= (u_limb < noise.miss_limb) @ LIMBS
+    outside = ((true < 0) | (true >= limit)).any(-1)
+    if outside.any():
+      miss = np.where(outside, noise.miss_outside, miss)
+      points = np.where(outside[..., None], np.clip(points, 0, limit), points)
+  missing = (
+    ~known | (uniform[:, _MISS] < miss) | (uniform[:, _FRAME] < noise.miss_frame)
+  )
+  lost_limbs = uniform[:, _LIMB] < noise.miss_limb
+  if lost_limbs.any():
+    missing |= lost_limbs @ LIMBS
 
   factor = np.where(occluded, noise.score_occluded, 1.0)
   score = scores(_length(error) / size, factor, rng, noise)
   detections = np.concatenate([points, score[..., None]], axis=-1, dtype=np.float32)
   detections[missing] = 0
-  swapped = _swapped(u_swap, occluded, noise)
-  detections = np.where(swapped[..., None], detections[:, FLIP], detections)
+  swapped = _swapped(uniform[:, _SWAP], occluded, noise)
+  if swapped.any():
+    detections = np.where(swapped[..., None], detections[:, FLIP], detections)
   jumped = _held_uniform(rng, len(true), 1, noise) < noise.jump
   if jumped.any():
     other = _somebody_else(detections, size, rng, image_size)

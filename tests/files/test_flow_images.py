@@ -72,17 +72,34 @@ def test_own_files_are_read_as_opencv_reads_them(size):
   flow = rng.normal(0, 40, (*size, 2)).astype(np.float32)
   valid = rng.random(size) < 0.5
   data = flow_images.encode_png(flow, valid)
-  assert flow_images._pixels_of_encoder(data, size[1], size[0]) is not None
+  assert flow_images._lines_of_encoder(data) is not None
   image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   own, known = flow_images.decode_png_with_valid(data)
   # OpenCV filters each line as it likes.
   other = cv2.imencode(".png", image)[1].tobytes()
-  assert flow_images._pixels_of_encoder(other, size[1], size[0]) is None
+  assert flow_images._lines_of_encoder(other) is None
   expected, also_known = flow_images.decode_png_with_valid(other)
   np.testing.assert_array_equal(own, expected)
   np.testing.assert_array_equal(own, (image[..., :0:-1] - np.float32(2**15)) / 64)
   np.testing.assert_array_equal(known, valid)
   np.testing.assert_array_equal(also_known, valid)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+  "region", [(3, 5, 9, 8), (-4, -9, 200, 200), (0, 19, 1, 20), (30, 0, 40, 9)]
+)
+def test_a_region_is_that_part_of_the_whole(region, own):
+  flow = np.random.default_rng(3).normal(0, 40, (20, 30, 2)).astype(np.float32)
+  data = flow_images.encode_png(flow)
+  if not own:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    data = cv2.imencode(".png", image)[1].tobytes()
+  x0, y0, x1, y1 = np.maximum(region, 0)
+  expected = np.zeros_like(flow)
+  expected[y0:y1, x0:x1] = flow_images.decode_png(data)[y0:y1, x0:x1]
+  part = flow_images.decode_png(data, flow_images.Region(*region))
+  np.testing.assert_array_equal(part, expected)
 
 
 def test_damaged_pixels_are_refused():

@@ -178,3 +178,19 @@ def test_several_images_are_cropped_as_each_alone():
       for image, crop in zip(images, crops, strict=True):
         np.testing.assert_array_equal(crop, windows.crop_image(image, box, 16))
       assert crops[0].any() == (box[2] < 900)
+
+
+@pytest.mark.parametrize("size", [8, 32, 200])
+def test_a_crop_sees_no_pixels_beyond_its_reach(size):
+  rng = np.random.default_rng(6)
+  image = rng.random((90, 120, 2)).astype(np.float32)
+  for _ in range(200):
+    corner = rng.uniform(-60, 120, 2)
+    box = np.append(corner, corner + rng.uniform(2, 150)).astype(np.float32)
+    x0, y0, x1, y1 = np.clip(windows.reach(box, size), 0, 120)
+    seen = np.zeros_like(image)
+    seen[y0:y1, x0:x1] = image[y0:y1, x0:x1]
+    np.testing.assert_array_equal(
+      windows.crop_image(seen, box, size), windows.crop_image(image, box, size)
+    )
+  assert windows.reach(np.array([-1e30, 0, 1e30, 2e30], np.float32), 8)[2] > 10**9
