@@ -8,20 +8,19 @@ size. A row without keypoints has the confidence of the nearest rows that have t
 interpolated by time, times exp(-t / 0.3 s) for the time t to the nearer one.
 """
 
-import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
+from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body import posed_keypoints, smpl
+from mhmr_jax.body import host_joints, posed_keypoints, smpl
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.geometry import rotations as rot
-from mhmr_jax.runtime.batching import in_batches
+from mhmr_jax.runtime.batching import blocks
 
 _HALF = 0.1  # Of the body's size.
 _FADE = 0.3  # s.
 _MIN_DEPTH = 0.1  # m.
 _MIN_SIZE = 1.0  # px.
-_ROWS = 256  # That are computed at once.
+_ROWS = 256  # That are computed at once, to save memory.
 
 
 def body_keypoints(
@@ -31,7 +30,6 @@ def body_keypoints(
   betas: Float[np.ndarray, "N 10"],
   transl_camera: Float[np.ndarray, "N 3"],
   intrinsics: Float[np.ndarray, "*N 3 3"],
-  rows_at_once: int = _ROWS,
 ) -> Float[np.ndarray, "N 17 2"]:
   """The image of the body's own COCO-17, px.
 
@@ -42,27 +40,18 @@ def body_keypoints(
     betas: the shape.
     transl_camera: SMPL's `transl` in the camera frame, metres.
     intrinsics: of the video, or of each row.
-    rows_at_once: so many rows are computed together; a rest is filled up to as many.
   """
-  keypoints = in_batches(
-    lambda at: _keypoints(body, moments, pose[at], betas[at]), len(pose), rows_at_once
-  )
-  points = keypoints + transl_camera[:, None]
-  points[..., 2] = np.maximum(points[..., 2], _MIN_DEPTH)
-  one_each = np.broadcast_to(intrinsics, (len(pose), 3, 3))
-  return pinhole.project(points, one_each[:, None])
-
-
-@jax.jit
-def _keypoints(
-  body: smpl.SmplModel,
-  moments: posed_keypoints.KeypointMoments,
-  pose: Float[Array, "n 24 3"],
-  betas: Float[Array, "n 10"],
-) -> Float[Array, "n 17 3"]:
-  matrices = rot.axis_angle_to_matrix(pose)
-  keypoints, _ = posed_keypoints.keypoints_and_joints(body, moments, matrices, betas)
-  return keypoints
+  projected = np.empty((len(pose), 17, 2), np.float32)
+  for at in blocks(len(pose), _ROWS):
+    turns = Rotation.from_rotvec(pose[at].reshape(-1, 3)).as_matrix()
+    rotations = turns.reshape(-1, 24, 3, 3).astype(np.float32)
+    posed = host_joints.bones(body, rotations, betas[at])
+    points = host_joints.keypoints(moments, posed, rotations, betas[at])
+    points += transl_camera[at, None]
+    points[..., 2] = np.maximum(points[..., 2], _MIN_DEPTH)
+    own = np.broadcast_to(intrinsics, (len(pose), 3, 3))[at]
+    projected[at] = pinhole.project(points, own[:, None])
+  return projected
 
 
 def measure(

@@ -302,7 +302,7 @@ class LiveMotion:
       self._body, outputs._replace(segment=one), rows, matrix, betas=person.betas
     ).seen
     own = confidence.body_keypoints(
-      self._body, self._moments, seen.pose, seen.betas, seen.transl_camera, matrix, 1
+      self._body, self._moments, seen.pose, seen.betas, seen.transl_camera, matrix
     )
     sure = confidence.measure(keypoints[None], own, rows.detected, rows.times)
     return LivePerson(

@@ -86,9 +86,8 @@ def read(path: pathlib.Path = SHIPPED) -> TrainedRun:
   # file is known to be right.
   if path != SHIPPED:
     tensors = _checked(tensors, config, path)
-  variables = {
-    name: jax.numpy.asarray(value, jax.numpy.float32) for name, value in tensors.items()
-  }
+  # JAX would compile a program for each shape.
+  variables = {name: value.astype(np.float32) for name, value in tensors.items()}
   tree = flax.traverse_util.unflatten_dict(variables, sep="/")
   # A model may have no statistics, and the file then nothing of the group.
   return TrainedRun(config, {"batch_stats": {}} | tree, step)

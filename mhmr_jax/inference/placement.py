@@ -7,17 +7,16 @@ of the video, one shape, and positions in image pixels and in metres.
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import host_joints, smpl
 from mhmr_jax.geometry import pinhole
-from mhmr_jax.geometry import rotations as rot
 from mhmr_jax.inference.sampling import Rows
 from mhmr_jax.inference.seen_motion import SeenMotion
 from mhmr_jax.inference.streaming import CropOutputs
-from mhmr_jax.runtime.batching import in_batches
+from mhmr_jax.runtime.batching import blocks
 
 # At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
 # the network, and the depth, which is their inverse, would grow without bound.
@@ -26,7 +25,7 @@ _MIN_LENGTH = 1e-6  # Of the mean of two unit vectors, so that their unit is fin
 _MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
 # A row this near to a moment of the network is at it; in steps from one to the next.
 _ROUNDING = 1e-4
-_ROWS = 256  # That are computed at once.
+_ROWS = 256  # That are computed at once, to save memory.
 
 
 class Placed(NamedTuple):
@@ -70,34 +69,41 @@ def place(
   """
   betas = np.median(outputs.betas, axis=0) if betas is None else betas
   left, right, weight = _between(outputs, rows)
-  rotations = in_batches(
-    lambda at: _slerp(
-      outputs.rotations[left[at]], outputs.rotations[right[at]], weight[at]
-    ),
-    len(weight),
-    _ROWS,
-  )
   box = _linear(outputs.box, left, right, weight)
-  joints = _relative_joints(body, rotations, betas)
-
   if pelvis_fitted is None:
     scale, pelvis = _image_camera(outputs.camera, outputs.box)
     scale = _refitted(scale, body, outputs, betas)
     scale = _linear(scale, left, right, weight)
     pelvis = _linear(pelvis, left, right, weight)
-    keypoints = pelvis[:, None] + scale[:, None, None] * joints[..., :2]
-    pelvis_camera = _in_front(
-      pinhole.translation(joints, keypoints, intrinsics),
-      joints,
-      scale,
-      pelvis,
-      intrinsics,
-    )
   else:
-    pelvis_camera = _pushed(_linear(pelvis_fitted, left, right, weight), joints)
+    fitted = _linear(pelvis_fitted, left, right, weight)
+
+  count = len(weight)
+  pose, joints_camera = np.empty((2, count, 24, 3), np.float32)
+  keypoints_image = np.empty((count, 24, 2), np.float32)
+  pelvis_camera = np.empty((count, 3))
+  for at in blocks(count, _ROWS):
+    rotations = _slerp(
+      outputs.rotations[left[at]], outputs.rotations[right[at]], weight[at]
+    )
+    own_intrinsics = intrinsics if intrinsics.ndim == 2 else intrinsics[at]
+    joints = _relative_joints(body, rotations, betas)
+    if pelvis_fitted is None:
+      origin = _seen_from(joints, scale[at], pelvis[at], own_intrinsics)
+    else:
+      origin = _pushed(fitted[at], joints)
+    joints = joints + origin[:, None]
+    pose[at], pelvis_camera[at], joints_camera[at] = (
+      _axis_angle(rotations),
+      origin,
+      joints,
+    )
+    # Not those of weak perspective, which are a few pixels off.
+    keypoints_image[at] = pinhole.project(joints, own_intrinsics[..., None, :, :])
+
+  if pelvis_fitted is not None:
     pelvis = pinhole.project(pelvis_camera, intrinsics)
     scale = intrinsics[..., [0, 1], [0, 1]].mean(axis=-1) / pelvis_camera[:, 2]
-  joints_camera = joints + pelvis_camera[:, None]
   # SMPL's `transl` moves the body from its rest pose, whose pelvis lies here.
   root = (
     np.asarray(body.joint_template)[0] + np.asarray(body.joint_shapedirs)[0] @ betas
@@ -105,10 +111,10 @@ def place(
   down = _linear(outputs.gravity, left, right, weight)
   seen = SeenMotion(
     times=rows.times,
-    pose=in_batches(lambda at: _axis_angle(rotations[at]), len(weight), _ROWS),
-    betas=np.broadcast_to(betas, (len(weight), 10)),
+    pose=pose,
+    betas=np.broadcast_to(betas, (count, 10)),
     transl_camera=_single(pelvis_camera - root),
-    joints_camera=_single(joints_camera),
+    joints_camera=joints_camera,
     gravity=_single(down / np.maximum(_length(down), _MIN_LENGTH)),
     standing=_single(_linear(outputs.standing, left, right, weight)),
   )
@@ -118,10 +124,7 @@ def place(
     seen=seen,
     camera=_single(_crop_camera(scale, pelvis, box)),
     box=_single(box),
-    # Not those of weak perspective, which are a few pixels off.
-    keypoints_image=_single(
-      pinhole.project(joints_camera, intrinsics[..., None, :, :])
-    ),
+    keypoints_image=keypoints_image,
   )
 
 
@@ -133,22 +136,34 @@ def _single(values: np.ndarray) -> np.ndarray:
   return np.asarray(values, np.float32)
 
 
-_joints_from_matrices = jax.jit(smpl.joints_from_matrices)
-_axis_angle = jax.jit(rot.matrix_to_axis_angle)
-_slerp = jax.jit(rot.slerp)
+def _slerp(
+  start: Float[np.ndarray, "n 24 3 3"],
+  end: Float[np.ndarray, "n 24 3 3"],
+  weight: Float[np.ndarray, "n"],
+) -> Float[np.ndarray, "n 24 3 3"]:
+  """Interpolates poses: turns every joint from start to end about one axis."""
+  if not weight.any():
+    return start
+  turn = _axis_angle(np.swapaxes(start, -1, -2) @ end) * weight[:, None, None]
+  part = Rotation.from_rotvec(turn.reshape(-1, 3)).as_matrix()
+  return start @ _single(part).reshape(start.shape)
+
+
+def _axis_angle(
+  rotations: Float[np.ndarray, "n 24 3 3"],
+) -> Float[np.ndarray, "n 24 3"]:
+  turns = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec()
+  return _single(turns).reshape(*rotations.shape[:-1])
 
 
 def _relative_joints(
-  body: smpl.SmplModel, rotations: np.ndarray, betas: np.ndarray
-) -> Float[np.ndarray, "frames 24 3"]:
+  body: smpl.SmplModel,
+  rotations: Float[np.ndarray, "n 24 3 3"],
+  betas: Float[np.ndarray, "*n 10"],
+) -> Float[np.ndarray, "n 24 3"]:
   """The joints relative to the pelvis, along the camera's axes; metres."""
-  betas = np.broadcast_to(np.float32(betas), (len(rotations), 10))
-  origin = np.zeros((len(rotations), 3), np.float32)
-  joints = in_batches(
-    lambda at: _joints_from_matrices(body, rotations[at], betas[at], origin[at]),
-    len(rotations),
-    _ROWS,
-  )
+  each = np.broadcast_to(betas, (len(rotations), 10))
+  joints = host_joints.bones(body, rotations, each).joints
   return joints - joints[:, :1]
 
 
@@ -162,10 +177,26 @@ def _refitted(
 
   The joints' x and y, as weak perspective shows them, then agree in least squares.
   """
-  own_shape = _relative_joints(body, outputs.rotations, outputs.betas)[..., :2]
-  one_shape = _relative_joints(body, outputs.rotations, betas)[..., :2]
-  products, squares = own_shape * one_shape, np.square(one_shape)
-  return np.asarray(scale * products.sum((1, 2)) / squares.sum((1, 2)))
+  ratio = np.empty(len(scale))
+  for at in blocks(len(scale), _ROWS):
+    rotations = outputs.rotations[at]
+    own_shape = _relative_joints(body, rotations, outputs.betas[at])[..., :2]
+    one_shape = _relative_joints(body, rotations, betas)[..., :2]
+    products, squares = own_shape * one_shape, np.square(one_shape)
+    ratio[at] = products.sum((1, 2)) / squares.sum((1, 2))
+  return scale * ratio
+
+
+def _seen_from(
+  joints: Float[np.ndarray, "n 24 3"],
+  scale: Float[np.ndarray, "n"],
+  pelvis: Float[np.ndarray, "n 2"],
+  intrinsics: Float[np.ndarray, "*n 3 3"],
+) -> Float[np.ndarray, "n 3"]:
+  """The pelvis in the camera frame of a body that weak perspective shows."""
+  keypoints = pelvis[:, None] + scale[:, None, None] * joints[..., :2]
+  translation = pinhole.translation(joints, keypoints, intrinsics)
+  return _in_front(translation, joints, scale, pelvis, intrinsics)
 
 
 def _image_camera(

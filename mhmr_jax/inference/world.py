@@ -15,17 +15,16 @@ by the gravity of each moment, its height is taken to be constant, and feet slid
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import host_joints, smpl
 from mhmr_jax.inference import contacts, foot_lock, gravity, root_path
 from mhmr_jax.inference.foot_lock import Soles
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
-from mhmr_jax.runtime.batching import in_batches
+from mhmr_jax.runtime.batching import blocks
 
 # m; a person's feet that are higher above the common floor stand on something else.
 _RAISED = 0.3
@@ -38,7 +37,7 @@ _ONE_FLOOR, _LOWEST = 0.2, 5
 _TILT_SECONDS = 0.5
 _LEAST_FORWARD = 1e-3
 _LEGS = np.array(foot_lock.LEGS)
-_ROWS = 256  # That are computed at once.
+_ROWS = 256  # That are computed at once, to save memory.
 
 
 class WorldMotion(NamedTuple):
@@ -283,11 +282,11 @@ def _matrices(pose: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 
 
 def _motion(person: _Person, body: smpl.SmplModel) -> WorldMotion:
   transl = (person.pelvis - person.root).astype(np.float32)
-  joints = in_batches(
-    lambda at: _joints(body, person.pose[at], person.betas[at], transl[at]),
-    len(transl),
-    _ROWS,
-  )
+  joints = np.empty((len(transl), 24, 3), np.float32)
+  for at in blocks(len(transl), _ROWS):
+    matrices = _matrices(person.pose[at])
+    joints[at] = host_joints.bones(body, matrices, person.betas[at]).joints
+    joints[at] += transl[at, None]
   return WorldMotion(
     pose_world=person.pose,
     transl_world=transl,
@@ -295,6 +294,3 @@ def _motion(person: _Person, body: smpl.SmplModel) -> WorldMotion:
     contacts=person.contacts.astype(np.float32),
     gravity_camera=person.down.astype(np.float32),
   )
-
-
-_joints = jax.jit(smpl.joints)

@@ -41,3 +41,9 @@ def in_batches(
   batches = padded_batches(count, size if count > 1 else 1)
   parts = [np.asarray(function(rows))[:real] for rows, real in batches]
   return np.concatenate(parts)
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+  """Yields slices that cut rows into blocks, of which the last one may be smaller."""
+  for start in range(0, count, size):
+    yield slice(start, min(start + size, count))
