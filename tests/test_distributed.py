@@ -13,7 +13,7 @@ from etils import epath
 
 from tests import tiny, workdirs
 from tests.launch import stubs
-from tests.training import preempted_train, toy
+from tests.training import preempted_toy, toy
 from tests.workdirs import losses, saved_steps
 
 pytestmark = pytest.mark.slow
@@ -78,14 +78,17 @@ def test_a_sigterm_to_all_saves_one_step_and_one_alone_goes_on(tmp_path):
   assert_one_goes_on(workdir, step, tmp_path / "alone")
 
 
-def test_two_processes_give_the_losses_of_one_over_a_sigterm_to_one(tmp_path):
-  """launch/local.sh starts them again; the state is divided over their devices."""
+def test_a_sigterm_to_one_of_two_changes_no_loss(tmp_path):
+  """launch/local.sh starts them again; the state is divided over both."""
   python = tmp_path / "python"
   python.write_text(
     "#!/usr/bin/env bash\n"
+    "if [[ $1 == -m ]]; then\n"
+    "  program=toy_program\n"
     # At the first start, and then no more, the second process is told to stop.
-    f'if [[ ${{!#}} == --process_id=1 ]] && mkdir "{tmp_path}/told" 2>/dev/null; then\n'
-    f'  exec {sys.executable} -m tests.training.preempted_train "${{@:3}}"\n'
+    f'  [[ ${{!#}} == --process_id=1 ]] && mkdir "{tmp_path}/told" 2>/dev/null &&\n'
+    "    program=preempted_toy\n"
+    f'  exec {sys.executable} -m "tests.training.$program" "${{@:3}}"\n'
     "fi\n"
     f'exec {sys.executable} "$@"\n'
   )
@@ -93,12 +96,10 @@ def test_two_processes_give_the_losses_of_one_over_a_sigterm_to_one(tmp_path):
   run = tmp_path / "run"
   process = stubs.Stubs(tmp_path).start(
     "local.sh",
-    *(*tiny.flags(), f"--workdir={run}", "--config.train.checkpoint_every=1000"),
-    # Parameters and optimiser state, also those of a tiny network.
-    *("--config.mesh.fsdp=2", "--config.mesh.fsdp_min_size=64"),
+    *(f"--workdir={run}", "--config.steps=10", "--config.checkpoint_every=1000"),
     **{"VIRTUAL_ENV": sys.prefix, "PROCESSES": "2", "CUDA_VISIBLE_DEVICES": ""},
     **{key: value for key, value in os.environ.items() if key.startswith("JAX_")},
-    **tiny.environment(devices=2),
+    **tiny.environment(),
   )
   try:
     _, errors = process.communicate(timeout=600)
@@ -108,12 +109,32 @@ def test_two_processes_give_the_losses_of_one_over_a_sigterm_to_one(tmp_path):
   assert process.returncode == 0, errors
   stopped = r"error: Stopped as asked after step (\d+), which is saved"
   first, second = map(int, re.findall(stopped, errors))
-  assert preempted_train.TOLD_AT <= first == second < STEPS
+  assert preempted_toy.TOLD_AT <= first == second < 10
   assert errors.count("going on from the last checkpoint") == 1
   assert f"Resuming {run} at step {first}" in errors
-  assert saved_steps(run) == [first, STEPS]
+  assert saved_steps(run) == [first, 10]
 
-  # What they do together equals what one process with as many devices does.
+  alone = tmp_path / "alone"
+  alone.mkdir()
+  toy.run(epath.Path(alone), toy.Numbers(), steps=10)
+  assert list(losses(run)) == list(range(1, 11))
+  assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+  """The state is divided over their devices, as the one process has as many."""
+  run = tmp_path / "run"
+  started = tiny.start_together(
+    "mhmr_jax.train",
+    *(*tiny.flags(), f"--workdir={run}"),
+    # Parameters and optimiser state, also those of a tiny network.
+    *("--config.mesh.fsdp=2", "--config.mesh.fsdp_min_size=64"),
+    processes=2,
+    devices=2,
+  )
+  for status, errors in finish(started):
+    assert status == 0, errors
+  assert saved_steps(run) == [STEPS // 2, STEPS]
   many, one = losses(run), losses(workdirs.trained(devices=4))
   assert list(many) == list(range(1, STEPS + 1))
   assert many == pytest.approx(one, rel=1e-5)

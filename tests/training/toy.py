@@ -1,4 +1,4 @@
-"""A training task that compiles in a blink: one weight follows a stream of numbers."""
+"""A training task that compiles in a blink: a weight follows a stream of numbers."""
 
 import os
 import signal
@@ -25,13 +25,13 @@ def settings(**overrides: int) -> ConfigDict:
 
 
 def init(key: jax.Array) -> TrainState:
-  variables = {"params": {"weight": jax.random.normal(key, (3,))}}
+  variables = {"params": {"weight": jax.random.normal(key, (4,))}}
   return TrainState.create(variables, OPTIMIZER)
 
 
 @jax.jit
 def step(state, batch, key):
-  noise = jax.random.normal(jax.random.fold_in(key, state.step), (3,))
+  noise = jax.random.normal(jax.random.fold_in(key, state.step), (4,))
 
   def loss_of(params):
     return jnp.mean((params["weight"] + 0.1 * noise - batch["number"][:, None]) ** 2)
@@ -87,8 +87,12 @@ def run(workdir, iterator, **overrides: int) -> TrainState:
 
 
 def train(workdir, iterator, mesh, settings: ConfigDict) -> TrainState:
-  """Trains the toy on the devices of a mesh."""
-  task = loop.Task(init, step, sharding.replicated(mesh), 8, "norm {grad_norm:.3f}")
+  """Trains the toy on the devices of a mesh, whose `fsdp` axis divides the state."""
+  shardings, own_step = sharding.replicated(mesh), step
+  if mesh.shape["fsdp"] > 1:
+    shardings = sharding.of_state(jax.eval_shape(init, jax.random.key(0)), mesh, 1)
+    own_step = jax.jit(step, out_shardings=(shardings, sharding.replicated(mesh)))
+  task = loop.Task(init, own_step, shardings, 8, "norm {grad_norm:.3f}")
   return loop.run(
     task,
     iterator,

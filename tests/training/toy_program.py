@@ -2,9 +2,14 @@
 
   python -m tests.training.toy_program --workdir=DIR [--config.KEY=VALUE ...]
 
-It starts, stops and ends as mhmr_jax.train does, but compiles in a blink.
+It starts, stops and ends as mhmr_jax.train does, but compiles in a blink. The state is
+divided over all devices.
 """
 
+import functools
+from collections.abc import Callable
+
+import jax
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
@@ -16,18 +21,21 @@ from tests.training import toy
 _CONFIG = config_flags.DEFINE_config_dict("config", toy.settings())
 
 
-def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
+def train(
+  config: ConfigDict, workdir: epath.Path, numbers: Callable[..., toy.Numbers]
+) -> TrainState:
   workdir.mkdir(parents=True, exist_ok=True)
-  mesh = sharding.make_mesh()
+  mesh = sharding.make_mesh(fsdp=jax.device_count())
   rows = sharding.host_rows(mesh, config.batch_size).rows
-  return toy.train(workdir, toy.Numbers(rows=rows), mesh, config)
+  return toy.train(workdir, numbers(rows=rows), mesh, config)
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], numbers: Callable[..., toy.Numbers] = toy.Numbers) -> None:
+  """Runs the program on batches that `numbers` makes of this host's rows."""
   del argv
-  loop.from_flags(_CONFIG, train)
+  processes.HEARTBEAT_S = 10  # Tests wait this long for the loss of a process.
+  loop.from_flags(_CONFIG, functools.partial(train, numbers=numbers))
 
 
 if __name__ == "__main__":
-  processes.HEARTBEAT_S = 10  # Tests wait this long for the loss of a process.
   program.run(main, processes.leave)
