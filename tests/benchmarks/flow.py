@@ -2,10 +2,12 @@
 
   python -m tests.benchmarks.flow --flownets=DIR --raft=DIR
 
-Of held-out clips (test split, 16 frames of 128 x 128 pixels) of the variants `full`,
-which the networks were trained on, and `shifted`, which they never saw: over all pixels
-whose flow is known, and over the person's. A network whose weights are not given has
-no row. Times are CPU seconds of estimates alone, a clip at a time, in turns.
+Of held-out clips (test split, 16 frames, of 128 x 128 pixels unless --size says another
+number) of the variants `full`, which the networks were trained on, and `shifted`, which
+they never saw: over all pixels whose flow is known, over the person's, and over the
+person's where each frame's flow is taken less its mean there, which leaves how the
+limbs move against each other. A network whose weights are not given has no row. Times
+are CPU seconds of estimates alone, a clip at a time, in turns.
 """
 
 import json
@@ -25,10 +27,12 @@ from mhmr_jax.data import flow_pairs
 from mhmr_jax.flow import dis, learned
 from mhmr_jax.synth import clips
 
-FRAMES, SIZE, SEED = 16, 128, 0
+FRAMES, SEED = 16, 0
 VARIANTS = ("full", "shifted")
+PARTS = ("all", "person", "limbs")
 
 _CLIPS = flags.DEFINE_integer("clips", 32, "Clips of each variant.")
+_SIZE = flags.DEFINE_integer("size", 128, "The side of a frame, px.")
 _FLOWNETS = flags.DEFINE_string("flownets", None, "Its weights.")
 _RAFT = flags.DEFINE_string("raft", None, "Its weights.")
 
@@ -61,7 +65,7 @@ def estimators() -> dict[str, Estimate]:
 
 def held_out(variant: str) -> Iterator[tuple[flow_pairs.Pair, np.ndarray]]:
   """The pairs of a clip, stacked, and the person's pixels in the first frames."""
-  spec = clips.ClipSpec(seed=SEED, frames=FRAMES, size=SIZE, variant=variant)
+  spec = clips.ClipSpec(seed=SEED, frames=FRAMES, size=_SIZE.value, variant=variant)
   maker = clips.ClipMaker(spec)
   for index in range(_CLIPS.value):
     clip, _ = maker.make("test", index)
@@ -71,6 +75,12 @@ def held_out(variant: str) -> Iterator[tuple[flow_pairs.Pair, np.ndarray]]:
     yield stacked, np.stack(masks) > 0
 
 
+def limb_errors(difference: np.ndarray, person: np.ndarray) -> np.ndarray:
+  """The error on the person's pixels, less each frame's mean difference there."""
+  seen = [own[of] for own, of in zip(difference, person, strict=True) if of.any()]
+  return np.linalg.norm(np.concatenate([own - own.mean(0) for own in seen]), axis=-1)
+
+
 def main(argv: list[str]) -> None:
   del argv
   logging.set_verbosity(logging.WARNING)  # Orbax says how it restores.
@@ -78,21 +88,26 @@ def main(argv: list[str]) -> None:
   rows = estimators()
   seconds = dict.fromkeys(rows, 0.0)
   errors: dict[str, list[float]] = {name: [] for name in rows}
-  blank = np.zeros((FRAMES - 1, SIZE, SIZE, 3), np.uint8)
+  blank = np.zeros((FRAMES - 1, _SIZE.value, _SIZE.value, 3), np.uint8)
   for estimate in rows.values():
     estimate(blank, blank)  # Compiles.
   for variant in VARIANTS:
-    # Sums of distances and numbers of pixels, for all pixels and for the person's.
-    sums = {name: np.zeros(2) for name in rows}
-    counts = np.zeros(2)
+    # Sums of distances and numbers of pixels, in the order of PARTS.
+    sums = {name: np.zeros(3) for name in rows}
+    counts = np.zeros(3)
     for number, (pair, person) in enumerate(held_out(variant)):
-      counts += pair.valid.sum(), person.sum()
+      counts += pair.valid.sum(), person.sum(), person.sum()
       for name in np.roll(list(rows), number):
         start = time.process_time()
         flow = rows[name](pair.first, pair.second)
         seconds[name] += time.process_time() - start
-        error = np.linalg.norm(flow - pair.flow, axis=-1)
-        sums[name] += error[pair.valid].sum(), error[person].sum()
+        difference = flow - pair.flow
+        error = np.linalg.norm(difference, axis=-1)
+        sums[name] += (
+          error[pair.valid].sum(),
+          error[person].sum(),
+          limb_errors(difference, person).sum(),
+        )
       print(f"\r{variant}: {number + 1} clips", end="", file=sys.stderr)
     for name in rows:
       errors[name] += (sums[name] / counts).tolist()
@@ -102,7 +117,7 @@ def main(argv: list[str]) -> None:
 
 def show(errors: dict[str, list[float]], seconds: dict[str, float]) -> None:
   """Prints the table, and the networks' ratios to DIS."""
-  columns = [f"{v} {part}" for v in VARIANTS for part in ("all", "person")]
+  columns = [f"{v} {part}" for v in VARIANTS for part in PARTS]
   frames = len(VARIANTS) * _CLIPS.value * (FRAMES - 1)
   milliseconds = {name: 1e3 * spent / frames for name, spent in seconds.items()}
   head = [*columns, "CPU ms a frame"]
