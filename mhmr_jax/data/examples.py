@@ -156,7 +156,7 @@ def _stored_flow(
     wholes = [flow_images.decode_png(data, region) for data in stored]
     flow[skipped:] = transforms.half_precision(
       windows.crop_images(wholes, chunk.box, spec.size),
-      windows.crop_scale(chunk.box, spec.size),
+      float(windows.crop_scale(chunk.box, spec.size)),
     )
   return {"flow": flow}
 

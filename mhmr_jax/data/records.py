@@ -5,8 +5,9 @@ one field. The fields of clips are arrays stored as their bytes, texts, lists of
 and single numbers (`data_builders.clip_features`), for which a copy is enough.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -50,9 +51,10 @@ def _decoder(feature: tfds.features.FeatureConnector) -> Decoder:
   if isinstance(feature, tfds.features.Sequence):
     return _files
   if not feature.shape:
-    return _Number(feature.np_dtype)
+    return _Number(np.dtype(feature.np_dtype))
   return _Array(
-    feature.np_dtype, tuple(-1 if size is None else size for size in feature.shape)
+    np.dtype(feature.np_dtype),
+    tuple(-1 if size is None else size for size in feature.shape),
   )
 
 
@@ -65,7 +67,8 @@ def _files(field: tf_feature_pb2.Feature) -> list[bytes]:
   return list(field.bytes_list.value)
 
 
-class _Array(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Array:
   """Decodes the bytes of an array."""
 
   dtype: np.dtype
@@ -75,11 +78,13 @@ class _Array(NamedTuple):
     return np.frombuffer(_text(field), self.dtype).reshape(self.shape)
 
 
-class _Number(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class _Number:
   """Decodes one number, or truth value, to Python's own type."""
 
   dtype: np.dtype
 
   def __call__(self, field: tf_feature_pb2.Feature) -> Any:
-    (value,) = (*field.float_list.value, *field.int64_list.value)
-    return np.dtype(self.dtype).type(value).item()
+    numbers = list(field.float_list.value) + list(field.int64_list.value)
+    (number,) = np.array(numbers, self.dtype).tolist()
+    return number

@@ -25,7 +25,7 @@ _MIN_DEPTH = 1e-3  # Metres; a joint nearer to the camera has no image.
 
 
 def half_precision(
-  flow: Float32[np.ndarray, "time height width 2"], factor: float | np.float32 = 1.0
+  flow: Float32[np.ndarray, "time height width 2"], factor: float = 1.0
 ) -> Float16[np.ndarray, "time height width 2"]:
   """Flow times a factor, in the type of batches.
 

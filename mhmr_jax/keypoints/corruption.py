@@ -74,7 +74,7 @@ def corrupt(
   miss = np.where(occluded, noise.miss_occluded, noise.miss) * min(quality, 2.0)
   if image_size is not None:
     limit = np.array(image_size, np.float32)
-    outside = ((true < 0) | (true >= limit)).any(-1)
+    outside = np.asarray(((true < 0) | (true >= limit)).any(-1))
     if outside.any():
       miss = np.where(outside, noise.miss_outside, miss)
       points = np.where(outside[..., None], np.clip(points, 0, limit), points)

@@ -172,10 +172,10 @@ def test_half_precision_is_numpys():
   rng = np.random.default_rng(2)
   flow = rng.normal(0, 30, (3, 8, 6, 2)).astype(np.float32)
   flow[0, 0] = [[0, 1e-9], [511, -511], [6e-5, -6e-8], [2049, 2051], [1, 3], [0, 0]]
-  factor = np.float32(0.7)
+  factor = float(np.float32(0.7))
   for halves, expected in (
     (transforms.half_precision(flow), flow),
-    (transforms.half_precision(flow, factor), flow * factor),
+    (transforms.half_precision(flow, factor), flow * np.float32(factor)),
   ):
     assert halves.dtype == np.float16
     np.testing.assert_array_equal(halves, expected.astype(np.float16))
