@@ -90,14 +90,15 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
       f"{path} has no keypoint_regressor, and its {num_vertices} vertices are not"
       " SMPL's, whose eyes, ears and nose are known"
     )
-  to_float = functools.partial(jnp.asarray, dtype=jnp.float32)
+  # JAX would compile a program to convert each of them.
+  to_float = lambda values: jnp.asarray(np.asarray(values, np.float32))
   return SmplModel(
     v_template=to_float(v_template),
     shapedirs=to_float(shapedirs),
     posedirs=to_float(posedirs if posedirs.any() else posedirs[..., :0]),
     J_regressor=to_float(J_regressor),
     weights=to_float(read("weights", (num_vertices, 24))),
-    faces=jnp.asarray(faces, jnp.int32),
+    faces=jnp.asarray(np.asarray(faces, np.int32)),
     joint_template=to_float(J_regressor @ v_template),
     joint_shapedirs=to_float(np.einsum("jv,vcs->jcs", J_regressor, shapedirs)),
     keypoint_regressor=to_float(keypoints),

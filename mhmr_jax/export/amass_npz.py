@@ -6,13 +6,14 @@ place SMPL's two hand joints don't have. `betas` are those of the body that the 
 """
 
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.export import even_rate
-from mhmr_jax.files import atomic
+from mhmr_jax.files import npz_writer
 from mhmr_jax.schema import Motion
 
 _BODY_JOINTS = 22  # SMPL's without its hands.
@@ -27,21 +28,28 @@ def write(path: pathlib.Path, motion: Motion) -> None:
   Raises:
     InputError: the file cannot be written.
   """
-  sequence = even_rate.pose_sequence(motion)
-  poses = np.zeros((len(sequence), _COLUMNS))
-  body = sequence.pose[:, :_BODY_JOINTS].astype(np.float64)
+  rest = _rest_pelvis(motion)
+  count, trans = even_rate.count_rows(motion), []
+
+  def poses() -> Iterator[Float[np.ndarray, "rows 156"]]:
+    for part in even_rate.pose_sequences(motion):
+      trans.append(_Z_UP.apply(part.transl) - rest)
+      yield _poses(part.pose)
+
+  with npz_writer.writing(path) as file:
+    file.add_rows("poses", poses(), (count, _COLUMNS))
+    file.add("trans", np.concatenate(trans))
+    file.add("betas", np.pad(motion.betas[0].astype(np.float64), (0, _BETAS - 10)))
+    file.add("gender", np.array("neutral"))
+    file.add("mocap_framerate", np.array(motion.fps))
+    file.add("body", np.array(motion.body))
+
+
+def _poses(pose: Float[np.ndarray, "rows 24 3"]) -> Float[np.ndarray, "rows 156"]:
+  body = pose[:, :_BODY_JOINTS].astype(np.float64)
   body[:, 0] = (_Z_UP * Rotation.from_rotvec(body[:, 0])).as_rotvec()
-  poses[:, : 3 * _BODY_JOINTS] = body.reshape(len(sequence), -1)
-  with atomic.whole(path) as partial:
-    np.savez_compressed(
-      partial,
-      poses=poses,
-      trans=_Z_UP.apply(sequence.transl) - _rest_pelvis(motion),
-      betas=np.pad(motion.betas[0].astype(np.float64), (0, _BETAS - 10)),
-      gender=np.array("neutral"),
-      mocap_framerate=np.array(sequence.fps),
-      body=np.array(motion.body),
-    )
+  columns = body.reshape(len(body), -1)
+  return np.pad(columns, ((0, 0), (0, _COLUMNS - columns.shape[1])))
 
 
 def _rest_pelvis(motion: Motion) -> Float[np.ndarray, "3"]:

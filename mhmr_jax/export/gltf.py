@@ -55,9 +55,10 @@ def write(path: pathlib.Path, motions: list[Motion], body: smpl.SmplModel) -> No
   for motion in motions:
     first = _add_person(file, buffer, motion, body)
     _animate(file, buffer, first, motion, end)
-  file.set_binary_blob(bytes(buffer.data))
+  file.set_binary_blob(buffer.data)
   file.buffers = [pygltflib.Buffer(byteLength=len(buffer.data))]
-  atomic.write(path, b"".join(file.save_to_bytes()))
+  with atomic.whole(path) as partial, partial.open("wb") as opened:
+    opened.writelines(file.save_to_bytes())
 
 
 class _Buffer:

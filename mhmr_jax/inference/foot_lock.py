@@ -16,6 +16,7 @@ from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.geometry import two_bones
 from mhmr_jax.inference import contacts
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
+from mhmr_jax.runtime.batching import blocks
 
 # Of the left and the right leg, the joints that turn.
 LEGS = tuple(
@@ -28,6 +29,7 @@ _ON_FLOOR = 0.12
 # The share of a leg's length up to which the knee need not be quite straight, and the
 # most that the pelvis sinks, m.
 _REACH, _MOST_SINKING = 0.998, 0.06
+_ROWS = 256  # That are bent at once, to save memory.
 
 
 class Soles(NamedTuple):
@@ -75,8 +77,13 @@ def lock(
   sinking = _envelope(need.max(axis=0), person.times)
   shift = np.zeros((len(sinking), 3))
   shift[:, 1] = -sinking
-  legs = [_bend(person, goals[side], shift, side) for side in (0, 1)]
-  return np.stack(legs, axis=1), shift
+  legs = np.empty(person.legs.shape, np.float32)
+  for at in blocks(len(legs), _ROWS):
+    own = Body(*(field[at] for field in person))
+    for side in (0, 1):
+      own_goals = Goals(*(field[at] for field in goals[side]))
+      legs[at, side] = _bend(own, own_goals, shift[at], side)
+  return legs, shift
 
 
 def _goals(

@@ -12,11 +12,10 @@ is then of the order of one, whatever the focal length and the distance, and no 
 is negative.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from mhmr_jax.body import posed_keypoints, smpl
@@ -114,6 +113,8 @@ def fit(
     steps: how many to take; the length of the last third declines to zero.
     fit_betas: whether the shape is optimised; else it stays.
   """
+  import optax  # It takes long, and most predictions need no fit.
+
   start = _start(frames, betas)
   frames = frames._replace(score=frames.score * _frame_weight(start, body, frames))
 
@@ -127,7 +128,7 @@ def fit(
     optax.scale_by_schedule(lambda step: -_RATE * jnp.minimum(1, 3 - 3 * step / steps)),
   )
 
-  def step(number: Int[Array, ""], state: tuple[_Unknowns, optax.OptState]) -> tuple:
+  def step(number: Int[Array, ""], state: tuple[_Unknowns, Any]) -> tuple:
     unknowns, moments = state
     gradient = jax.grad(objective)(unknowns, number)
     gradient = gradient._replace(betas=jnp.where(fit_betas, gradient.betas, 0))

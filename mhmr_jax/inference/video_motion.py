@@ -201,7 +201,8 @@ class Recovery:
     matrix = pinhole.centred_intrinsics(width, height)
     times = StageTimes()
     crops = self._see(track, images, info, matrix, times)
-    self._place([person], [crops], info, matrix, "static", times)
+    placed = self._place_before_camera([crops], matrix, times)
+    self._place_in_world([person], placed, info, matrix, "static", times)
 
   def recover(
     self,
@@ -242,7 +243,9 @@ class Recovery:
     if is_fitted(scene.fit, source_name):
       with times.running("fit"):
         crops = _fitted(self.body, crops, matrices, info)
-    return self._place(people, crops, info, matrices, scene.camera, times)
+    placed = self._place_before_camera(crops, matrices, times)
+    del crops  # The rest takes memory, too.
+    return self._place_in_world(people, placed, info, matrices, scene.camera, times)
 
   def _see(
     self,
@@ -273,21 +276,17 @@ class Recovery:
     smooth = smoothing.smooth(streaming.join(parts)._replace(box=boxes))
     return _Crops(chunks, sampling.rows(track, info.times), smooth)
 
-  def _place(
+  def _place_before_camera(
     self,
-    people: Sequence[FollowedPerson],
     crops: Sequence["_Crops"],
-    info: video.VideoInfo,
     matrices: Float[np.ndarray, "*num_frames 3 3"],
-    camera: str,
     times: StageTimes,
-  ) -> list[Motion]:
-    """Takes people from their crops to the camera's space, and to the world."""
-    body = self.body
+  ) -> list[Placed]:
+    """Takes people from their crops to the camera's space."""
     with times.running("placement"):
-      placed = [
+      return [
         placement.place(
-          body,
+          self.body,
           crop.outputs,
           crop.rows,
           _of_frames(matrices, crop.rows.frame_index),
@@ -295,6 +294,18 @@ class Recovery:
         )
         for crop in crops
       ]
+
+  def _place_in_world(
+    self,
+    people: Sequence[FollowedPerson],
+    placed: Sequence[Placed],
+    info: video.VideoInfo,
+    matrices: Float[np.ndarray, "*num_frames 3 3"],
+    camera: str,
+    times: StageTimes,
+  ) -> list[Motion]:
+    """Takes people to the world."""
+    body = self.body
     with times.running("world"):
       in_world = world.place([one.seen for one in placed], body, camera)
     with times.running("confidence"):

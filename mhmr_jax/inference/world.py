@@ -182,18 +182,22 @@ def _turn(
   pose = seen.pose.copy()
   own = Rotation.from_matrix(turns) * Rotation.from_rotvec(seen.pose[:, 0])
   pose[:, 0] = own.as_rotvec()
-  joints = np.einsum("nij,nkj->nki", turns, seen.joints_camera.astype(np.float64))
-  pelvis = joints[:, 0]
+  pelvis = np.einsum("nij,nj->ni", turns, seen.joints_camera[:, 0].astype(np.float64))
+  relative = seen.joints_camera - seen.joints_camera[:, :1]
+  joints = relative @ np.swapaxes(turns, 1, 2).astype(np.float32)
   rest = np.asarray(body.joint_template)[0]
   probability = contacts.probability(
-    seen.standing, joints[:, TOES], gravity.unit(pelvis), seen.times
+    seen.standing,
+    pelvis[:, None] + joints[:, TOES],
+    gravity.unit(pelvis),
+    seen.times,
   )
   return _Person(
     times=seen.times.astype(np.float64),
     betas=seen.betas,
     pose=pose,
     pelvis=pelvis,
-    joints=joints - pelvis[:, None],
+    joints=joints,
     contacts=probability,
     soles=soles(body, np.median(seen.betas, axis=0)),
     root=rest + seen.betas @ np.asarray(body.joint_shapedirs)[0].T,
@@ -262,16 +266,21 @@ def _settled(person: _Person, floor: float, body: smpl.SmplModel) -> WorldMotion
     toe_height=floor + person.soles.toe,
   )
   path = root_path.solve(evidence) - [0, floor, 0]
+  rows = len(path)
+  legs = np.empty((rows, *_LEGS.shape, 3, 3), np.float32)
+  for at in blocks(rows, _ROWS):
+    legs[at] = _matrices(person.pose[at][:, _LEGS])
   standing = foot_lock.Body(
     times=person.times,
     pelvis=Rotation.from_rotvec(person.pose[:, 0]).as_matrix(),
-    legs=_matrices(person.pose[:, _LEGS]),
-    joints=person.joints + path[:, None],
+    legs=legs,
+    joints=person.joints + path[:, None].astype(np.float32),
   )
   legs, shift = foot_lock.lock(standing, person.contacts, person.soles)
   pose = person.pose.copy()
-  turned = Rotation.from_matrix(legs.reshape(-1, 3, 3)).as_rotvec()
-  pose[:, _LEGS] = turned.reshape(len(pose), *_LEGS.shape, 3)
+  for at in blocks(rows, _ROWS):
+    turned = Rotation.from_matrix(legs[at].reshape(-1, 3, 3)).as_rotvec()
+    pose[at][:, _LEGS] = turned.reshape(-1, *_LEGS.shape, 3)
   return _motion(person._replace(pose=pose, pelvis=path + shift), body)
 
 

@@ -106,6 +106,7 @@ def reprojection_error(
   return _error_of(world, betas, prediction["camera"], observed)
 
 
+@functools.partial(jax.jit, inline=True)  # All rounds are traced once.
 def _error_of(
   world: Float[Array, "#batch #time 24 3 3"],
   betas: Float[Array, "#batch #time 10"],

@@ -4,8 +4,18 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.export import even_rate
+from mhmr_jax.motion.pose_sequence import PoseSequence
 
 _RATE = 2.0  # Radians and metres a second, of the turning person below.
+
+
+def _whole(motion):
+  parts = list(even_rate.pose_sequences(motion, rows=7))
+  assert sum(map(len, parts)) == even_rate.count_rows(motion)
+  pose, transl = (
+    np.concatenate([getattr(p, f) for p in parts]) for f in ("pose", "transl")
+  )
+  return PoseSequence(pose, transl, parts[0].fps)
 
 
 def _turning(walk, times, frame_index):
@@ -24,7 +34,7 @@ def _turning(walk, times, frame_index):
 
 def test_even_rows_stay_as_they_are(walks):
   walk = walks[0]._replace(fps=29.97, times=(np.arange(40) + 3) / 29.97)
-  found = even_rate.pose_sequence(walk)
+  found = _whole(walk)
   assert found.fps == 29.97
   turn = Rotation.from_rotvec(found.pose.reshape(-1, 3)).inv()
   turn = turn * Rotation.from_rotvec(walk.pose_world.reshape(-1, 3))
@@ -36,7 +46,7 @@ def test_gaps_and_uneven_times_are_filled_along_the_way(walks):
   rng = np.random.default_rng(0)
   index = np.delete(np.arange(3, 60), slice(10, 45))
   times = (index + rng.uniform(-0.4, 0.4, len(index))) / 30
-  found = even_rate.pose_sequence(_turning(walks[0], times, index))
+  found = _whole(_turning(walks[0], times, index))
   expected = times[0] + np.arange(len(found)) / 30
   assert abs(expected[-1] - times[-1]) < 0.51 / 30
   expected = np.minimum(expected, times[-1])
@@ -48,7 +58,7 @@ def test_gaps_and_uneven_times_are_filled_along_the_way(walks):
 
 def test_times_in_whole_milliseconds_lose_no_row(walks):
   times = np.round(np.arange(100) / 30, 3)
-  found = even_rate.pose_sequence(_turning(walks[0], times, np.arange(100)))
+  found = _whole(_turning(walks[0], times, np.arange(100)))
   assert len(found) == 100
   np.testing.assert_allclose(
     found.transl[:, 0], _RATE * np.arange(100) / 30, atol=_RATE * 1e-3
@@ -62,6 +72,6 @@ def test_one_row_is_one_frame(walks):
     for name, value in walk._asdict().items()
     if isinstance(value, np.ndarray) and len(value) == 40
   }
-  found = even_rate.pose_sequence(walk._replace(**columns))
+  found = _whole(walk._replace(**columns))
   assert len(found) == 1
   np.testing.assert_allclose(found.pose, walk.pose_world[:1], atol=1e-6)

@@ -15,14 +15,9 @@ def test_every_row_comes_once_in_order_and_all_batches_have_one_size(count):
   assert all((index[real:] == count - 1).all() for index, real in batches)
 
 
-@pytest.mark.parametrize("count", [1, 4, 7])
-def test_results_are_joined_without_the_padding(count):
-  values = np.arange(2 * count).reshape(count, 2)
-  sizes = []
-
-  def doubled(rows):
-    sizes.append(len(rows))
-    return 2 * values[rows]
-
-  np.testing.assert_array_equal(batching.in_batches(doubled, count, 4), 2 * values)
-  assert set(sizes) == {4 if count > 1 else 1}  # Streams have a row alone.
+def test_blocks_are_all_rows_in_order():
+  rows = np.arange(11)
+  parts = [rows[block] for block in batching.blocks(11, 4)]
+  assert [len(part) for part in parts] == [4, 4, 3]
+  np.testing.assert_array_equal(np.concatenate(parts), rows)
+  assert not list(batching.blocks(0, 4))
