@@ -90,14 +90,18 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
       f"{path} has no keypoint_regressor, and its {num_vertices} vertices are not"
       " SMPL's, whose eyes, ears and nose are known"
     )
-  to_float = functools.partial(jnp.asarray, dtype=jnp.float32)
+
+  def to_float(array: np.ndarray) -> Array:
+    # Converted by NumPy: JAX would compile a program for each shape.
+    return jnp.asarray(np.asarray(array, np.float32), jnp.float32)
+
   return SmplModel(
     v_template=to_float(v_template),
     shapedirs=to_float(shapedirs),
     posedirs=to_float(posedirs if posedirs.any() else posedirs[..., :0]),
     J_regressor=to_float(J_regressor),
     weights=to_float(read("weights", (num_vertices, 24))),
-    faces=jnp.asarray(faces, jnp.int32),
+    faces=jnp.asarray(np.asarray(faces, np.int32), jnp.int32),
     joint_template=to_float(J_regressor @ v_template),
     joint_shapedirs=to_float(np.einsum("jv,vcs->jcs", J_regressor, shapedirs)),
     keypoint_regressor=to_float(keypoints),
@@ -240,14 +244,18 @@ def restrict(
   used = np.flatnonzero(rows.any(axis=0))
   return dataclasses.replace(
     model,
-    v_template=model.v_template[used],
-    shapedirs=model.shapedirs[used],
-    posedirs=model.posedirs[used],
-    J_regressor=model.J_regressor[:, used],
-    weights=model.weights[used],
-    faces=jnp.zeros((0, 3), jnp.int32),
-    keypoint_regressor=jnp.asarray(rows[:, used], jnp.float32),
+    **_of_vertices(model, used),
+    faces=jnp.asarray(np.zeros((0, 3), np.int32), jnp.int32),
+    keypoint_regressor=jnp.asarray(rows[:, used].astype(np.float32), jnp.float32),
   )
+
+
+@jax.jit
+def _of_vertices(model: SmplModel, used: Int[Array, "rows"]) -> dict[str, Array]:
+  """The arrays of some vertices, compiled as one program."""
+  names = ("v_template", "shapedirs", "posedirs", "weights")
+  of_vertices = {name: getattr(model, name)[used] for name in names}
+  return of_vertices | {"J_regressor": model.J_regressor[:, used]}
 
 
 def regressed_joints(
