@@ -1,7 +1,6 @@
 """People's motions in a video, made up for tests of what reads `schema.Motion`."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mhmr_jax.body import smpl
@@ -12,6 +11,9 @@ from mhmr_jax.schema import Motion
 # The camera's axes are the world's, turned by half a turn about x.
 _CAMERA_FROM_WORLD = np.diag([1.0, -1.0, -1.0])
 _CAMERA_HEIGHT, _DISTANCE = 1.2, 4.0  # m.
+_joints = jax.jit(smpl.joints)
+_to_matrix = jax.jit(rotations.axis_angle_to_matrix)
+_to_axis_angle = jax.jit(rotations.matrix_to_axis_angle)
 
 
 def walking(
@@ -23,9 +25,7 @@ def walking(
   sequence = procedural.generate(seed, frames, fps)
   betas = rng.normal(0, 0.5, 10).astype(np.float32)
   shape = np.broadcast_to(betas, (frames, 10))
-  place = lambda transl: np.asarray(
-    smpl.joints(body, *map(jnp.asarray, (sequence.pose, shape, transl)))
-  )
+  place = lambda transl: np.asarray(_joints(body, sequence.pose, shape, transl))
   joints = place(sequence.transl)
   transl = sequence.transl - [0, joints[..., 1].min(), 0] + [seed * 1.0, 0, 0]
   joints = place(transl)
@@ -34,10 +34,8 @@ def walking(
   camera_centre = np.array([0, _CAMERA_HEIGHT, _DISTANCE])
   joints_camera = (joints - camera_centre) @ _CAMERA_FROM_WORLD.T
   pose_camera = sequence.pose.copy()
-  matrix = np.asarray(rotations.axis_angle_to_matrix(jnp.asarray(sequence.pose[:, 0])))
-  pose_camera[:, 0] = rotations.matrix_to_axis_angle(
-    jnp.asarray(_CAMERA_FROM_WORLD @ matrix)
-  )
+  matrix = np.asarray(_to_matrix(sequence.pose[:, 0]))
+  pose_camera[:, 0] = _to_axis_angle(_CAMERA_FROM_WORLD @ matrix)
   intrinsics = pinhole.centred_intrinsics(*size)
   keypoints = pinhole.project(joints_camera, intrinsics)
   found = rng.uniform(100, 300, (frames, 17, 3))

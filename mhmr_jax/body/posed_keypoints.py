@@ -42,13 +42,15 @@ def moments(model: smpl.SmplModel) -> KeypointMoments:
   used = np.flatnonzero(regressor.any(axis=0))
   factors = regressor[:, used, None] * np.asarray(model.weights)[used]
 
+  def to_float(array: np.ndarray) -> Float[Array, "..."]:
+    return jnp.asarray(array.astype(np.float32), jnp.float32)
+
   def summed(vertices: Array) -> Float[Array, "..."]:
     values = np.asarray(vertices)[used]
-    total = np.tensordot(factors, values, axes=(1, 0))
-    return jnp.asarray(total, jnp.float32)
+    return to_float(np.tensordot(factors, values, axes=(1, 0)))
 
   return KeypointMoments(
-    weights=jnp.asarray(factors.sum(axis=1), jnp.float32),
+    weights=to_float(factors.sum(axis=1)),
     template=summed(model.v_template),
     shapedirs=summed(model.shapedirs),
     posedirs=summed(model.posedirs),

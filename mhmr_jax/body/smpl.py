@@ -241,14 +241,18 @@ def restrict(
   used = np.flatnonzero(rows.any(axis=0))
   return dataclasses.replace(
     model,
-    v_template=model.v_template[used],
-    shapedirs=model.shapedirs[used],
-    posedirs=model.posedirs[used],
-    J_regressor=model.J_regressor[:, used],
-    weights=model.weights[used],
-    faces=jnp.zeros((0, 3), jnp.int32),
-    keypoint_regressor=jnp.asarray(rows[:, used], jnp.float32),
+    **_of_vertices(model, used),
+    faces=jnp.asarray(np.zeros((0, 3), np.int32), jnp.int32),
+    keypoint_regressor=jnp.asarray(rows[:, used].astype(np.float32), jnp.float32),
   )
+
+
+@jax.jit
+def _of_vertices(model: SmplModel, used: Int[Array, "rows"]) -> dict[str, Array]:
+  """The arrays of some vertices, compiled as one program."""
+  names = ("v_template", "shapedirs", "posedirs", "weights")
+  of_vertices = {name: getattr(model, name)[used] for name in names}
+  return of_vertices | {"J_regressor": model.J_regressor[:, used]}
 
 
 def regressed_joints(

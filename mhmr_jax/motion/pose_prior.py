@@ -177,7 +177,8 @@ def read(path: pathlib.Path) -> PosePrior:
   factors = np.zeros((count, _SIZE, _SIZE), np.float32)
   factors[:, rows, columns] = arrays["factors"]
   return PosePrior(
-    log_factors=jnp.asarray(arrays["log_factors"], jnp.float32),
-    means=jnp.asarray(arrays["means"], jnp.float32),
-    factors=jnp.asarray(factors),
+    *(
+      jnp.asarray(np.asarray(array, np.float32), jnp.float32)
+      for array in (arrays["log_factors"], arrays["means"], factors)
+    )
   )

@@ -6,7 +6,7 @@ python -m mhmr_jax.visualize.body_sheet --motion=FOLDER --out=docs/body_sheet.jp
 import argparse
 import pathlib
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -24,6 +24,9 @@ BACKGROUND = 232
 SEED = 0
 
 
+_forward = jax.jit(smpl.forward)
+
+
 def draw(
   body: smpl.SmplModel, motions: library.MotionSource
 ) -> UInt8[np.ndarray, "height width 3"]:
@@ -38,9 +41,7 @@ def draw(
     else:
       drawn = [motions.sample(rng, "train", 1) for _ in range(COLUMNS)]
       pose = np.concatenate([motion.pose for motion in drawn])
-    vertices, _ = smpl.forward(
-      body, jnp.asarray(pose), jnp.asarray(betas), jnp.zeros(3, jnp.float32)
-    )
+    vertices, _ = _forward(body, pose, betas, np.zeros(3, np.float32))
     rows.append([_cell(np.asarray(v), np.asarray(body.faces)) for v in vertices])
   return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 

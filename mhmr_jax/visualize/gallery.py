@@ -7,19 +7,18 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import posed_frames, smpl
 from mhmr_jax.body.gendered import Bodies
 from mhmr_jax.data import device_flow, examples, flow_cache, sources
 from mhmr_jax.data.chunks import Chunk
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.evaluation.means import ClipMeans
 from mhmr_jax.files import jpeg, video_writer
-from mhmr_jax.geometry import pinhole, rotations, windows
+from mhmr_jax.geometry import pinhole, windows
 from mhmr_jax.inference.sequences import SequencePrediction
 from mhmr_jax.schema import Batch, Clip, HostBatch
 from mhmr_jax.visualize import flow_colours, overlay, panels
@@ -128,8 +127,8 @@ class Gallery:
   def _truth(self, clip: Clip, frame: int) -> "_Mesh":
     # Where the file of its own body was not named, the neutral one is drawn.
     body = self.bodies.of(clip.get("gender", "neutral")) or self.bodies.neutral
-    matrices = rotations.axis_angle_to_matrix(jnp.asarray(clip["pose"][frame]))
-    return _pelvis_relative(body, np.asarray(matrices), clip["betas"])
+    (matrices,) = posed_frames.matrices(clip["pose"][frame : frame + 1])
+    return _pelvis_relative(body, matrices, clip["betas"])
 
   def _input_panel(
     self, crop: Image, prediction: SequencePrediction, frame: int
@@ -200,8 +199,8 @@ def _pelvis_relative(
   betas: Float[np.ndarray, "10"],
 ) -> _Mesh:
   origin = np.zeros(3, np.float32)
-  vertices, joints = _vertices(body, matrices, betas, origin)
-  return _Mesh(np.asarray(vertices - joints[:1]), np.asarray(body.faces))
+  vertices, joints = map(np.asarray, _vertices(body, matrices, betas, origin))
+  return _Mesh(vertices - joints[:1], np.asarray(body.faces))
 
 
 def _true_view(

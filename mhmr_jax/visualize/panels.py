@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import cv2
-import jax.numpy as jnp
+import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -63,6 +63,9 @@ def from_the_side(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
   return np.stack([points[:, 2], points[:, 1], -points[:, 0]], axis=-1)
 
 
+_draw = jax.jit(heatmaps.draw, static_argnums=(1, 2))
+
+
 def draw_heatmaps(
   keypoints: Float[np.ndarray, "*batch 17 3"], size: int, sigma: float
 ) -> UInt8[np.ndarray, "*batch {size} {size} 3"]:
@@ -73,7 +76,7 @@ def draw_heatmaps(
     size: the picture's side in pixels.
     sigma: the standard deviation of a point's Gaussian, in pixels.
   """
-  heat = np.asarray(heatmaps.draw(jnp.asarray(keypoints), size, sigma))
+  heat = np.asarray(_draw(keypoints, size, sigma))
   coloured = heat[..., None] * _HUES.astype(np.float32)
   return np.clip(coloured.max(-2), 0, 255).astype(np.uint8)
 

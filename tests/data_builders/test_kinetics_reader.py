@@ -5,7 +5,6 @@ import pickle
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -88,18 +87,9 @@ def test_heights_are_the_unit_of_x_and_y(paths, label_body):
   ours = clip["keypoints_image"][known, joints.COCO_KEYPOINTS.index("left_wrist"), :2]
   np.testing.assert_allclose(ours - ours[0], expected - expected[0], atol=1e-3)
   # The camera projects the body's own points there, too.
-  points = jax.jit(smpl.regressed_joints)(
-    label_body.points,
-    jnp.asarray(clip["pose"][known]),
-    jnp.asarray(clip["betas"]),
-    jnp.zeros(3),
-  )
-  pelvis = jax.jit(smpl.joints)(
-    label_body.model,
-    jnp.asarray(clip["pose"][known]),
-    jnp.asarray(clip["betas"]),
-    jnp.zeros(3),
-  )[:, :1]
+  posed = clip["pose"][known], clip["betas"], np.zeros(3, np.float32)
+  points = np.asarray(jax.jit(smpl.regressed_joints)(label_body.points, *posed))
+  pelvis = np.asarray(jax.jit(smpl.joints)(label_body.model, *posed))[:, :1]
   camera = clip["camera_image"][known][:, None]
   projected = camera[..., :1] * ((points - pelvis)[..., :2] + camera[..., 1:])
   np.testing.assert_allclose(

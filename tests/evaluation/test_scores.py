@@ -30,9 +30,12 @@ MEASURES = {
 }
 
 
+_matrices = jax.jit(rotations.axis_angle_to_matrix)
+
+
 def _grown(body, factor):
   changed = {
-    name: getattr(body, name) * jnp.array([factor, 1, 1 / factor])
+    name: getattr(body, name) * jnp.asarray([factor, 1, 1 / factor], jnp.float32)
     for name in ("v_template", "joint_template")
   }
   return dataclasses.replace(body, **changed)
@@ -88,8 +91,8 @@ def _prediction(clips, error, seed=1):
   pose = np.concatenate([clip["pose"] for clip in clips])
   pose = pose + rng.normal(0, error, pose.shape).astype(np.float32)
   betas = np.repeat([clip["betas"] for clip in clips], _lengths(clips), axis=0)
-  matrices = rotations.axis_angle_to_matrix(jnp.asarray(pose))
-  return Predicted.of_bodies(np.asarray(matrices), betas + np.float32(error))
+  matrices = np.asarray(_matrices(pose))
+  return Predicted.of_bodies(matrices, betas + np.float32(error))
 
 
 def _lengths(clips):

@@ -1,6 +1,6 @@
 """Mirroring of a network's inputs and predictions."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -31,12 +31,17 @@ def make_prediction():
   rotations = Rotation.random(FRAMES * 24, rng).as_matrix().astype(np.float32)
   down = rng.normal(size=(1, FRAMES, 3)).astype(np.float32)
   return Prediction(
-    rotations=jnp.asarray(rotations.reshape(1, FRAMES, 24, 3, 3)),
-    betas=jnp.asarray(rng.normal(size=(1, FRAMES, 10)), jnp.float32),
-    camera=jnp.asarray(rng.normal(size=(1, FRAMES, 3)), jnp.float32),
-    gravity=jnp.asarray(down / np.linalg.norm(down, axis=-1, keepdims=True)),
-    standing_logits=jnp.asarray(rng.normal(size=(1, FRAMES, 2)), jnp.float32),
+    rotations=rotations.reshape(1, FRAMES, 24, 3, 3),
+    betas=rng.normal(size=(1, FRAMES, 10)).astype(np.float32),
+    camera=rng.normal(size=(1, FRAMES, 3)).astype(np.float32),
+    gravity=down / np.linalg.norm(down, axis=-1, keepdims=True),
+    standing_logits=rng.normal(size=(1, FRAMES, 2)).astype(np.float32),
   )
+
+
+mirror_inputs = jax.jit(transforms.mirror_inputs, static_argnums=1)
+mirror_prediction = jax.jit(mirroring.mirror_prediction)
+average = jax.jit(mirroring.average)
 
 
 def assert_equal(ours, theirs, atol=0.0):
@@ -47,30 +52,31 @@ def assert_equal(ours, theirs, atol=0.0):
 
 def test_inputs_are_mirrored_as_training_mirrors_them():
   example = make_inputs()
-  batch = {key: jnp.asarray(value)[None] for key, value in example.items()}
-  mirrored = transforms.mirror_inputs(batch, SIZE)
+  batch = {key: value[None] for key, value in example.items()}
+  mirrored = mirror_inputs(batch, SIZE)
   flipped = transforms.flip(example, SIZE)
-  assert_equal({key: value[0] for key, value in mirrored.items()}, flipped)
+  assert_equal({key: np.asarray(value)[0] for key, value in mirrored.items()}, flipped)
 
 
 def test_a_missing_point_stays_missing():
-  batch = {key: jnp.asarray(value)[None] for key, value in make_inputs().items()}
-  mirrored = transforms.mirror_inputs(batch, SIZE)
-  assert not np.any(mirrored["keypoints"][0, 0, joints.COCO_FLIP[3]])
+  batch = {key: value[None] for key, value in make_inputs().items()}
+  mirrored = mirror_inputs(batch, SIZE)
+  assert not np.asarray(mirrored["keypoints"])[0, 0, joints.COCO_FLIP[3]].any()
 
 
 def test_mirroring_a_prediction_twice_changes_nothing():
   prediction = make_prediction()
-  twice = mirroring.mirror_prediction(mirroring.mirror_prediction(prediction))
+  twice = mirror_prediction(mirror_prediction(prediction))
   assert_equal(twice, prediction)
 
 
 def test_a_mirrored_prediction_has_mirrored_joints():
   # The free body's rest joints are symmetric only without a random shape.
-  prediction = make_prediction() | {"betas": jnp.zeros((1, FRAMES, 10))}
-  body = smpl.load()
-  in_space, on_crop = predicted_joints(body, prediction)
-  mirrored = predicted_joints(body, mirroring.mirror_prediction(prediction))
+  betas = np.zeros((1, FRAMES, 10), np.float32)
+  prediction = make_prediction() | {"betas": betas}
+  body, place = smpl.load(), jax.jit(predicted_joints)
+  in_space, on_crop = jax.device_get(place(body, prediction))
+  mirrored = place(body, mirror_prediction(prediction))
   flip = np.array(joints.SMPL_FLIP)
   signs = np.array([-1, 1, 1])
   np.testing.assert_allclose(mirrored[0], in_space[..., flip, :] * signs, atol=2e-3)
@@ -79,12 +85,12 @@ def test_a_mirrored_prediction_has_mirrored_joints():
 
 def test_the_average_of_equal_predictions_is_that_prediction():
   prediction = make_prediction()
-  assert_equal(mirroring.average(prediction, prediction), prediction, atol=1e-5)
+  assert_equal(average(prediction, prediction), prediction, atol=1e-5)
 
 
 def test_an_average_has_rotations_and_a_unit_gravity():
-  one, other = make_prediction(), mirroring.mirror_prediction(make_prediction())
-  mean = mirroring.average(one, other)
+  one, other = make_prediction(), mirror_prediction(make_prediction())
+  mean = average(one, other)
   product = np.einsum("...ij,...ik->...jk", mean["rotations"], mean["rotations"])
   np.testing.assert_allclose(
     product, np.broadcast_to(np.eye(3), product.shape), atol=1e-4

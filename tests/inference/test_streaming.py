@@ -3,6 +3,7 @@
 import dataclasses
 
 import cv2
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -198,6 +199,7 @@ def test_the_state_is_carried_through_a_segment_and_no_further():
   chunks = streaming.plan(track, _times(30.0), spec, _SIZE)
   batches = list(streaming.make_batches(chunks, None, spec, _INTRINSICS))
 
+  @jax.jit
   def count(batch, carry):
     """Predicts how many frames there have been, and carries that."""
     total = carry.memory[0] + jnp.cumsum(batch["valid"], axis=1)
@@ -208,7 +210,7 @@ def test_the_state_is_carried_through_a_segment_and_no_further():
     }
     return prediction, Carry((total[:, -1:], carry.memory[1]), None)
 
-  nothing = jnp.zeros((1, 1))
+  nothing = np.zeros((1, 1), np.float32)
   parts = streaming.run(chunks, batches, count, Carry((nothing, nothing), None))
   outputs = streaming.join(list(parts))
   np.testing.assert_allclose(outputs.times, track.frame_index / 30)
@@ -226,8 +228,9 @@ def test_gravity_and_standing_feet_are_the_network_s():
   spec = dataclasses.replace(FLOW_KP, inputs=("keypoints",))
   chunks = streaming.plan(_track(range(6)), _times(30.0), spec, _SIZE)
   batches = list(streaming.make_batches(chunks, None, spec, _INTRINSICS))
-  down = jnp.array([0.0, 0.8, 0.6])
+  down = np.float32([0.0, 0.8, 0.6])
 
+  @jax.jit
   def predict(batch, carry):
     prediction = {
       "rotations": jnp.zeros((1, 4, 24, 3, 3)),

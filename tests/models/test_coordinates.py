@@ -29,8 +29,9 @@ def _in_crop(points, window):
 def _run(points, window=_WINDOW, state=None):
   state = coordinates.initial_state(1) if state is None else state
   keypoints = _in_crop(points, window)[None]
-  features, crop, after = _encode(keypoints, np.float32(window)[None], state)
-  return np.asarray(features)[0], crop, after
+  encoded = _encode(keypoints, np.float32(window)[None], state)
+  features, crop, after = jax.device_get(encoded)
+  return features[0], crop, after
 
 
 @pytest.fixture
@@ -188,6 +189,7 @@ def test_the_encoder_treats_every_frame_by_itself():
   x = jax.random.normal(jax.random.key(0), (2, 3, 91))
   encoded, variables = jax.jit(module.init_with_output)(jax.random.key(1), x)
   assert encoded.shape == (2, 3, 8)
-  turned = module.apply(variables, x[:, ::-1])
+  encoded = np.asarray(encoded)
+  turned = np.asarray(jax.jit(module.apply)(variables, np.asarray(x)[:, ::-1]))
   np.testing.assert_allclose(turned[:, ::-1], encoded, atol=1e-5)
   np.testing.assert_allclose(encoded.mean(axis=-1), 0, atol=1e-5)

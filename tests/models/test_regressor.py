@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,12 +9,13 @@ from mhmr_jax.models import regressor
 from mhmr_jax.models.coordinates import SmoothCrop
 from mhmr_jax.schema import Prediction
 
+_matrices = jax.jit(rotations.axis_angle_to_matrix)
 REPRESENTATIONS = ("axis_angle", "6d", "6d_camera")
 
 
 @pytest.fixture(scope="module")
 def features():
-  return jax.random.normal(jax.random.key(0), (2, 3, 12))
+  return np.random.default_rng(0).normal(size=(2, 3, 12)).astype(np.float32)
 
 
 def _regressor(representation, **options):
@@ -25,9 +25,9 @@ def _regressor(representation, **options):
 
 
 def test_mean_pose_stands_facing_the_camera_with_lowered_arms():
-  pose, zeros = jnp.asarray(regressor.mean_pose()), jnp.zeros
-  joints = jax.jit(smpl.joints)(smpl.load(), pose, zeros(10), zeros(3))
-  where = {name: np.asarray(p) for name, p in zip(SMPL_JOINTS, joints, strict=True)}
+  pose, betas, transl = regressor.mean_pose(), np.zeros(10), np.zeros(3)
+  joints = np.asarray(jax.jit(smpl.joints)(smpl.load(), pose, betas, transl))
+  where = dict(zip(SMPL_JOINTS, joints, strict=True))
   assert where["head"][1] < where["pelvis"][1] < where["left_ankle"][1]  # y is down.
   assert where["left_foot"][2] < where["left_ankle"][2]  # Toes towards the camera.
   assert where["left_wrist"][0] > where["left_shoulder"][0]  # Their left on our right.
@@ -42,7 +42,7 @@ def test_untrained_prediction_is_near_the_mean(features, representation):
   assert prediction["rotations"].shape == (2, 3, 24, 3, 3)
   assert prediction["betas"].shape == (2, 3, 10)
   assert prediction["camera"].shape == (2, 3, 3)
-  mean = rotations.axis_angle_to_matrix(jnp.asarray(regressor.mean_pose()))
+  mean = _matrices(regressor.mean_pose())
   assert np.abs(prediction["rotations"] - mean).max() < 0.5
   assert np.abs(prediction["camera"] - np.array(regressor.MEAN_CAMERA)).max() < 0.5
   identity = np.einsum("...ij,...kj->...ik", *[prediction["rotations"]] * 2)
@@ -54,24 +54,27 @@ def test_untrained_prediction_is_near_the_mean(features, representation):
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_rounds_iterate_one_set_of_weights(features, representation):
   """Against HMR's loop written out, with the concatenation that we split."""
-  variables = jax.jit(_regressor(representation).init)(jax.random.key(1), features)
+  init = jax.jit(_regressor(representation).init)
+  variables = jax.device_get(init(jax.random.key(1), features))
   params = variables["params"]
-  kernel = jnp.concatenate(
+  kernel = np.concatenate(
     [params["from_features"]["kernel"], params["from_parameters"]["kernel"]]
   )
-  start = jax.jit(_regressor(representation, rounds=0).apply)(variables, features)
+  apply = jax.jit(_regressor(representation, rounds=0).apply)
+  start = jax.device_get(apply(variables, features))
+  to_rot6d = jax.jit(rotations.matrix_to_rot6d)
   pose = {
-    "axis_angle": jnp.broadcast_to(regressor.mean_pose(), (2, 3, 24, 3)),
-    "6d": rotations.matrix_to_rot6d(start["rotations"]),
-    "6d_camera": rotations.matrix_to_rot6d(smpl.world_rotations(start["rotations"])),
-  }[representation]
-  parameters = jnp.concatenate(
-    [pose.reshape(2, 3, -1), start["betas"], start["camera"]], axis=-1
+    "axis_angle": lambda _: np.tile(regressor.mean_pose(), (2, 3, 1, 1)),
+    "6d": to_rot6d,
+    "6d_camera": lambda R: to_rot6d(jax.jit(smpl.world_rotations)(R)),
+  }[representation](start["rotations"])
+  parameters = np.concatenate(
+    [np.reshape(pose, (2, 3, -1)), start["betas"], start["camera"]], axis=-1
   )
   for _ in range(3):
-    x = jnp.concatenate([features, parameters], axis=-1)
-    x = jax.nn.relu(x @ kernel + params["from_features"]["bias"])
-    x = jax.nn.relu(x @ params["hidden2"]["kernel"] + params["hidden2"]["bias"])
+    x = np.concatenate([features, parameters], axis=-1)
+    x = np.maximum(x @ kernel + params["from_features"]["bias"], 0)
+    x = np.maximum(x @ params["hidden2"]["kernel"] + params["hidden2"]["bias"], 0)
     parameters += x @ params["correction"]["kernel"] + params["correction"]["bias"]
   prediction = jax.jit(_regressor(representation).apply)(variables, features)
   pose = parameters[..., :-13].reshape(2, 3, 24, -1)
@@ -80,7 +83,8 @@ def test_rounds_iterate_one_set_of_weights(features, representation):
     "6d": rotations.rot6d_to_matrix,
     "6d_camera": lambda pose: smpl.parent_relative(rotations.rot6d_to_matrix(pose)),
   }[representation]
-  np.testing.assert_allclose(prediction["rotations"], to_matrix(pose), atol=1e-5)
+  expected = jax.jit(to_matrix)(pose)
+  np.testing.assert_allclose(prediction["rotations"], expected, atol=1e-5)
   np.testing.assert_allclose(prediction["betas"], parameters[..., -13:-3], atol=1e-5)
   np.testing.assert_allclose(prediction["camera"], parameters[..., -3:], atol=1e-5)
 
@@ -98,41 +102,41 @@ def test_dropout_only_when_training(features):
 
 def test_unknown_representation_is_refused(features):
   with pytest.raises(ValueError, match="pose_representation"):
-    _regressor("quaternion").init(jax.random.key(0), features)
+    jax.eval_shape(_regressor("quaternion").init, jax.random.key(0), features)
 
 
 def test_the_mean_parameters_of_the_cameras_frame_are_the_mean_pose(features):
   module = _regressor("6d_camera", rounds=0)
   prediction, _ = jax.jit(module.init_with_output)(jax.random.key(0), features)
-  mean = rotations.axis_angle_to_matrix(jnp.asarray(regressor.mean_pose()))
+  mean = _matrices(regressor.mean_pose())
   expected = np.broadcast_to(mean, (2, 3, 24, 3, 3))
   np.testing.assert_allclose(prediction["rotations"], expected, atol=1e-5)
   assert not prediction["betas"].any()
 
 
 def _mean_prediction():
-  mean = rotations.axis_angle_to_matrix(jnp.asarray(regressor.mean_pose()))
+  mean = _matrices(regressor.mean_pose())
   return Prediction(
-    rotations=jnp.broadcast_to(mean, (2, 3, 24, 3, 3)),
-    betas=jnp.zeros((2, 3, 10)),
-    camera=jnp.broadcast_to(jnp.array(regressor.MEAN_CAMERA), (2, 3, 3)),
+    rotations=np.tile(mean, (2, 3, 1, 1, 1)),
+    betas=np.zeros((2, 3, 10), np.float32),
+    camera=np.tile(np.float32(regressor.MEAN_CAMERA), (2, 3, 1)),
   )
 
 
 def _crop():
   return SmoothCrop(
-    centre=jnp.broadcast_to(jnp.array([0.1, -0.2]), (2, 3, 2)),
-    size=jnp.full((2, 3), 0.3),
-    begun=jnp.ones((2, 3), bool),
+    centre=np.tile(np.float32([0.1, -0.2]), (2, 3, 1)),
+    size=np.full((2, 3), 0.3, np.float32),
+    begun=np.ones((2, 3), bool),
   )
 
 
 def _mean_keypoints():
   """The mean parameters' COCO-17 in focal lengths, by skinning and a pinhole."""
   body = smpl.load()
-  pose, zeros = jnp.asarray(regressor.mean_pose()), jnp.zeros
-  vertices, joints = jax.jit(smpl.forward)(body, pose, zeros(10), zeros(3))
-  points = np.asarray(body.keypoint_regressor @ vertices - joints[0])
+  arguments = regressor.mean_pose(), np.zeros(10), np.zeros(3)
+  vertices, joints = jax.device_get(jax.jit(smpl.forward)(body, *arguments))
+  points = np.asarray(body.keypoint_regressor) @ vertices - joints[0]
   scale, crop = regressor.MEAN_CAMERA[0], _crop()
   size, centre = float(crop.size[0, 0]), np.asarray(crop.centre[0, 0])
   depth = 1 / (scale * size)  # A metre at the pelvis is as long as in the crop.
@@ -142,7 +146,7 @@ def _mean_keypoints():
 
 def _observed(points, score=1.0):
   points = np.concatenate([points, np.full((17, 1), score)], axis=-1)
-  points = jnp.broadcast_to(jnp.asarray(points, jnp.float32), (2, 3, 17, 3))
+  points = np.tile(np.float32(points), (2, 3, 1, 1))
   return regressor.Observed(points, _crop())
 
 
@@ -171,7 +175,8 @@ def test_with_feedback_the_rounds_see_the_observation(features):
   exact = _observed(_mean_keypoints())
   variables = jax.jit(module.init)(jax.random.key(1), features, observed=exact)
   assert variables["params"]["from_error"]["kernel"].shape == (34, 16)
-  apply = jax.jit(lambda *args: module.apply(args[0], features, observed=args[1]))
+  run = jax.jit(lambda *args: module.apply(*args[:2], observed=args[2]))
+  apply = lambda variables, observed: run(variables, features, observed)
   first = apply(variables, exact)["rotations"]
   shifted = apply(variables, _observed(_mean_keypoints() + 0.05))["rotations"]
   missing = apply(variables, _observed(_mean_keypoints(), score=0.0))["rotations"]

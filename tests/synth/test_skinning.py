@@ -1,5 +1,4 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -22,7 +21,7 @@ def test_equals_the_body_layer(free, random_body):
   betas = np.linspace(-2, 2, 10, dtype=np.float32)
   posed = skinning.load(path).pose(pose, betas, transl)
   model = smpl.load(path)
-  inputs = map(jnp.asarray, (pose, np.tile(betas, (3, 1)), transl))
+  inputs = pose, np.tile(betas, (3, 1)), transl
   vertices, joints = jax.jit(smpl.forward)(model, *inputs)
   np.testing.assert_allclose(posed.vertices, vertices, atol=1e-5)
   np.testing.assert_allclose(posed.joints, joints, atol=1e-5)

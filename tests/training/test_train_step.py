@@ -92,13 +92,27 @@ def _optimizer(**changes):
 def _learning_rates(**changes):
   """The rate of every step, which the sign of a constant gradient is multiplied by."""
   optimizer = _optimizer(**changes)
-  params = {"bias": jnp.zeros(1)}
+  params = {"bias": np.zeros(1, np.float32)}
 
   def step(state, _):
     updates, state = optimizer.update({"bias": jnp.ones(1)}, state, params)
     return state, -updates["bias"][0]
 
-  return np.asarray(jax.lax.scan(step, optimizer.init(params), length=101)[1])
+  run = lambda params: jax.lax.scan(step, optimizer.init(params), length=101)[1]
+  return np.asarray(jax.jit(run)(params))
+
+
+def _updates(optimizer, gradients, params, steps=1):
+  """What an optimiser adds to the parameters in the last of equal steps."""
+
+  @jax.jit
+  def run(gradients, params):
+    state = optimizer.init(params)
+    for _ in range(steps):
+      updates, state = optimizer.update(gradients, state, params)
+    return updates
+
+  return run(gradients, params)
 
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
@@ -117,16 +131,19 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
 
 def test_muon_updates_matrices_near_orthogonally_and_the_rest_as_adam():
   rng = np.random.default_rng(0)
-  params = {"kernel": jnp.zeros((24, 12)), "bias": jnp.zeros(12)}
+  params = {
+    "kernel": np.zeros((24, 12), np.float32),
+    "bias": np.zeros(12, np.float32),
+  }
   # A gradient of very different singular values.
   left, right = rng.normal(size=(24, 12)), rng.normal(size=(12, 12))
   gradient = left @ np.diag(np.geomspace(1, 30, 12)) @ right
   gradients = {
-    "kernel": jnp.asarray(gradient, jnp.float32),
-    "bias": jnp.asarray(rng.normal(size=12), jnp.float32),
+    "kernel": gradient.astype(np.float32),
+    "bias": rng.normal(size=12).astype(np.float32),
   }
   optimizer = _optimizer(optimizer="muon", warmup_steps=0, learning_rate=0.1)
-  updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+  updates = _updates(optimizer, gradients, params)
   update = np.asarray(updates["kernel"], np.float64)
   singular = np.linalg.svd(update, compute_uv=False)
   before = np.linalg.svd(gradient, compute_uv=False)
@@ -143,10 +160,10 @@ def test_muon_updates_matrices_near_orthogonally_and_the_rest_as_adam():
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_only_matrices_decay(name):
-  params = {"kernel": jnp.ones((4, 4)), "bias": jnp.ones(4)}
-  nothing = jax.tree.map(jnp.zeros_like, params)
+  params = {"kernel": np.ones((4, 4), np.float32), "bias": np.ones(4, np.float32)}
+  nothing = jax.tree.map(np.zeros_like, params)
   optimizer = _optimizer(optimizer=name, warmup_steps=0, weight_decay=0.2)
-  updates, _ = optimizer.update(nothing, optimizer.init(params), params)
+  updates = _updates(optimizer, nothing, params)
   np.testing.assert_allclose(updates["kernel"], -0.5 * 0.2, rtol=1e-3)
   np.testing.assert_array_equal(updates["bias"], 0)
 
@@ -160,13 +177,11 @@ def test_a_config_without_the_new_keys_trains_as_before():
       )
     ),
   )
-  params = {"kernel": jnp.ones((3, 2))}
-  gradients = {"kernel": jnp.arange(6.0).reshape(3, 2)}
+  params = {"kernel": np.ones((3, 2), np.float32)}
+  gradients = {"kernel": np.arange(6, dtype=np.float32).reshape(3, 2)}
   for optimizer in (with_keys, train_step.make_optimizer(old)):
-    state = optimizer.init(params)
-    _, state = optimizer.update(gradients, state, params)
-    updates, _ = optimizer.update(gradients, state, params)
-    np.testing.assert_allclose(updates["kernel"][1:], -0.05, rtol=1e-4)
+    updates = np.asarray(_updates(optimizer, gradients, params, steps=2)["kernel"])
+    np.testing.assert_allclose(updates[1:], -0.05, rtol=1e-4)
 
 
 def test_an_unknown_optimizer_is_named():

@@ -1,7 +1,6 @@
 """Windows of motion: where they come from, and how they are varied."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -26,6 +25,10 @@ def _numbers(key):
   return Draws(key, 300, 60)
 
 
+def _on_device(array, dtype):
+  return jax.device_put(np.asarray(array, dtype))
+
+
 def _counting_bank(lengths):
   """Motions whose path counts their frames in x, and numbers them in y."""
   total = sum(lengths)
@@ -34,12 +37,12 @@ def _counting_bank(lengths):
   number = np.repeat(np.arange(len(lengths)), lengths)
   transl = np.stack([frame, number, np.zeros(total)], axis=-1)
   return MotionBank(
-    rot6d=jnp.tile(jnp.array([1.0, 0, 0, 0, 1, 0], jnp.float16), (total, 24, 1)),
-    transl=jnp.asarray(transl, jnp.float32),
-    standing=jnp.zeros((total, 2), bool),
-    starts=jnp.asarray(starts, jnp.int32),
-    lengths=jnp.asarray(lengths, jnp.int32),
-    cumulative=jnp.asarray(np.cumsum(lengths) / total, jnp.float32),
+    rot6d=_on_device(np.tile([1.0, 0, 0, 0, 1, 0], (total, 24, 1)), np.float16),
+    transl=_on_device(transl, np.float32),
+    standing=_on_device(np.zeros((total, 2)), bool),
+    starts=_on_device(starts, np.int32),
+    lengths=_on_device(lengths, np.int32),
+    cumulative=_on_device(np.cumsum(lengths) / total, np.float32),
   )
 
 
@@ -76,9 +79,9 @@ def _constant(seed):
   rng = np.random.default_rng(seed)
   matrices = Rotation.from_rotvec(rng.normal(size=(24, 3))).as_matrix()
   return Movement(
-    rotations=jnp.tile(jnp.asarray(matrices, jnp.float32), (FRAMES, 1, 1, 1)),
-    transl=jnp.asarray(rng.normal(size=(FRAMES, 3)), jnp.float32),
-    standing=jnp.ones((FRAMES, 2), bool),
+    rotations=_on_device(np.tile(matrices, (FRAMES, 1, 1, 1)), np.float32),
+    transl=_on_device(rng.normal(size=(FRAMES, 3)), np.float32),
+    standing=_on_device(np.ones((FRAMES, 2)), bool),
   )
 
 
@@ -123,9 +126,11 @@ def test_arms_the_upper_body_or_a_leg_come_from_the_other_window():
 
 def test_a_mirrored_body_has_its_joints_mirrored():
   movement = _constant(2)._replace(
-    standing=jnp.tile(jnp.array([True, False]), (FRAMES, 1))
+    standing=_on_device(np.tile([True, False], (FRAMES, 1)), bool)
   )
-  mirrored = movements._mirror(movement, jnp.array(True))
+  yes, no = _on_device(True, bool), _on_device(False, bool)
+  mirror = jax.jit(movements._mirror)
+  mirrored = mirror(movement, yes)
   body = smpl.load()
   place = jax.jit(smpl.joints_from_matrices)
   zeros = np.zeros((FRAMES, 10), np.float32)
@@ -135,10 +140,7 @@ def test_a_mirrored_body_has_its_joints_mirrored():
   expected = joints[:, np.array(SMPL_FLIP)] * [-1, 1, 1]
   np.testing.assert_allclose(other, expected, atol=2e-3)
   assert mirrored.standing.tolist() == [[False, True]] * FRAMES
-  for result in (
-    movements._mirror(mirrored, jnp.array(True)),
-    movements._mirror(movement, jnp.array(False)),
-  ):
+  for result in (mirror(mirrored, yes), mirror(movement, no)):
     jax.tree.map(np.testing.assert_array_equal, result, movement)
 
 
