@@ -86,7 +86,7 @@ def _longer(motion, rows):
 
 
 def _kilobytes_a_row(make):
-  """By how many KB the peak rises for each further row; `make(rows)` gives the stage."""
+  """How much each further row adds to the peak; `make(rows)` gives the stage."""
   peaks = []
   for rows in (_FEW, _MANY):
     stage = make(rows)
