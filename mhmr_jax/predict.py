@@ -5,8 +5,8 @@
 
 Without --workdir the network has the weights that come with the package. Without
 --keypoints a detector finds the people (see `keypoints.detect`). docs/predict.md says
-what the files in the folder are. The video is read frame by frame, so memory does not
-grow with its size.
+what the files in the folder are. The video is read frame by frame: memory grows with
+what is known of a person, a few kilobytes a frame, and not with the pictures.
 """
 
 import contextlib
