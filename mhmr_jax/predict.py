@@ -5,15 +5,21 @@
 
 Without --workdir the network has the weights that come with the package. Without
 --keypoints a detector finds the people (see `keypoints.detect`). docs/predict.md says
-what the files in the folder are. The video is read frame by frame, so memory does not
-grow with its size.
+what the files in the folder are. The video is read frame by frame: memory grows with
+what is known of a person, a few kilobytes a frame, and not with the pictures.
 """
 
 import contextlib
+import os
 import pathlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+# Read when NumPy is imported. After each large product its library's threads wait for
+# another one in a loop, for a tenth of a second, which takes a core from the threads
+# that draw and encode.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from absl import flags
 
@@ -229,6 +235,7 @@ def _predict() -> None:
     from mhmr_jax.visualize import prediction_folder
 
     found = video_motion.follow(detections, info.fps)
+    del detections  # They are in the tracks now, and grow with the video.
     wanted = video_motion.choose(found, people)
     print(
       f"{video_path}: {info.width}x{info.height}, {info.fps:.4g} fps, "

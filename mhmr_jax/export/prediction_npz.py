@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic, npz
+from mhmr_jax.files import npz, npz_writer
 from mhmr_jax.schema import Motion
 
 # How numbers and names are stored.
@@ -31,9 +31,9 @@ def write(path: pathlib.Path, motion: Motion) -> None:
   Raises:
     InputError: the file cannot be written.
   """
-  arrays: dict[str, Any] = motion._asdict()
-  with atomic.whole(path) as partial:
-    np.savez_compressed(partial, **arrays)
+  with npz_writer.writing(path) as file:
+    for name, value in motion._asdict().items():
+      file.add(name, np.asarray(value))
 
 
 def read(path: pathlib.Path) -> Motion:

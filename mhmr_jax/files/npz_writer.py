@@ -9,6 +9,8 @@ import numpy as np
 
 from mhmr_jax.files import atomic
 
+_ROWS = 1024  # That are copied at once.
+
 
 class NpzWriter:
   """Adds arrays to a compressed .npz file; `writing` makes one."""
@@ -18,7 +20,9 @@ class NpzWriter:
 
   def add(self, name: str, array: np.ndarray) -> None:
     """Adds an array."""
-    self.add_rows(name, [array], array.shape)
+    starts = range(0, len(array), _ROWS) if array.ndim else ()
+    blocks = [array[start : start + _ROWS] for start in starts]  # They are views.
+    self.add_rows(name, blocks or [array], array.shape)
 
   def add_rows(
     self, name: str, blocks: Iterable[np.ndarray], shape: tuple[int, ...]

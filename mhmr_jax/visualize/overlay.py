@@ -255,7 +255,8 @@ def _lit(
   """
   shade = np.maximum(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0)
   shade = _AMBIENT + (1 - _AMBIENT) * shade[..., None]
-  return shade * np.float32(full - dark)[:, None] + np.float32(dark)
+  colours = (full - dark).astype(np.float32)[:, None]
+  return shade * colours + dark.astype(np.float32)
 
 
 def _render(
@@ -298,7 +299,7 @@ def _render(
     far,
     settings,
   )
-  covered = cv2.compare(depth, 0.999 * far, cv2.CMP_LT)
+  covered = np.uint8(255) * (depth < 0.999 * far)
   return cv2.convertScaleAbs(image, alpha=255), covered
 
 
