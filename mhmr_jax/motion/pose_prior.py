@@ -130,8 +130,13 @@ def _maximised(
     logs.append(log_factor - np.square(centred @ factor.T).sum(axis=1) / 2)
     log_factors.append(log_factor)
     factors.append(np.tril(factor))
-  arrays = (log_factors, means, np.stack(factors))
-  return np.stack(logs, 1), PosePrior(*(jnp.asarray(a, jnp.float32) for a in arrays))
+  return np.stack(logs, 1), _prior_of(log_factors, means, np.stack(factors))
+
+
+def _prior_of(*arrays: np.ndarray | list[float]) -> PosePrior:
+  """Converts to float32 by NumPy: JAX would compile a program for each shape."""
+  converted = (np.asarray(array, np.float32) for array in arrays)
+  return PosePrior(*(jnp.asarray(array, jnp.float32) for array in converted))
 
 
 def write(path: pathlib.Path, prior: PosePrior) -> None:
@@ -176,9 +181,4 @@ def read(path: pathlib.Path) -> PosePrior:
       raise InputError(f"{name} of {path} is not finite: make the file again.")
   factors = np.zeros((count, _SIZE, _SIZE), np.float32)
   factors[:, rows, columns] = arrays["factors"]
-  return PosePrior(
-    *(
-      jnp.asarray(np.asarray(array, np.float32), jnp.float32)
-      for array in (arrays["log_factors"], arrays["means"], factors)
-    )
-  )
+  return _prior_of(arrays["log_factors"], arrays["means"], factors)

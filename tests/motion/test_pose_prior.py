@@ -1,7 +1,6 @@
 """The pose prior: its density, its fit, its file and its command."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -43,7 +42,7 @@ def test_the_density_is_that_of_a_mixture(poses, prior):
     share = np.exp(log_factor - np.log(np.diag(factor)).sum())
     normal = multivariate_normal(mean, covariance)
     density = density + share * np.exp(normal.logpdf(x))
-  found = jax.jit(pose_prior.negative_log_density)(prior, jnp.asarray(some))
+  found = jax.jit(pose_prior.negative_log_density)(prior, some)
   np.testing.assert_allclose(
     np.diff(found), -np.diff(np.log(density)), rtol=1e-2, atol=0.05
   )
@@ -62,7 +61,7 @@ def test_the_gradient_is_finite_at_every_rotation(prior):
   rotations[1] = np.diag([-1.0, -1.0, 1.0])
   rotations[2] = 0
   gradient = jax.grad(lambda r: pose_prior.negative_log_density(prior, r).sum())
-  assert np.isfinite(gradient(jnp.asarray(rotations))).all()
+  assert np.isfinite(jax.jit(gradient)(rotations)).all()
 
 
 def test_equal_poses_can_be_fitted():

@@ -24,6 +24,7 @@ def settings(**overrides: int) -> ConfigDict:
   return ConfigDict({"batch_size": BATCH_SIZE, **values, **overrides})
 
 
+@jax.jit
 def init(key: jax.Array) -> TrainState:
   variables = {"params": {"weight": jax.random.normal(key, (4,))}}
   return TrainState.create(variables, OPTIMIZER)
