@@ -1,10 +1,11 @@
-"""Reads cameras and streams, whose pictures come as they happen.
+"""Reads cameras and streams, whose pictures arrive in real time.
 
   for seconds, frame, *_ in live.read_frames("rtsp://camera.local/stream"):
     ...
 
-Only the newest picture waits: while the caller is busy, those of a live source are
-passed over, so that the caller never falls behind. Of a file behind a URL, none is.
+Only the newest picture waits: while the caller is busy, the pictures of a live source
+are skipped, so that the caller never falls behind. Of a file behind a URL, no picture
+is skipped.
 """
 
 import contextlib
@@ -62,15 +63,15 @@ class _Waiting(NamedTuple):
 
 
 def is_live(source: str) -> bool:
-  """Whether a name is that of a camera, such as `0`, or a URL, and not a path."""
+  """Whether a name is a camera's, such as `0`, or a URL, and not a path."""
   return source.isdecimal() or urllib.parse.urlsplit(source).scheme in _SCHEMES
 
 
 def read_frames(source: str) -> Iterator[Timed]:
   """Yields pictures until the source ends, or until the first Ctrl-C or SIGTERM.
 
-  It takes these for an end, after which the caller can write what it has. A second one
-  ends the program as always.
+  Such a signal counts as the end of the source, after which the caller can write what
+  it has. A second signal ends the program as usual.
 
   Args:
     source: the number of a camera, or a URL.
