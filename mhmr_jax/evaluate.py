@@ -71,11 +71,12 @@ class Run(NamedTuple):
   """A trained model.
 
   Attributes:
-    workdir: of its training.
-    config: with this machine's paths, and the variant of the clips that are evaluated.
+    workdir: the work directory of its training.
+    config: its config, with this machine's paths and the variant of the clips that are
+      evaluated.
     variant: the variant of the clips that it was trained on.
-    variables: the network's.
-    step: of the checkpoint.
+    variables: the network's variables.
+    step: the step of the checkpoint.
   """
 
   workdir: epath.Path
@@ -111,9 +112,9 @@ class Task(NamedTuple):
   Attributes:
     entrants: the runs; the first one's config chooses the clips and the protocol.
     from_files: the predictions of other methods.
-    names: of the entrants and then of the files, for the table.
+    names: the names of the entrants and then of the files, for the table.
     scorer: for the files, with the first config's bodies.
-    config: of the first run, or the default one.
+    config: the config of the first run, or the default one.
     where: the dataset, the split and the version of the data.
     out: the folder of the results.
   """

@@ -1,4 +1,4 @@
-"""The types of what passes between rooms, in the order in which data flow.
+"""The types of the data that pass between rooms, in the order in which data flow.
 
 Every dataset builder yields a `Clip`, the data room turns clips into a `Batch`, the
 model returns a `Prediction` for it, and inference on a video results in one `Motion` a
@@ -114,7 +114,7 @@ class Prediction(TypedDict):
 class Motion(NamedTuple):
   """The motion of one person in a video, as `prediction.npz` stores it.
 
-  N counts the frames of the video from the person's first to their last, but for gaps
+  N is the number of video frames from the person's first to their last, without gaps
   of over a second. The camera frame is x right, y down, z forward; in the world y is
   up and the floor is at y = 0. Lengths are in metres. The pose has the SMPL joints'
   order and is in axis-angle; betas are the shape of the body that `body` names.
