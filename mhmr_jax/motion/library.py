@@ -36,7 +36,7 @@ class MotionSource(abc.ABC):
 
   @abc.abstractmethod
   def split(self, name: str) -> list[str]:
-    """The names of what the split 'train' or 'test' draws from."""
+    """Names the sources of the split 'train' or 'test', such as files."""
 
   @abc.abstractmethod
   def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:

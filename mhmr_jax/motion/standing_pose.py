@@ -75,8 +75,8 @@ def body_turn(figure: Figure) -> Rotation:
 def lead_in(figure: Figure, unrotated: Bool[np.ndarray, "time"]) -> int:
   """How many frames of a calibration pose stand in front of the motion.
 
-  These are a T-pose or A-pose (or a pose without any rotation), and the motion begins
-  with a jump that is much larger than its own turns.
+  Calibration poses are a T-pose, an A-pose or a pose without any rotation. The motion
+  proper begins with a jump that is much larger than its own turns.
 
   Args:
     figure: the beginning of the recording.
