@@ -37,7 +37,7 @@ def parts(shape: tuple[int, ...]) -> list[Float[np.ndarray, "4"]]:
   """The squares at both ends and in the middle of an oblong image; none of a square.
 
   Args:
-    shape: of the image, [height, width, ...].
+    shape: the shape of the image, [height, width, ...].
   """
   height, width = shape[:2]
   side = min(height, width)
