@@ -82,7 +82,7 @@ class Folder:
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
     """Draws a random picture, or successive frames of a random video.
 
-    Files that cannot be read are passed over.
+    Files that cannot be read are skipped.
 
     Raises:
       InputError: none of the split's files that were tried can be read.

@@ -26,8 +26,9 @@ class Variety:
 
   Attributes:
     speed: the largest factor on the speed; the smallest is its inverse.
-    exchanged: chance that both arms, or all of the upper body, are another window's.
-    exchanged_leg: chance that one leg is another window's.
+    exchanged: chance that both arms, or all of the upper body, come from another
+      window.
+    exchanged_leg: chance that one leg comes from another window.
     offset: standard deviation of each joint's constant turn, degrees.
     bent: chance that a window is bent.
   """
@@ -80,7 +81,7 @@ def draw(bank: MotionBank, draws: Draws, frames: int, variety: Variety) -> Movem
   Args:
     bank: the motions.
     draws: hands out the random numbers.
-    frames: of the window.
+    frames: how many frames the window has.
     variety: how far it departs from the captured motion.
   """
   movement = _window(bank, draws, frames, variety)

@@ -38,7 +38,7 @@ _FACE = slice(0, 5)
 
 
 class Take(NamedTuple):
-  """A filmed person, where they come from, and which clips were passed over."""
+  """A filmed person, the clip that they come from, and the clips that were skipped."""
 
   person: people.Person
   clip: str  # The video, relative to SURREAL's folder.
