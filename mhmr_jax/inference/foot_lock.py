@@ -3,7 +3,7 @@
 Every contact has a place, the mean of the foot's ball over the contact. The ball is
 moved there, and before and after the contact the correction fades in and out. The hip,
 the knee and the ankle turn for that; where a leg is too short, the pelvis sinks a
-little. All that is above the pelvis keeps its place relative to it.
+little. Everything above the pelvis keeps its place relative to it.
 """
 
 from typing import NamedTuple
@@ -49,7 +49,7 @@ class Body(NamedTuple):
 
 
 class Goals(NamedTuple):
-  """Where a foot's ankle and ball shall be."""
+  """The target positions of a foot's ankle and ball."""
 
   ankle: Float[np.ndarray, "N 3"]
   toe: Float[np.ndarray, "N 3"]
@@ -62,12 +62,12 @@ def lock(
   """Locks the feet to their contacts and lifts them to the floor.
 
   Args:
-    person: whose feet slide.
-    probability: that each foot stands.
-    soles: of the person.
+    person: the person whose feet slide.
+    probability: the probability that each foot stands.
+    soles: the soles of the person.
 
   Returns:
-    The legs' parent-relative rotations, and by how much the pelvis moves, metres.
+    The legs' parent-relative rotations, and the displacement of the pelvis, metres.
   """
   goals = [
     _goals(person, contacts.intervals(probability[:, side], person.times), side, soles)

@@ -3,10 +3,10 @@
 Two cues are averaged. The network predicts the direction for every frame; its errors
 draw it towards the image's down. And people don't fall: over a few steps, the line from
 the centre of mass to the standing feet is vertical on average, because the centre of
-mass is not accelerated on average. That line's errors are those of the body's lean.
+mass is not accelerated on average. A body that leans makes that line wrong.
 
 A third cue is the floor that people walk over: their standing feet lie in one level
-plane. It tells only what the walk is long enough for.
+plane. It counts the more, the farther the standing feet are spread.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from mhmr_jax.body.joints import SMPL_JOINTS
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
 
 # The share of the balance in the average. On 256 generated clips of captured motion
-# that was kept from training, the median error is 4.5 degrees without it and 4.1 with
-# it, the least of the shares from 0 to 0.6.
+# that was held out from training, the median error is 4.5 degrees without it and 4.1
+# with it, the least of the shares from 0 to 0.6.
 _BALANCE = 0.4
 # A line that is farther from the network's direction is no balance: of people who lie,
 # hang or lean on something, or whose left and right are exchanged.
@@ -78,12 +78,12 @@ def floor_normal(
 ) -> Float[np.ndarray, "3"]:
   """The unit normal of the floor that people's standing feet lie on.
 
-  It is the plane's by ridge regression of the feet's heights, in which each person has
-  a height of their own: their distances may be wrong by different factors.
+  A plane is fitted to the feet's heights by ridge regression, with a height of its own
+  for each person, because their distances may be wrong by different factors.
 
   Args:
-    toes: of each person, the balls of the feet, metres; y is about up.
-    stands: of each person, when a foot stands.
+    toes: for each person, the balls of the feet, metres; y is about up.
+    stands: for each person, when a foot stands.
 
   Returns:
     y itself if nobody's feet stand, or if the floor is steep.

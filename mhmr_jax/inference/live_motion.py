@@ -1,4 +1,4 @@
-"""Recovers people's motion while a camera or stream runs, from what has come so far.
+"""Recovers people's motion while a camera or stream runs, from the frames so far.
 
   people = live_motion.LiveMotion(run, scene)
   for seconds, frame, *_ in live.read_frames("rtsp://camera.local/stream"):
@@ -6,9 +6,9 @@
       ...
 
 The network reads each person every 1/30 s, as it does in a file (see `sampling`), and a
-moment is read once a detection at or after it has come. What looks ahead or takes the
-time of a second pass is left out: there is no smoothing, no mirror image, no fit, and
-no world, whose floor the whole path tells.
+moment is read once a detection at or after it has come. Stages that look ahead or take
+a second pass are left out: there is no smoothing, no mirror image, no fit, and no
+world, because the floor is known only from the whole path.
 """
 
 import collections
@@ -46,14 +46,14 @@ Picture = UInt8[np.ndarray, "height width *colours"]
 
 
 def due(latest: float, found: float) -> Float[np.ndarray, "n"]:
-  """The moments to read now that a person has been found again.
+  """The moments to read after a new detection of a person.
 
   They are `chunks.TRAINING_STEP` apart. Cameras' clocks are a little uneven: a
-  detection that is near to a moment is at it, and the ones after are counted from it.
+  detection near a moment counts as that moment, from which the later ones are counted.
 
   Args:
     latest: the last moment at which the person was read, s.
-    found: of the newest detection, s.
+    found: the time of the newest detection, s.
 
   Returns:
     Those after `latest`, none of them after `found`.
@@ -75,7 +75,7 @@ def _between(
   Args:
     before: x, y px and score.
     after: likewise.
-    weight: of the one after, which alone counts where it is 1.
+    weight: the weight of the one after, which alone counts where it is 1.
     filled: lowers the scores of what no detector has seen.
   """
   mixed = before + weight[:, None, None] * (after - before)
@@ -86,7 +86,7 @@ def _between(
 
 
 class LivePerson(NamedTuple):
-  """A person at one moment; what `schema.Motion` has too means the same."""
+  """A person at one moment; fields that `schema.Motion` has mean the same there."""
 
   id: int  # By the order in which people come, from 1 on.
   seconds: float  # From the stream's first frame.
@@ -122,11 +122,11 @@ class _Followed:
 class LiveMotion:
   """Recovers the people of one stream, frame by frame.
 
-  Making one compiles all that it runs, so that no frame has to wait for that.
+  Its creation compiles everything that it runs, so that no frame waits for that.
 
   Args:
     run: the network.
-    scene: the camera; whether it moves, and whether bodies are fitted, is not read.
+    scene: the camera; its `camera` and `fit` are not read.
   """
 
   def __init__(self, run: TrainedRun, scene: Scene):
@@ -163,12 +163,12 @@ class LiveMotion:
     image: UInt8[np.ndarray, "height width 3"],
     found: Float[np.ndarray, "_ 17 3"],
   ) -> list[LivePerson]:
-    """Returns everybody who is seen in a frame, each at the last moment read.
+    """Returns everybody who is seen in a frame, each at the last moment that was read.
 
     Args:
       seconds: from the first frame to this one.
       image: RGB.
-      found: COCO-17 of everybody in it: x, y px and score.
+      found: COCO-17 of everybody in the frame: x, y px and score.
 
     Raises:
       InputError: at the first frame, the scene's intrinsics cannot be used.

@@ -1,11 +1,10 @@
-"""The pelvis' path that the measured places, the standing feet and inertia agree on.
+"""The pelvis' path that best fits the measured places, standing feet and inertia.
 
 The path minimises a sum of squares: of its distance from the measured places, which are
 much less certain along the viewing ray than across it; of the speed of standing feet;
-of the feet's distance from the floor they stand on, but for feet that are clearly
-elsewhere; and of the acceleration. All weights are per second, so that the rate of the
-rows changes nothing. The normal equations are banded: any length is solved in linear
-time.
+of standing feet's distance from the floor, except for feet that are clearly not on it;
+and of the acceleration. All weights are per second, so that the rate of the rows
+changes nothing. The normal equations are banded: any length is solved in linear time.
 """
 
 from typing import NamedTuple
