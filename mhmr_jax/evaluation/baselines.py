@@ -1,4 +1,4 @@
-"""Constant predictions, scored on the same frames as the model, which it has to beat.
+"""Constant predictions, scored on the same frames as the model, as its baselines.
 
 `mean_pose` comes from the training split alone. The oracles are fitted to the very
 frames that are scored, one for each measure.
