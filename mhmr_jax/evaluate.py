@@ -99,7 +99,7 @@ class Run(NamedTuple):
 
 
 class Entrant(NamedTuple):
-  """A run, the clips as its config has them, and the scorer with its body."""
+  """A run, the clips as its config names them, and the scorer with its body."""
 
   run: Run
   source: sources.ClipSource
@@ -319,7 +319,7 @@ def write_report(
 def write_comparison(
   rows: Mapping[str, Results], task: Task, out: pathlib.Path
 ) -> None:
-  """Prints a table of several, the baselines last, and writes `comparison.*`."""
+  """Prints a table of several methods and the baselines; writes `comparison.*`."""
   first = next(iter(rows.values()))
   shown: comparison.Rows = {
     **rows,
@@ -353,7 +353,7 @@ def table(scored: Results) -> str:
 
 
 def aligned(rows: list[tuple[str, list[str]]]) -> str:
-  """Rows of a name and cells as text in columns."""
+  """Lays out rows of a name and cells as text in columns."""
   first = max(len(name) for name, _ in rows)
   widths = [max(len(row[i]) for _, row in rows) for i in range(len(rows[0][1]))]
   lines = [

@@ -26,8 +26,7 @@ def copy(
 
   A browser shows the same frames at the same times, from 0 on. If it might not, there
   is no copy: the video must be 8-bit H.264, upright, with square pixels, in an .mp4 or
-    .mov
-  file that lists exactly the frames that are shown.
+  .mov file that lists exactly the frames that are shown.
 
   Args:
     path: the path of the video.
