@@ -45,7 +45,7 @@ class Chunk(NamedTuple):
   keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels.
   box: Float[np.ndarray, "4"]  # The crop window, image pixels.
   segment: int = 0  # Chunks of one segment follow each other without a break.
-  timing: Timing | None = None  # Of videos alone.
+  timing: Timing | None = None  # Only chunks of videos have it.
 
   @property
   def middle(self) -> int:

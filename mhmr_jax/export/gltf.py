@@ -221,8 +221,8 @@ def _animate(
   if not shown.all():
     scale = np.repeat(shown[:, None], 3, axis=1)
     times = buffer.add(switched.astype(np.float32))
-    # Of the pelvis, not of the holder: programs that take a skeleton's rest pose from
-    # the first frame would find it without length.
+    # The pelvis is scaled, not the holder: programs that take a skeleton's rest pose
+    # from the first frame would find it without length.
     add(first + 1, "scale", times, scale, "STEP")
 
 

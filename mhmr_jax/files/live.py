@@ -47,10 +47,10 @@ _LONGEST_STEP = 5.0  # s; a stream's clock that goes further was set anew.
 class Timed(NamedTuple):
   """A picture of a source."""
 
-  seconds: float  # From the source's first picture to it.
+  seconds: float  # The time since the source's first picture.
   frame: UInt8[np.ndarray, "height width 3"]  # RGB.
-  number: int  # Of the source's pictures, from 0; those between were passed over.
-  arrived: float  # By `time.monotonic`, s.
+  number: int  # Counts the source's pictures from 0, those that were skipped, too.
+  arrived: float  # When it arrived by `time.monotonic`, s.
 
 
 class _Waiting(NamedTuple):
@@ -142,7 +142,7 @@ class _Reader:
         self._changed.notify_all()
 
   def _offer(self, pictures: Iterable[_Waiting], passing: bool) -> None:
-    """Puts each picture up; the one before is passed over, or waited for."""
+    """Offers each picture; skips the one before if it still waits, or waits for it."""
     for picture in pictures:
       with self._changed:
         if not passing:

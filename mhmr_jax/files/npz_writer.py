@@ -9,7 +9,7 @@ import numpy as np
 
 from mhmr_jax.files import atomic
 
-_ROWS = 1024  # That are copied at once.
+_ROWS = 1024  # Rows that are copied at once.
 
 
 class NpzWriter:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# From RGB in [0, 255] to Y, U and V; the last column is added (ITU-R BT.709).
+# Converts RGB in [0, 255] to Y, U and V; the last column is added (ITU-R BT.709).
 _FROM_RGB = np.array(
   [
     [0.182586, 0.614231, 0.062007, 16],

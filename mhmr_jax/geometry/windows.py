@@ -9,7 +9,7 @@ from jaxtyping import Float
 # Detectors report guesses far off the body with scores below this.
 MIN_SCORE = 0.1
 _FAR = 2**30  # No image has so many pixels.
-_MIN_POINTS = 5  # Of fewer points, none can be told to be wrong.
+_MIN_POINTS = 5  # Among fewer points an outlier cannot be recognised.
 
 
 def clip_window(

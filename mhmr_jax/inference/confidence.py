@@ -16,11 +16,11 @@ from mhmr_jax.body import host_joints, posed_keypoints, smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.runtime.batching import blocks
 
-_HALF = 0.1  # Of the body's size.
+_HALF = 0.1  # The distance at which the agreement is a half, as a share of the size.
 _FADE = 0.3  # s.
 _MIN_DEPTH = 0.1  # m.
 _MIN_SIZE = 1.0  # px.
-_ROWS = 256  # That are computed at once, to save memory.
+_ROWS = 256  # Rows that are computed at once, to save memory.
 
 
 def body_keypoints(

@@ -18,7 +18,7 @@ from mhmr_jax.inference import contacts
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
 from mhmr_jax.runtime.batching import blocks
 
-# Of the left and the right leg, the joints that turn.
+# The joints of the left and the right leg that turn.
 LEGS = tuple(
   tuple(SMPL_JOINTS.index(f"{side}_{name}") for name in ("hip", "knee", "ankle"))
   for side in ("left", "right")
@@ -29,7 +29,7 @@ _ON_FLOOR = 0.12
 # The share of a leg's length up to which the knee need not be quite straight, and the
 # most that the pelvis sinks, m.
 _REACH, _MOST_SINKING = 0.998, 0.06
-_ROWS = 256  # That are bent at once, to save memory.
+_ROWS = 256  # Rows that are bent at once, to save memory.
 
 
 class Soles(NamedTuple):

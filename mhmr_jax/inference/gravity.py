@@ -119,8 +119,8 @@ def _balance(
 ) -> Float[np.ndarray, "3"]:
   """The mean direction from the centre of mass to the support.
 
-  Frames count by how probably a foot stands; the fewer stand, the more the network's
-  direction counts in their place.
+  Frames are weighted by the probability that a foot stands. Where fewer feet stand, the
+  network's direction gets the missing weight.
   """
   mass = np.einsum("j,tjc->tc", _MASS_SHARES, joints)
   feet = (joints[:, ANKLES] + joints[:, TOES]) / 2

@@ -56,7 +56,7 @@ class Person(NamedTuple):
   camera: Float[np.ndarray, "time 3"]  # Weak perspective [s, tx, ty] of the crop.
   box: Float[np.ndarray, "time 4"]  # The crop window, image pixels.
   keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels, score.
-  intrinsics: Float[np.ndarray, "*time 3 3"]  # Of all images or each; without skew.
+  intrinsics: Float[np.ndarray, "*time 3 3"]  # For all images or each; without skew.
   segment: Int[np.ndarray, "time"]
   # How sure the network is of each rotation; None: equally sure of all.
   trust: Float[np.ndarray, "time 24"] | None = None

@@ -38,7 +38,7 @@ from mhmr_jax.keypoints import tracking
 from mhmr_jax.keypoints.tracking import StreamTracker
 from mhmr_jax.models.motion_hmr import Carry
 
-# Of a step: so far from its moment may a frame of a camera come.
+# A camera's frame may be so far from its moment, as a share of a step.
 _JITTER = 0.1
 _ROUNDING = 1e-4
 
@@ -73,10 +73,10 @@ def _between(
   """Interpolates between two detections; the score is the lower one times `filled`.
 
   Args:
-    before: x, y px and score.
-    after: likewise.
-    weight: the weight of the one after, which alone counts where it is 1.
-    filled: lowers the scores of what no detector has seen.
+    before: x, y px and score of the first detection.
+    after: those of the second detection.
+    weight: the weight of `after`, which alone counts where it is 1.
+    filled: the factor on the scores of points that no detector has seen.
   """
   mixed = before + weight[:, None, None] * (after - before)
   mixed[..., 2] = filled * np.minimum(before[:, 2], after[:, 2])
@@ -89,7 +89,7 @@ class LivePerson(NamedTuple):
   """A person at one moment; fields that `schema.Motion` has mean the same there."""
 
   id: int  # By the order in which people come, from 1 on.
-  seconds: float  # From the stream's first frame.
+  seconds: float  # The time since the stream's first frame.
   confidence: float  # From 0 to 1.
   pose: Float[np.ndarray, "24 3"]  # Axis-angle; entry 0 is in the camera frame.
   betas: Float[np.ndarray, "10"]  # The mean over the moments so far.
@@ -100,14 +100,14 @@ class LivePerson(NamedTuple):
 
 @dataclasses.dataclass
 class _Followed:
-  """What the next moments of a person depend on."""
+  """The state that the next moments of a person depend on."""
 
   id: int
   maker: InputMaker
   carry: Carry | None
-  frame: int  # In which they were found last.
-  keypoints: Float[np.ndarray, "17 3"]  # There.
-  moment: float  # Until which the network has read them, s.
+  frame: int  # The last frame in which they were found.
+  keypoints: Float[np.ndarray, "17 3"]  # Those of that frame.
+  moment: float  # The last moment at which the network has read them, s.
   recent: collections.deque[np.ndarray]  # The keypoints that the window is around.
   box: Float[np.ndarray, "4"]  # The last crop window.
   shown: list[int]  # The last two different frames whose pictures were read.
@@ -115,7 +115,7 @@ class _Followed:
   betas: Float[np.ndarray, "10"] = dataclasses.field(
     default_factory=lambda: np.zeros(10, np.float32)
   )
-  count: int = 0  # Of the moments in the mean `betas`.
+  count: int = 0  # How many moments the mean `betas` has.
   latest: LivePerson | None = None
 
 
@@ -145,7 +145,7 @@ class LiveMotion:
     self._tracker = StreamTracker()
     self._people: dict[int, _Followed] = {}
     self._times: list[float] = []
-    self._pictures: dict[int, Picture] = {}  # Of the frames that may still be read.
+    self._pictures: dict[int, Picture] = {}  # Pictures that may still be read.
     self._matrix: Float[np.ndarray, "3 3"] | None = None
 
   def _compile(self) -> None:

@@ -21,11 +21,11 @@ from mhmr_jax.runtime.batching import blocks
 # At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
 # the network, and the depth, which is their inverse, would grow without bound.
 _MIN_SCALE = 0.1
-_MIN_LENGTH = 1e-6  # Of the mean of two unit vectors, so that their unit is finite.
+_MIN_LENGTH = 1e-6  # The least length of a mean of unit vectors that is normalised.
 _MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
 # A row this near to a moment of the network is at it; in steps from one to the next.
 _ROUNDING = 1e-4
-_ROWS = 256  # That are computed at once, to save memory.
+_ROWS = 256  # Rows that are computed at once, to save memory.
 
 
 class Placed(NamedTuple):

@@ -63,7 +63,7 @@ class Frames(NamedTuple):
 
   rotations: Float[Array, "people time 24 3 3"]  # The network's.
   pelvis_ray: Float[Array, "people time 2"]  # To start from.
-  depth: Float[Array, "people time"]  # Of the pelvis, to start from; m.
+  depth: Float[Array, "people time"]  # The pelvis' depth to start from, m.
   rays: Float[Array, "people time 17 2"]  # The detected points.
   score: Float[Array, "people time 17"]  # The weight of each; 0 where missing.
   half_window: Float[Array, "people time 2"]
@@ -83,7 +83,7 @@ class Fitted(NamedTuple):
 class _Unknowns(NamedTuple):
   rot6d: Float[Array, "people time 24 6"]
   betas: Float[Array, "people 10"]
-  shift: Float[Array, "people time 2"]  # Of the pelvis in the image; half windows.
+  shift: Float[Array, "people time 2"]  # The pelvis' in the image; half windows.
   log_depth: Float[Array, "people time"]  # Relative to the start.
 
 

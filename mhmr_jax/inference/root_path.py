@@ -32,8 +32,8 @@ class Evidence(NamedTuple):
   times: Float[np.ndarray, "N"]  # s.
   measured: Float[np.ndarray, "N 3"]  # The pelvis.
   toes: Float[np.ndarray, "N 2 3"]  # The balls of the feet relative to the pelvis.
-  contacts: Float[np.ndarray, "N 2"]  # How probably each of them stands.
-  toe_height: float  # Of a ball whose foot stands on the floor.
+  contacts: Float[np.ndarray, "N 2"]  # The probability that each foot stands.
+  toe_height: float  # The height of the ball of a foot that stands on the floor.
 
 
 def solve(evidence: Evidence) -> Float[np.ndarray, "N 3"]:

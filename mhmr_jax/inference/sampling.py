@@ -99,7 +99,7 @@ def samples(
     track: the track of the person.
     times: the times of all frames of the video, s.
     first: the segment's first frame, in which the person was found.
-    last: its last frame, likewise.
+    last: its last frame, in which the person was found, too.
   """
   every = step(times)
   start, end = float(times[first]), float(times[last])

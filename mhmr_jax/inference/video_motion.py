@@ -57,8 +57,8 @@ class FollowedPerson(NamedTuple):
   number: int
   track: Track
   short: bool  # Whether they are seen for under half a second and half of the video.
-  # In which of its frames left and right of the arms and of the legs were swapped,
-  # before they were put right.
+  # Whether left and right of the arms, and of the legs, had been swapped in each of its
+  # frames; in `track` these swaps are undone.
   swapped: Bool[np.ndarray, "frames 2"]
 
 
@@ -321,7 +321,7 @@ class _Crops(NamedTuple):
   chunks: list[Chunk]
   rows: Rows
   outputs: CropOutputs
-  pelvis: Float[np.ndarray, "frames 3"] | None = None  # As the fit finds it.
+  pelvis: Float[np.ndarray, "frames 3"] | None = None  # The fit's result.
 
 
 def _fitted(

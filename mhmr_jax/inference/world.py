@@ -39,7 +39,7 @@ _ONE_FLOOR, _LOWEST = 0.2, 5
 _TILT_SECONDS = 0.5
 _LEAST_FORWARD = 1e-3
 _LEGS = np.array(foot_lock.LEGS)
-_ROWS = 256  # That are computed at once, to save memory.
+_ROWS = 256  # Rows that are computed at once, to save memory.
 
 
 class WorldMotion(NamedTuple):

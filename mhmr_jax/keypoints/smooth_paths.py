@@ -24,7 +24,7 @@ _ROUNDS = 4  # A misplaced detection makes its neighbours look misplaced at firs
 # The variance of a sure detection's jitter, divided by those of the slope and the
 # curvature of movements over half a window; they matter where detections are few.
 _SLOPE, _CURVATURE = 1e-4, 1e-3
-_MOMENTS = 512  # At once, so that memory is bounded: they take 13 KB each.
+_MOMENTS = 512  # Computed at once, to bound the memory: each takes 13 KB.
 
 
 def positions(

@@ -118,7 +118,7 @@ def _step_costs(
   ratio = ratio[..., None]
 
   of_pair = np.empty((2, 2, len(times), len(_LEFT)))
-  for flips in np.ndindex(2, 2):  # From two frames before to one, and from it to now.
+  for flips in np.ndindex(2, 2):  # Changes from two frames before to one, and to now.
     first, then = (now * (1 - 2 * flips[1]), earlier * (1 - 2 * flips[0]))
     near = _robust(first - before, stays, _MOST_PLACE)
     course = first - before - ratio * (before - then)

@@ -50,7 +50,7 @@ class _OpenTrack:
   people: list[np.ndarray]
   size: float
   velocity: np.ndarray  # px a frame.
-  number: int = 0  # Of the person in a stream.
+  number: int = 0  # The person's number in a stream.
 
   @classmethod
   def start(cls, frame: float, person: np.ndarray) -> "_OpenTrack":
@@ -80,7 +80,7 @@ class _Follower:
     self._bridge = max(1, round(_BRIDGE_SECONDS * fps))
     self.active: list[_OpenTrack] = []
     self.ended: list[_OpenTrack] = []
-    self.lying = 0  # Points that were taken as missing.
+    self.lying = 0  # How many points were taken as missing.
 
   def add(self, frame: float, found: Float[np.ndarray, "_ 17 3"]) -> list[_OpenTrack]:
     """Adds a frame's detections to tracks; returns the tracks that are in the frame."""

@@ -32,7 +32,7 @@ _TYPICAL_SIZE = 0.2
 class CropState(NamedTuple):
   """The state of a stream's crop, in focal lengths off the principal point."""
 
-  weight: Float[Array, "batch"]  # Of the frames so far; 0 at the start of a stream.
+  weight: Float[Array, "batch"]  # The frames' so far; 0 at the start of a stream.
   centre: Float[Array, "batch 2"]  # The weighted sum.
   size: Float[Array, "batch"]  # The weighted sum of half the box's longer side.
   points: Float[Array, "batch 17 3"]  # The last frame's; 1 where one is known.

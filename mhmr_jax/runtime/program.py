@@ -100,7 +100,7 @@ def _config_problem(argv: list[str], error: Exception) -> str:
   words = set(re.findall(r"[\w.]+", text))
   for argument in argv:
     override = re.match(r"--?(?:no)?config\.([^=]+)", argument)
-    # The error has the part of the key that is not there.
+    # The error names the unknown part of the key.
     if override and words & {override[1], *override[1].split(".")}:
       return f"{config_check.unknown(override[1])}."
   return f"The config cannot be used: {_message(error)}"

@@ -50,7 +50,7 @@ def _groups(
 
 
 def _first_sentence(module: str) -> str:
-  """What a module of ours says of its flags; "" for libraries and `program`."""
+  """The first sentence of one of our modules; "" for libraries and `program`."""
   if module.partition(".")[0] not in _PACKAGES or module == "mhmr_jax.runtime.program":
     return ""
   documentation = sys.modules[module].__doc__ or module

@@ -143,7 +143,7 @@ class ClipMaker:
   def _film_person(
     self, rng: Streams, split: str, style: Style
   ) -> tuple[people.Person, tuple[str, ...]]:
-    """Films the clip's person; returns why clips of SURREAL were passed over, too."""
+    """Films the clip's person; also returns why clips of SURREAL were skipped."""
     spec, moving_camera = self._spec, self._variant.moving_camera
     if self._surreal is not None:
       take = self._surreal.film(

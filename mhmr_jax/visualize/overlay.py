@@ -99,7 +99,7 @@ def draw_over_stored(
     return out
   rows, columns = layer.rows, layer.columns
   own = out.y[rows, columns]
-  # Of four pixels, colour is stored once.
+  # Four pixels share one stored colour.
   halves = [plane[_half(rows), _half(columns)] for plane in (out.u, out.v)]
   y, *colour = cv2.split(layer.pixels)
   if layer.share.shape == own.shape:

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 _MARGIN = 1.25
 _OBLONG = 1.25  # Sides of an image that is cut into parts.
-_SHARES = (0.0, 1.0, 0.5)  # Of the way from one end to the other.
+_SHARES = (0.0, 1.0, 0.5)  # Places of the squares, from one end to the other.
 
 
 def around(

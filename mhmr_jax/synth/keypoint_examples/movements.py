@@ -132,7 +132,7 @@ def _exchange(
   takes_leg = leg < variety.exchanged_leg
   taken = taken | (takes_leg & legs)
   rotations = jnp.where(taken[:, None, None], other.rotations, movement.rotations)
-  # Of a leg from elsewhere it is not known whether it stands.
+  # Whether a leg from another window stands is not known.
   return movement._replace(rotations=rotations, standing=movement.standing & ~takes_leg)
 
 
@@ -150,8 +150,8 @@ class _Turns(NamedTuple):
   """The constant turns of a window's joints."""
 
   offset: Float[Array, "24 3 3"]
-  tilt: Float[Array, "3 3"]  # Of the pelvis.
-  back: Float[Array, "2 3 3"]  # Of the left and the right hip, against the tilt.
+  tilt: Float[Array, "3 3"]  # The rotation of the pelvis.
+  back: Float[Array, "2 3 3"]  # Those of both hips, against the tilt.
 
 
 def _turns(draws: Draws, variety: Variety) -> _Turns:

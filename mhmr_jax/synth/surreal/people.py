@@ -43,7 +43,7 @@ class Take(NamedTuple):
   person: people.Person
   clip: str  # The video, relative to SURREAL's folder.
   first: int  # The video's frame that is our first frame.
-  rejected: tuple[str, ...]  # What is wrong with each clip that was passed over.
+  rejected: tuple[str, ...]  # What is wrong with each clip that was skipped.
 
 
 @dataclasses.dataclass(frozen=True)
