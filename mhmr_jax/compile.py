@@ -1,4 +1,4 @@
-"""Compiles a config's steps for TPUs or GPUs that you don't have, and tells their cost.
+"""Compiles a config's steps for TPUs or GPUs that you don't have; prints their cost.
 
   python -m mhmr_jax.compile --config=configs/flow_kp.py:paper --topology=v5e:4x4
 
@@ -117,7 +117,7 @@ class Compiler:
     return measure.measure(config, self.topology, step, effort, self._target, text_file)
 
   def fits(self, batch_per_chip: int) -> bool:
-    """Whether the train step fits into memory, by a compilation at low effort."""
+    """Whether the train step fits into memory; compiles it at low effort to know."""
     cost = self.cost("train", batch_per_chip, "low")
     fits = not cost.out_of_memory and cost.peak <= self.limit
     print(

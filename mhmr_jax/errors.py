@@ -1,4 +1,4 @@
-"""The errors with which programs end early, in one sentence and without a traceback."""
+"""The errors that end a program early, with one sentence and without a traceback."""
 
 # The exit status (EX_TEMPFAIL) that has launchers start the same command again.
 RESTART = 75

@@ -71,11 +71,12 @@ class Run(NamedTuple):
   """A trained model.
 
   Attributes:
-    workdir: of its training.
-    config: with this machine's paths, and the variant of the clips that are evaluated.
+    workdir: the work directory of its training.
+    config: its config, with this machine's paths and the variant of the clips that are
+      evaluated.
     variant: the variant of the clips that it was trained on.
-    variables: the network's.
-    step: of the checkpoint.
+    variables: the network's variables.
+    step: the step of the checkpoint.
   """
 
   workdir: epath.Path
@@ -98,7 +99,7 @@ class Run(NamedTuple):
 
 
 class Entrant(NamedTuple):
-  """A run, the clips as its config has them, and the scorer with its body."""
+  """A run, the clips as its config names them, and the scorer with its body."""
 
   run: Run
   source: sources.ClipSource
@@ -111,9 +112,9 @@ class Task(NamedTuple):
   Attributes:
     entrants: the runs; the first one's config chooses the clips and the protocol.
     from_files: the predictions of other methods.
-    names: of the entrants and then of the files, for the table.
+    names: the names of the entrants and then of the files, for the table.
     scorer: for the files, with the first config's bodies.
-    config: of the first run, or the default one.
+    config: the config of the first run, or the default one.
     where: the dataset, the split and the version of the data.
     out: the folder of the results.
   """
@@ -318,7 +319,7 @@ def write_report(
 def write_comparison(
   rows: Mapping[str, Results], task: Task, out: pathlib.Path
 ) -> None:
-  """Prints a table of several, the baselines last, and writes `comparison.*`."""
+  """Prints a table of several methods and the baselines; writes `comparison.*`."""
   first = next(iter(rows.values()))
   shown: comparison.Rows = {
     **rows,
@@ -352,7 +353,7 @@ def table(scored: Results) -> str:
 
 
 def aligned(rows: list[tuple[str, list[str]]]) -> str:
-  """Rows of a name and cells as text in columns."""
+  """Lays out rows of a name and cells as text in columns."""
   first = max(len(name) for name, _ in rows)
   widths = [max(len(row[i]) for _, row in rows) for i in range(len(rows[0][1]))]
   lines = [

@@ -5,8 +5,8 @@
 
 Without --workdir the network has the weights that come with the package. Without
 --keypoints a detector finds the people (see `keypoints.detect`). docs/predict.md says
-what the files in the folder are. The video is read frame by frame: memory grows with
-what is known of a person, a few kilobytes a frame, and not with the pictures.
+what the files in the folder are. The video is read frame by frame: memory grows by a
+few kilobytes for each person and frame; the pictures are not kept.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def _results_folder(out: pathlib.Path) -> Iterator[None]:
 
 
 def flag_run() -> "TrainedRun":
-  """The network of the flags: a work directory's, or that of the package."""
+  """The network that the flags name: a work directory's, or the package's own."""
   from mhmr_jax.inference import packed, trained
 
   if program.WORKDIR.value is None:
@@ -109,7 +109,7 @@ def flag_run() -> "TrainedRun":
 
 
 def flag_scene() -> "Scene":
-  """The camera and the fit of the flags."""
+  """The camera and the fit that the flags describe."""
   from mhmr_jax.inference.video_motion import Scene
 
   given = _INTRINSICS.value is not None

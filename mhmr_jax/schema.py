@@ -1,4 +1,4 @@
-"""The types of what passes between rooms, in the order in which data flow.
+"""The types of the data that pass between rooms, in the order in which data flow.
 
 Every dataset builder yields a `Clip`, the data room turns clips into a `Batch`, the
 model returns a `Prediction` for it, and inference on a video results in one `Motion` a
@@ -63,8 +63,8 @@ class Batch(TypedDict, total=False):
   # The frame before the first one, or the first one where there is none. Only batches
   # whose flow a network estimates on the device have it, until that is done.
   rgb_before: UInt8[Array, "batch size size 3"]
-  # By which that flow is multiplied, to be the displacement in 1/30 s. Batches of
-  # stored clips have it with `rgb_before`.
+  # The factor that converts that flow to the displacement in 1/30 s. Batches of stored
+  # clips have it with `rgb_before`.
   flow_scale: Float[Array, "batch"]
   flow: Float[Array, "batch time size size 2"]
   # The seconds between the two images of each flow. Only batches of videos have it,
@@ -114,7 +114,7 @@ class Prediction(TypedDict):
 class Motion(NamedTuple):
   """The motion of one person in a video, as `prediction.npz` stores it.
 
-  N counts the frames of the video from the person's first to their last, but for gaps
+  N is the number of video frames from the person's first to their last, without gaps
   of over a second. The camera frame is x right, y down, z forward; in the world y is
   up and the floor is at y = 0. Lengths are in metres. The pose has the SMPL joints'
   order and is in axis-angle; betas are the shape of the body that `body` names.
@@ -130,9 +130,9 @@ class Motion(NamedTuple):
   body: str  # "free" for the project's own body, else the name of the SMPL file.
   # Whether the keypoints of a row were found; if not, its neighbours fill it.
   detected: Bool[np.ndarray, "N"]
-  # COCO-17 as found, but with left and right put right: x, y px, score.
+  # COCO-17 as found, but with swaps of left and right undone: x, y px, score.
   keypoints_found: Float[np.ndarray, "N 17 3"]
-  # Whether left and right of the arms and of the legs were found swapped.
+  # Whether the detector had swapped left and right of the arms, and of the legs.
   swapped: Bool[np.ndarray, "N 2"]
   confidence: Float[np.ndarray, "N"]  # From 0 to 1; see `inference.confidence`.
   pose: Float[np.ndarray, "N 24 3"]  # Entry 0 is in the camera frame.

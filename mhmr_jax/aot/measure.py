@@ -239,7 +239,7 @@ def _lower(
 
 
 def wanted_bytes(message: str) -> int:
-  """The bytes that a program needs by an out-of-memory message; 0 if it has none."""
+  """The bytes that a program needs, from an out-of-memory message; 0 if not stated."""
   found = re.search(r"Used ([\d.]+)([KMGT]?) of|\(([\d.]+)([KMGT]?)\) exceeds", message)
   if not found:
     return 0

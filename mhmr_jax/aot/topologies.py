@@ -16,7 +16,7 @@ class Chip:
 
   Attributes:
     hbm_bytes: the memory that the compiler gives a program, from its out-of-memory
-      message (libtpu 0.0.42); it is less than the memory that is sold.
+      message (libtpu 0.0.42); it is less than the chip's nominal memory.
     peak_flops: bfloat16 operations per second.
     hbm_bandwidth: bytes per second.
     link_bandwidth: bytes per second, one way over one link of the interconnect.
@@ -126,7 +126,8 @@ def parse(name: str) -> Topology:
   """Reads the name of a topology. Only the compiler knows which shapes exist.
 
   Raises:
-    InputError: the accelerator is not known, or the shape has not its dimensions.
+    InputError: the accelerator is unknown, or the shape has another number of
+      dimensions.
   """
   kind, _, text = name.partition(":")
   chip = CHIPS.get(kind)

@@ -1,4 +1,4 @@
-"""The bodies that an evaluation poses: for predictions and for labels by gender."""
+"""The bodies of an evaluation: one for predictions, and one a gender for labels."""
 
 import pathlib
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """Joints and keypoints of posed bodies in NumPy.
 
-They are what `smpl.joints_from_matrices` and `posed_keypoints` compute, for a video's
-rows: JAX would trace and load a program for each of these small sums, which takes
-longer than the sums.
+These functions compute for a video's rows what `smpl.joints_from_matrices` and
+`posed_keypoints` compute in JAX, which would trace and load a program for each of these
+small sums: that takes longer than the sums themselves.
 """
 
 from typing import NamedTuple
@@ -29,7 +29,7 @@ def bones(
   rotations: Float[np.ndarray, "N 24 3 3"],
   betas: Float[np.ndarray, "N 10"],
 ) -> Bones:
-  """Poses the bones of bodies that are not moved.
+  """Poses the bones of bodies without translation.
 
   Args:
     body: whose shape `betas` are.
@@ -58,8 +58,8 @@ def keypoints(
   """COCO-17 of posed bodies, metres.
 
   Args:
-    moments: of the body.
-    posed: its bones.
+    moments: the `posed_keypoints.moments` of the body.
+    posed: the bones of the posed bodies.
     rotations: as in `bones`.
     betas: as in `bones`.
   """

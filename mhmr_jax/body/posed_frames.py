@@ -7,10 +7,10 @@ after it is elementwise over frames. The vertex errors are computed for a few fr
 a time, whose vertices stay in a core's cache, so that the vertices of a whole
 evaluation are never materialised.
 
-The two forms of skinning are both kept because each takes about twice the CPU time in
-the other's place: 537 against 270 ms for the vertices of 256 bodies of SMPL's size,
-with the gradient 871 against 378 ms (batch first is faster), and 535 against 261 ms
-for the vertex errors of 1,024 pairs of free bodies (frames last is faster).
+Both forms of skinning are kept because each takes about half the CPU time of the other
+in its own use: 537 against 270 ms for the vertices of 256 bodies of SMPL's
+size, with the gradient 871 against 378 ms (batch first is faster), and 535 against 261
+ms for the vertex errors of 1,024 pairs of free bodies (frames last is faster).
 """
 
 import functools
@@ -43,7 +43,7 @@ class Posed(NamedTuple):
   """The bones of posed bodies, without translation.
 
   Attributes:
-    rotations: of each joint relative to its parent.
+    rotations: the rotation of each joint relative to its parent.
     betas: the bodies' shapes.
     transforms: [R | t] of each joint, which moves the unposed body along with it.
     joints: metres.
@@ -58,7 +58,7 @@ class Posed(NamedTuple):
 def matrices(
   pose: Float[np.ndarray, "frames 24 3"],
 ) -> Float[np.ndarray, "frames 24 3 3"]:
-  """Converts axis-angle poses to matrices on the host: there is nothing to compile."""
+  """Converts axis-angle poses to matrices on the host, where nothing is compiled."""
   rotations = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix()
   return rotations.reshape(-1, 24, 3, 3).astype(np.float32)
 
@@ -68,7 +68,7 @@ def bones(
   rotations: Float[Array, "frames 24 3 3"],
   betas: Float[Array, "frames 10"],
 ) -> tuple[Float[Array, "frames 24 3 4"], Float[Array, "frames 24 3"]]:
-  """Computes `Posed.transforms` and `Posed.joints`; no vertex is posed."""
+  """Computes `Posed.transforms` and `Posed.joints` without posing any vertex."""
   R, t, joints = smpl.bone_transforms(body, rotations, betas)
   return jnp.concatenate([R, t[..., None]], axis=-1), joints
 
@@ -81,7 +81,7 @@ def regressed(restricted: smpl.SmplModel, posed: Posed) -> Float[Array, "frames 
 def read(
   regressor: Float[Array, "n V"], vertices: Float[Array, "frames V 3"]
 ) -> Float[Array, "frames n 3"]:
-  """Takes a regressor's points from vertices that are posed already."""
+  """Applies a regressor to vertices that are posed already."""
   return _regress(regressor, _frames_last(vertices))
 
 

@@ -3,8 +3,8 @@
 Linear blend skinning is linear in the bones' transforms, and so is a regressor in the
 vertices. Their product is computed once: keypoint k of a body whose bone j moves by
 R_j and t_j is the sum over j of R_j m_kj + w_kj t_j, where m_kj is the regressor's and
-the weights' mean of the unposed vertices. It is what `smpl.regressed_joints` returns,
-for a hundredth of its work, which optimisation along a video needs.
+the weights' mean of the unposed vertices. The result is that of `smpl.regressed_joints`
+for a hundredth of the work, which makes the optimisation along a video affordable.
 """
 
 import functools
@@ -78,7 +78,7 @@ def of_world_rotations(
   world: Float[Array, "*#batch 24 3 3"],
   betas: Float[Array, "*#batch 10"],
 ) -> tuple[Float[Array, "*#batch K 3"], Float[Array, "*#batch 24 3"]]:
-  """`keypoints_and_joints`, given what `smpl.world_rotations` makes of the rotations.
+  """`keypoints_and_joints`, given the result of `smpl.world_rotations`.
 
   Pose blend shapes, which depend on the rotations themselves, are left out; the free
   body has none.

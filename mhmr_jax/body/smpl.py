@@ -1,10 +1,10 @@
 """The SMPL body layer: a frozen pytree and pure functions (Loper et al. 2015).
 
 `forward` skins every vertex. `joints` computes no vertex, and `regressed_joints` of a
-`restrict`ed model only the vertices that its regressor reads. The skinning here is
-JAX's, with the batch first. `posed_frames` skins with the frames last, for evaluation,
-and `synth.skinning` in NumPy, for processes that render: stored clips depend on its
-bits.
+`restrict`ed model only the vertices that its regressor reads. The package has skinning
+in three forms: here in JAX, with the batch first; in `posed_frames`, with the frames
+last, for evaluation; and in `synth.skinning` in NumPy, for processes that render, on
+whose bits stored clips depend.
 """
 
 import dataclasses
@@ -160,7 +160,7 @@ def bone_transforms(
   Float[Array, "*#batch 24 3"],
   Float[Array, "*#batch 24 3"],
 ]:
-  """R and t that move the unposed body along with each joint, and the joints."""
+  """The R and t by which each joint moves the unposed body, and the joints."""
   rest_joints = _rest_joints(model, betas)
   R, joints = _kinematic_chain(model.parents, rotations, rest_joints)
   return R, joints - _einsum("...jik,...jk->...ji", R, rest_joints), joints
@@ -173,7 +173,8 @@ def bones_of_world_rotations(
 ) -> tuple[Float[Array, "*#batch 24 3"], Float[Array, "*#batch 24 3"]]:
   """The t and the joints of `bone_transforms`, given its R: the world rotations.
 
-  No joint waits for its parent: a joint is the sum of the turned bones above it.
+  The joints are not computed one after the other along the chain: each is the sum of
+  the rotated bones above it.
   """
   rest_joints = _rest_joints(model, betas)
   parents = np.array(model.parents[1:])

@@ -1,7 +1,7 @@
 """Sequences of any length in chunks of one window's length, and their inputs.
 
-A network goes along a sequence chunk by chunk: each chunk has one crop window, from its
-own keypoints, and its first flow starts at the last frame of the chunk before. Stored
+A network reads a sequence chunk by chunk: each chunk has one crop window, from its own
+keypoints, and its first flow starts at the last frame of the chunk before. Stored
 clips (`examples`) and videos (`inference.streaming`) are both cut here, so that a
 network is given the same inputs for the same frames.
 """
@@ -29,9 +29,9 @@ class Timing(NamedTuple):
   """When the network reads a video's frames, which may have another rate.
 
   Attributes:
-    times: s, evenly spaced; the frames are those that are nearest.
-    flow_seconds: between the two pictures of each frame's flow; 0 where a frame repeats
-      the one before, whose flow it then has.
+    times: the moments, s, evenly spaced; the frames are those nearest to them.
+    flow_seconds: the time between the two pictures of each frame's flow; 0 where a
+      frame repeats the one before, whose flow it then has.
   """
 
   times: Float[np.ndarray, "time"]
@@ -45,11 +45,11 @@ class Chunk(NamedTuple):
   keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels.
   box: Float[np.ndarray, "4"]  # The crop window, image pixels.
   segment: int = 0  # Chunks of one segment follow each other without a break.
-  timing: Timing | None = None  # Of videos alone.
+  timing: Timing | None = None  # Only chunks of videos have it.
 
   @property
   def middle(self) -> int:
-    """The middle one of the frames, whose intrinsics the whole chunk is given."""
+    """The middle one of the frames, whose intrinsics hold for the whole chunk."""
     return int(self.frames[len(self.frames) // 2])
 
 
@@ -62,7 +62,7 @@ def crop_window(
   """The crop window around the person in some frames, image pixels.
 
   Args:
-    keypoints: of the frames, image pixels.
+    keypoints: the keypoints of the frames, image pixels.
     boxes: stand in for the keypoints of frames that have none; see
       `windows.clip_window`.
     spec: gives the window's scale.
@@ -85,7 +85,7 @@ def cut(
 
   Args:
     frames: the segment's frames, as numbers in the sequence.
-    keypoints: of these frames, image pixels.
+    keypoints: the keypoints of these frames, image pixels.
     spec: gives the chunks' length and the windows' scale.
     fallback: gives the window of a chunk without any keypoint or box. It is called
       when that chunk is asked for, so it may depend on the chunks before.
@@ -104,9 +104,9 @@ class InputMaker:
 
   Args:
     spec: which inputs to make.
-    intrinsics: of the sequence, or of each of its frames; needed if
-      `spec.window_in_camera`. All frames of a chunk are brought to its middle frame's,
-      but for those whose pictures are read: a zoom stays in them.
+    intrinsics: those of the sequence, or of each of its frames; needed if
+      `spec.window_in_camera`. If `spec` needs no images, the keypoints of a chunk
+      are converted to its middle frame's intrinsics; else a zoom stays in the inputs.
   """
 
   def __init__(

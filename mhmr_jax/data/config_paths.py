@@ -1,6 +1,6 @@
 """The datasets and paths that a config names: checks them, and replaces paths.
 
-Nothing is opened here. `sources` opens what these keys name.
+This module opens nothing. `sources` opens what these keys name.
 """
 
 import os
@@ -46,8 +46,8 @@ def check_paths(config: ConfigDict, others: Iterable[str] = ()) -> None:
   """Checks everything that training reads, before anything starts.
 
   Args:
-    config: of the training.
-    others: more datasets, on which the run is to be tested.
+    config: the config of the training.
+    others: more datasets to check, on which the run will be tested.
 
   Raises:
     InputError: paths are missing; all of them are in one sentence.
@@ -113,10 +113,11 @@ def local_paths() -> ConfigDict:
 
 
 def with_local_paths(config: ConfigDict, paths: ConfigDict) -> ConfigDict:
-  """A copy of a run's config with the non-empty ones of `paths` in place of its own.
+  """Copies a run's config and replaces its paths by the non-empty ones of `paths`.
 
   Args:
-    config: of the run; keys that it lacks, as of an earlier version, get defaults.
+    config: the config of the run; keys that it lacks, as one of an earlier version
+      does, get defaults.
     paths: as `local_paths` makes them, some of them set.
 
   Raises:

@@ -1,6 +1,6 @@
 """Makes the keypoint examples of a training batch on the device, from their numbers.
 
-The host sends the numbers alone, so that neither its cores nor its memory bound the
+The host sends only the numbers, so that neither its cores nor its memory limit the
 speed, and any number of hosts and workers gives the same examples.
 """
 
@@ -35,7 +35,7 @@ def make(config: ConfigDict, mesh: Mesh) -> Callable[[Batch], Batch]:
   Where the config trains on stored clips, the function returns the batch as it is.
 
   Args:
-    config: of the run.
+    config: the config of the run.
     mesh: divides the batches.
 
   Raises:

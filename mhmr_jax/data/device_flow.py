@@ -29,7 +29,7 @@ def make(config: ConfigDict, mesh: Mesh | None = None) -> Callable[[Batch], Batc
   returns the batch as it is.
 
   Args:
-    config: of the main network's run.
+    config: the config of the main network's run.
     mesh: divides the batches; None for one device.
 
   Raises:

@@ -5,8 +5,8 @@ clip then has the flow as a field, `flow_estimated`, which `examples` crops as i
 exact flow. Otherwise flow is estimated in every crop window, by DIS on the host
 (`transforms.dis_flow`) or by a network on the device (`device_flow`).
 
-The files lie in the dataset's own folder, below `flow/` and a name that tells
-estimators, their settings and their weights apart.
+The files lie in the dataset's own folder, below `flow/` and a name that depends on the
+estimator, its settings and its weights.
 """
 
 import functools
@@ -193,7 +193,7 @@ def whole_frame_flow(
 
   Args:
     frames: one clip's, as JPEG images.
-    estimator: of the flow.
+    estimator: the estimator of the flow.
   """
   decoded = (jpeg.decode(frame, estimator.colour) for frame in frames)
   first = next(decoded)

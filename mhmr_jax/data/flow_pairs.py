@@ -1,7 +1,7 @@
 """Pairs of frames with their exact flow, from stored clips, to train flow networks on.
 
-These are to `mhmr_jax.train_flow` what `examples` are to `mhmr_jax.train`: a stored
-clip becomes one random example, and `pipeline.elastic_iterator` makes batches of them.
+A stored clip becomes one random example of `mhmr_jax.train_flow`, as `examples` does it
+for `mhmr_jax.train`, and `pipeline.elastic_iterator` makes batches of them.
 """
 
 from typing import Any, NamedTuple, cast

@@ -46,9 +46,9 @@ def evaluation_groups(
 
   Args:
     source: the sequences.
-    config: of the model's run.
+    config: the config of the model's run.
     lanes: how many sequences lie side by side.
-    shard: this host's number; it has every `shards`-th sequence.
+    shard: this host's number; the host has every `shards`-th sequence.
     shards: the number of hosts.
   """
   spec = InputSpec.from_config(config)

@@ -43,7 +43,7 @@ def training_iterator(
 
   Args:
     source: labelled clips, or examples that `device_examples` makes from numbers.
-    config: of the run.
+    config: the config of the run.
     host: the rows that this host holds; None for all.
     target: clips of the target domain, which then make up half of each batch.
   """
@@ -88,8 +88,8 @@ def training_dataset(
 class UnreadClips:
   """Random access to functions that read clips.
 
-  As the source of Grain's graph, where clips themselves would have every field of every
-  clip counted by Grain, which takes as long as reading it.
+  It is the source of Grain's graph. If the source returned clips, Grain would measure
+  the size of every field of every clip, which takes as long as reading it.
   """
 
   def __init__(self, clips: ClipSource | ClipsWithFlow):
@@ -152,9 +152,9 @@ def elastic_iterator(
 
 
 class EndingWithTrainer(grain.MapDataset):
-  """The same stream; a process that loads it ends when the trainer has ended.
+  """Passes a stream on; a process that loads it ends when the trainer has ended.
 
-  A trainer that is killed cannot end its loaders. They would wait for it, with its
+  A trainer that is killed cannot end its loaders. They would wait for it, and keep its
   examples in shared memory.
   """
 
@@ -168,7 +168,7 @@ class EndingWithTrainer(grain.MapDataset):
     return self._parent[index]
 
   def __setstate__(self, state: dict[str, Any]) -> None:
-    """Arrives in a process that loads."""
+    """Unpickles the stream in a loading process, which then ends with the trainer."""
     self.__dict__.update(state)
     processes.end_with_parent()
 

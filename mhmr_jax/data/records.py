@@ -1,8 +1,8 @@
 """Reads the records of TFDS datasets of clips, several times faster than TFDS itself.
 
-TFDS makes NumPy arrays of Python objects of all that a record holds before it decodes
-one field. The fields of clips are arrays stored as their bytes, texts, lists of files
-and single numbers (`data_builders.clip_features`), for which a copy is enough.
+TFDS converts everything in a record to NumPy arrays of Python objects before it decodes
+a field. The fields of clips are arrays stored as their bytes, texts, lists of files and
+single numbers (`data_builders.clip_features`), for which copying the bytes is enough.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Opens the stored clips that a config names, and makes them where they are missing."""
+"""Opens the stored clips that a config names, and makes them if they are missing."""
 
 import functools
 import os
@@ -39,8 +39,8 @@ class ClipSource:
     """Wraps the records of a split.
 
     Args:
-      name: of the dataset.
-      records: one for each clip, with the fields of `Clip`.
+      name: the name of the dataset.
+      records: one record for each clip, with the fields of `Clip`.
       folder: where the records lie.
       open_frames: finds the frames of a record that does not hold them.
       split: its name.
@@ -115,7 +115,7 @@ def _check(clip: Clip) -> None:
 
 
 class Mixture(NamedTuple):
-  """Several sources, and their shares of the examples (to scale)."""
+  """Several sources, and their shares of the examples, which need not sum to 1."""
 
   sources: list[ClipSource]
   weights: list[float]
@@ -230,7 +230,7 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
 
 
 def training_is_here(config: ConfigDict) -> bool:
-  """Whether `open_training_clips` finds all clips, so that it makes none."""
+  """Whether `open_training_clips` would find all clips, and make none."""
   try:
     config_paths.check_paths(config)
   except InputError:

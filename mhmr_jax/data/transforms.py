@@ -27,9 +27,9 @@ _MIN_DEPTH = 1e-3  # Metres; a joint nearer to the camera has no image.
 def half_precision(
   flow: Float32[np.ndarray, "time height width 2"], factor: float = 1.0
 ) -> Float16[np.ndarray, "time height width 2"]:
-  """Flow times a factor, in the type of batches.
+  """Multiplies flow by a factor and converts it to the batches' half precision.
 
-  NumPy takes ten times as long, one number at a time.
+  NumPy converts one number at a time, and takes ten times as long.
   """
   rows = flow.reshape(-1, *flow.shape[2:])
   halves = cv2.addWeighted(rows, factor, rows, 0, 0, dtype=cv2.CV_16F)
@@ -43,8 +43,8 @@ def dis_flow(
 
   Args:
     crops: T images of one window.
-    previous: the frame before them, cropped by the same window; None where there is
-      none: the first flow is zero then.
+    previous: the frame before them, cropped by the same window; if there is none, None,
+      and the first flow is zero.
     preset: a preset of `dis.DisFlow`.
   """
   estimate = dis.DisFlow(preset)
@@ -75,8 +75,8 @@ def model_inputs(
     keypoints: in image pixels.
     box: the window that all frames are cropped by.
     spec: which inputs to make.
-    previous: the frame before the first one, where flow goes on from it.
-    intrinsics: of the frames; needed if `spec.window_in_camera`.
+    previous: the frame before the first one, if the first flow starts there.
+    intrinsics: those of the frames; needed if `spec.window_in_camera`.
   """
   batch: HostBatch = {}
   if spec.needs_images:

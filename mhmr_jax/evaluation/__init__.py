@@ -1,1 +1,1 @@
-"""Scores predictions by the protocols of the field, beside baselines and intervals."""
+"""Scores predictions by the field's protocols, with baselines and intervals."""

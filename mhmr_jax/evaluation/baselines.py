@@ -1,4 +1,4 @@
-"""Constant predictions, scored on the same frames as the model, which it has to beat.
+"""Constant predictions, scored on the same frames as the model, as its baselines.
 
 `mean_pose` comes from the training split alone. The oracles are fitted to the very
 frames that are scored, one for each measure.
@@ -22,8 +22,8 @@ _FEW_FRAMES = 4096
 _REFINING_STEPS = 8
 _MIN_DISTANCE = 1e-4  # metres; keeps Weiszfeld's weights finite.
 
-# From joints, frames and their weights to the error of the joints, and the two sums
-# whose ratio is the next step's joints.
+# A function of joints, frames and their weights; it returns the error of the joints,
+# and the two sums whose ratio is the next step's joints.
 _Sums = Callable[..., tuple[Array, Array, Array]]
 # Frames and their weights.
 _Block = tuple[Float[np.ndarray, "block joints 3"], Float[np.ndarray, "block"]]

@@ -26,7 +26,7 @@ def of_joints(
   used: Bool[np.ndarray, "frames"],
   mesh: Mesh,
 ) -> dict[str, np.ndarray]:
-  """Compares joints relative to the root, by measure; 0 in frames that are not used."""
+  """The errors of joints relative to the root, by measure; 0 in frames not used."""
   rows, frames = (joints, target), np.flatnonzero(used)
   errors: dict[str, np.ndarray] = posed_frames.in_blocks(
     _joint_measures, (), rows, frames, mesh, **readout.JOINT_BLOCK
@@ -59,7 +59,7 @@ def of_surfaces(
 
   Args:
     surface: predicted bodies (one may stand for all frames), or their vertices.
-    root: of the predictions.
+    root: the root joints of the predictions.
     used: the frames to compare.
     labels: the bodies to compare with.
 
@@ -102,7 +102,7 @@ def by_clip(
     target: the true ones.
     errors: by measure, each with a leading axis of frames.
     used: the frames to keep.
-    truth: where the clips begin and end.
+    truth: the labels, which tell where the clips begin and end.
   """
   acceleration, defined = _acceleration(joints, target, used, truth)
   kept = truth.by_clip(used)

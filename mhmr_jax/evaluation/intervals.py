@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far the means would move with other sequences."""
+"""Bootstrap intervals: how far the means would vary with other sequences."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class SeedErrors(NamedTuple):
   """The errors of one method, trained with one or more seeds, in each sequence.
 
   Attributes:
-    sums: of a sequence's errors; the sequences are the same for all seeds.
+    sums: the sums of a sequence's errors; the sequences are the same for all seeds.
     counts: how many errors each sequence has.
   """
 
@@ -75,9 +75,9 @@ def bootstrap(
 def over_seeds(errors: SeedErrors) -> Estimate:
   """The mean error over seeds and sequences, with its percentile interval.
 
-  Each draw takes seeds and, by itself, whole sequences with replacement (stratified
-  bootstrap, Agarwal et al. 2021). With one seed the interval knows nothing of seeds,
-  and with three it is too narrow still.
+  Each draw takes seeds and, independently, whole sequences with replacement (stratified
+  bootstrap, Agarwal et al. 2021). With one seed the interval leaves out the variation
+  between seeds, and with three it is still too narrow.
 
   Raises:
     ValueError: there are fewer than two sequences.
@@ -87,13 +87,13 @@ def over_seeds(errors: SeedErrors) -> Estimate:
 
 
 def difference(first: SeedErrors, second: SeedErrors) -> Estimate:
-  """The mean error of the first method less that of the second, likewise.
+  """The mean error of the first method minus that of the second, as in `over_seeds`.
 
-  Both were tested on the same sequences, of which each draw takes the same for both;
-  their seeds are drawn by themselves.
+  Both were tested on the same sequences, and each draw takes the same ones for both;
+  their seeds are drawn independently.
 
   Raises:
-    ValueError: they have other sequences, or fewer than two.
+    ValueError: their sequences differ, or are fewer than two.
   """
   if not np.array_equal(first.counts, second.counts):
     raise ValueError("the methods were tested on other sequences")

@@ -8,7 +8,7 @@ The file is an .npz with one row for each person and frame, in any order:
   name.
 - One of:
   `pose` [N, 24, 3] or [N, 72] and `betas` [N, 10] of the neutral body, which is
-  SMPL's if config.body.path names it, else the free body, whose betas are others;
+  SMPL's if config.body.path names it, else the free body, whose betas differ;
   `joints` [N, K, 3]: the protocol's joints in its order, or all rows of its regressor;
   a root that is not among the joints (that of spin) goes into `root` [N, 3];
   `vertices` [N, V, 3] of SMPL's mesh, with or without `joints`.
@@ -45,7 +45,7 @@ class Stored(NamedTuple):
   """What a file holds.
 
   Attributes:
-    path: of the file, for messages.
+    path: the path of the file, for messages.
     names: the clip of each row, with the person's number.
     frame_index: the frame number of each row.
     data: the arrays by their names in the file; those of predictions have a row each.
@@ -87,7 +87,7 @@ def match(stored: Stored, scorer: Scorer) -> Predicted:
   Warns of frames that are missing from the file and of clips that the dataset lacks.
 
   Raises:
-    InputError: the file has two rows for one frame, or not what the protocol needs.
+    InputError: the file has two rows for one frame, or lacks what the protocol needs.
   """
   path = stored.path
   rows = _rows(stored, scorer)

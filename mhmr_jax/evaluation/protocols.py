@@ -18,7 +18,7 @@ from mhmr_jax.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-  """Which joints of which frames count, and how they become one figure.
+  """Which joints of which frames count, and how their errors are averaged.
 
   Attributes:
     name: as `--protocol` has it.
@@ -58,7 +58,7 @@ class Protocol:
     """The frames that count.
 
     Args:
-      valid: where the camera is valid, and so the label in the camera's frame.
+      valid: whether the camera, and so the label in the camera's frame, is valid.
       keypoints: detections (x, y, score) in COCO-17's order; None if there are none.
 
     Raises:

@@ -42,7 +42,7 @@ class DataFacts(TypedDict):
 
 
 class Figures(Means):
-  """The figures of one set of predictions and what they are figures of."""
+  """The figures of one set of predictions, and what was scored."""
 
   num_frames: int
   num_missing_frames: int
@@ -138,7 +138,7 @@ def score_baselines(
   """The figures of constant predictions, on the frames that count.
 
   Args:
-    scorer: of the clips.
+    scorer: the scorer of the clips.
     mean_pose: rotations and betas of the training split's mean; None to leave that
       baseline out.
   """

@@ -1,8 +1,8 @@
-"""Writes a motion as AMASS stores them (Mahmood et al. 2019), z up.
+"""Writes a motion as AMASS stores motions (Mahmood et al. 2019), z up.
 
-`poses` are SMPL-H's: SMPL's first 22 joints, and zeros for the 30 of the fingers, whose
-place SMPL's two hand joints don't have. `betas` are those of the body that the key
-`body` names, "free" or the name of a file of SMPL's.
+`poses` are SMPL-H's: SMPL's first 22 joints, and zeros for the 30 joints of the
+fingers, which SMPL's two hand joints do not correspond to. `betas` are those of the
+body that the key `body` names: "free", or the name of a file of SMPL's.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""Writes a motion as a Biovision hierarchy: SMPL's 24 joints, bones of the person.
+"""Writes a motion as a Biovision hierarchy: SMPL's joints, the person's bone lengths.
 
 Lengths are in centimetres and y is up. The root's OFFSET is zero, because some readers
 add it to the position channels and others don't.
@@ -30,8 +30,8 @@ def write(path: pathlib.Path, motion: Motion, body: smpl.SmplModel) -> None:
   """Writes a .bvh file of one person, at the video's average frame rate.
 
   Args:
-    path: of the file.
-    motion: of one person.
+    path: the path of the file.
+    motion: the motion of one person.
     body: the body that the motion was made with.
 
   Raises:

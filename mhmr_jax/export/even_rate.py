@@ -24,9 +24,9 @@ def pose_sequences(motion: Motion, rows: int = _ROWS) -> Iterator[PoseSequence]:
   across gaps. Rows whose times are even stay as they are, up to rounding.
 
   Args:
-    motion: of one person.
-    rows: of each part but the last: the whole takes several times the memory of the
-      motion.
+    motion: the motion of one person.
+    rows: how many rows each part has, but for the last one. The whole would take
+      several times the memory of the motion.
   """
   for block in blocks(count_rows(motion), rows):
     frames = np.arange(block.start, block.stop)

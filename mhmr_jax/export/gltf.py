@@ -2,11 +2,11 @@
 
 glTF's world is the motion's: y up, in metres. A person is a node that holds the
 skeleton, 24 nodes of SMPL's names, and a skinned mesh, the body of the person's shape
-standing in its rest pose. One animation moves everybody, at the times of the video;
-whoever is absent has the scale zero, by which glTF animates what is visible.
+in its rest pose. One animation moves everybody, at the times of the video. People who
+are absent have the scale zero, because glTF cannot animate visibility itself.
 
-glTF blends at most four joints a vertex here, as most readers do, and pose blend shapes
-are left out, for they would be a mesh a frame.
+Each vertex follows at most four joints, as most readers require, and pose blend shapes
+are left out, because they would need a mesh for each frame.
 """
 
 import colorsys
@@ -37,8 +37,8 @@ def write(path: pathlib.Path, motions: list[Motion], body: smpl.SmplModel) -> No
   """Writes a .glb file with the motions of all people in the world.
 
   Args:
-    path: of the file.
-    motions: of the people, in the order of their numbers.
+    path: the path of the file.
+    motions: the motions of the people, in the order of their numbers.
     body: the body that the motions were made with.
 
   Raises:
@@ -221,8 +221,8 @@ def _animate(
   if not shown.all():
     scale = np.repeat(shown[:, None], 3, axis=1)
     times = buffer.add(switched.astype(np.float32))
-    # Of the pelvis, not of the holder: programs that take a skeleton's rest pose from
-    # the first frame would find it without length.
+    # The pelvis is scaled, not the holder: programs that take a skeleton's rest pose
+    # from the first frame would find it without length.
     add(first + 1, "scale", times, scale, "STEP")
 
 

@@ -30,7 +30,7 @@ def line(seconds: float, frame: int, people: Sequence[LivePerson]) -> str:
   Args:
     seconds: from the first frame to this one.
     frame: its number in the recording.
-    people: those who are seen in it.
+    people: the people who are seen in it.
   """
   row = {
     "seconds": _plain(seconds),
@@ -55,7 +55,7 @@ class LiveRows:
   """Sends lines, and measures how late they are.
 
   Args:
-    send: takes a line with its end.
+    send: sends a line, given with its end.
   """
 
   def __init__(self, send: Callable[[bytes], object]):
@@ -94,7 +94,7 @@ class LiveRows:
 
 @contextlib.contextmanager
 def opened(destination: str) -> Iterator[LiveRows]:
-  """Yields what sends rows.
+  """Yields the `LiveRows` that send rows to a destination.
 
   Args:
     destination: `-` for standard output, `udp://HOST:PORT` for one datagram a row, or

@@ -1,8 +1,8 @@
 """Writes and reads `prediction.npz`: the fields of `schema.Motion` as NumPy arrays.
 
 Numbers and names are arrays without axes. The file alone suffices to reproject the
-motion into the video and to replay it in the world. What is read is held against the
-annotations of `Motion`.
+motion into the video and to replay it in the world. `read` checks the arrays against
+the annotations of `Motion`.
 """
 
 import pathlib

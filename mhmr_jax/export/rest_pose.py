@@ -1,4 +1,4 @@
-"""A person's body in the rest pose, by NumPy: no program is compiled for one body."""
+"""A person's body in the rest pose, in NumPy, so that nothing is compiled for it."""
 
 import numpy as np
 from jaxtyping import Float

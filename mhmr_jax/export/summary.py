@@ -19,8 +19,9 @@ def write(
   """Writes a JSON file.
 
   Its keys: `video`, the video's name; `camera_motion`; `people`, one entry a person
-  that has files, as `describe` returns it; `left_out`, those who were followed but have
-  none; and `live`, where it is given, what `live_rows.LiveRows.summary` returns.
+  that has files, as `describe` returns it; `left_out`, the people who were followed but
+  have no files; and `live`, where it is given, what `live_rows.LiveRows.summary`
+  returns.
 
   Raises:
     InputError: the file cannot be written.
@@ -37,10 +38,10 @@ def write(
 
 
 def describe(motion: Motion) -> dict[str, Any]:
-  """When a person is seen: frames, seconds, gaps, and how sure the result is.
+  """Describes when a person is seen: frames, seconds, gaps, and the confidence.
 
-  `frames_swapped` counts the frames in which the keypoints' left and right were put
-  right.
+  `frames_swapped` counts the frames in which a swap of the keypoints' left and right
+  was undone.
   """
   frames = motion.frame_index
   rows = range(1, len(frames))

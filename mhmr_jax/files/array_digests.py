@@ -1,9 +1,9 @@
-"""Digests of arrays, by which a checkpoint is known to hold what was saved.
+"""Digests of arrays, by which a reader checks that a checkpoint is what was saved.
 
 A digest is a sum over all numbers' bits, each times an odd factor of its own, modulo
-2^64: a change of any single bit changes it. As a sum it is the same however the arrays
-lie on devices and hosts, and is kept in the checkpoint itself, so that there is never
-one without the other.
+2^64: a change of any single bit changes it. A sum does not depend on how the arrays are
+divided over devices and hosts. The digest is kept in the checkpoint itself, so that
+there is never one without the other.
 """
 
 import hashlib
@@ -20,9 +20,8 @@ _BLOCK = 2**20  # Numbers that are summed at a time, to save memory.
 def digest(tree: Any) -> str:
   """The digest of a tree of arrays or numbers.
 
-  It is that of their bits, shapes, types and places in the tree.
-
-  Where arrays lie on the devices of several processes, all of these must call this.
+  It depends on their bits, shapes, types and places in the tree. If arrays lie on the
+  devices of several processes, all of these must call this.
 
   Returns:
     16 hexadecimal digits, the same in all processes.

@@ -21,7 +21,7 @@ def read_array(
 
   Args:
     data: what was read from the file, by key.
-    path: of the file, for messages.
+    path: the path of the file, for messages.
     key: names the array.
     shape: the shape that is needed, in which None fits any length.
     finite: whether infinity and NaN are refused.

@@ -57,8 +57,8 @@ def together(
   Args:
     folder: an existing folder.
     advice: what the user can do if the files cannot be written.
-    stale: paths within `folder` of earlier results, which go when the new ones come,
-      with the folders that hold nothing else.
+    stale: paths within `folder` of earlier results, which are removed when the new
+      ones are moved there, with the folders that hold nothing else.
 
   Raises:
     InputError: a file cannot be written, or a folder has its name; every OSError in the

@@ -18,7 +18,8 @@ _OTHER_WORDS = (
 def is_damage(error: BaseException) -> bool:
   """Whether an error of reading may come from a damaged file.
 
-  Where it may not, such as where memory is short, nobody should be told to delete it.
+  If it may not, for example because memory is short, nobody should be told to delete
+  the file.
   """
   for each in _causes(error):
     if isinstance(each, MemoryError):

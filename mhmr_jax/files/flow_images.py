@@ -79,8 +79,8 @@ def decode_png(
 
   Args:
     data: the file.
-    region: the flow comes back as zero outside of these pixels, which takes less time;
-      None for all. It may reach out of the image.
+    region: the pixels to decode, which takes less time; the flow is zero outside. It
+      may reach out of the image. None decodes all pixels.
 
   Raises:
     ValueError: the bytes are no 16-bit PNG of three channels, or claim more pixels

@@ -59,7 +59,7 @@ def write(
   """Writes a file of frames, and its folder; the file appears when it is whole.
 
   Args:
-    path: of the file.
+    path: the path of the file.
     frames: taken one at a time.
     advice: what the user can do if the file cannot be written.
 

@@ -16,7 +16,7 @@ _EXIF_ORIENTATION = 0x0112
 
 
 def images(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The folder's images in the order of their names, whose numbers count as numbers.
+  """The folder's images, sorted by name, with numbers in names as numbers.
 
   Raises:
     InputError: there is none.

@@ -1,10 +1,11 @@
-"""Reads cameras and streams, whose pictures come as they happen.
+"""Reads cameras and streams, whose pictures arrive in real time.
 
   for seconds, frame, *_ in live.read_frames("rtsp://camera.local/stream"):
     ...
 
-Only the newest picture waits: while the caller is busy, those of a live source are
-passed over, so that the caller never falls behind. Of a file behind a URL, none is.
+Only the newest picture waits: while the caller is busy, the pictures of a live source
+are skipped, so that the caller never falls behind. Of a file behind a URL, no picture
+is skipped.
 """
 
 import contextlib
@@ -46,10 +47,10 @@ _LONGEST_STEP = 5.0  # s; a stream's clock that goes further was set anew.
 class Timed(NamedTuple):
   """A picture of a source."""
 
-  seconds: float  # From the source's first picture to it.
+  seconds: float  # The time since the source's first picture.
   frame: UInt8[np.ndarray, "height width 3"]  # RGB.
-  number: int  # Of the source's pictures, from 0; those between were passed over.
-  arrived: float  # By `time.monotonic`, s.
+  number: int  # Counts the source's pictures from 0, those that were skipped, too.
+  arrived: float  # When it arrived by `time.monotonic`, s.
 
 
 class _Waiting(NamedTuple):
@@ -62,15 +63,15 @@ class _Waiting(NamedTuple):
 
 
 def is_live(source: str) -> bool:
-  """Whether a name is that of a camera, such as `0`, or a URL, and not a path."""
+  """Whether a name is a camera's, such as `0`, or a URL, and not a path."""
   return source.isdecimal() or urllib.parse.urlsplit(source).scheme in _SCHEMES
 
 
 def read_frames(source: str) -> Iterator[Timed]:
   """Yields pictures until the source ends, or until the first Ctrl-C or SIGTERM.
 
-  It takes these for an end, after which the caller can write what it has. A second one
-  ends the program as always.
+  Such a signal counts as the end of the source, after which the caller can write what
+  it has. A second signal ends the program as usual.
 
   Args:
     source: the number of a camera, or a URL.
@@ -141,7 +142,7 @@ class _Reader:
         self._changed.notify_all()
 
   def _offer(self, pictures: Iterable[_Waiting], passing: bool) -> None:
-    """Puts each picture up; the one before is passed over, or waited for."""
+    """Offers each picture; skips the one before if it still waits, or waits for it."""
     for picture in pictures:
       with self._changed:
         if not passing:

@@ -1,4 +1,4 @@
-"""Locks on folders, which keep out other processes of the same machine."""
+"""Locks on folders, which exclude other processes of the same machine."""
 
 import contextlib
 import fcntl
@@ -39,17 +39,17 @@ def exclusive(folder: pathlib.Path) -> Iterator[bool]:
 def claimed(folder: pathlib.Path, advice: str) -> Iterator[Callable[[], bool]]:
   """Locks a folder that exists, for as long as the block lasts; never waits.
 
-  The lock is the system's, on the file `.lock`: it ends with the process, in whatever
-  way, so that the file that a killed one leaves keeps nobody out. On network file
-  systems it keeps out processes of other machines as far as these have such locks;
-  where there are none, a warning says so.
+  The lock is the operating system's, on the file `.lock`: it ends with the process, in
+  whatever way, so the file that a killed process leaves excludes nobody. A network file
+  system excludes processes of other machines as far as it has such locks; if it has
+  none, a warning says so.
 
   Args:
-    folder: to lock.
-    advice: what the user can do if it is taken or cannot be written.
+    folder: the folder to lock.
+    advice: what the user can do if it is locked already or cannot be written.
 
   Yields:
-    A function that tells whether the folder is still there, and the one locked.
+    A function that tells whether the path still leads to the locked folder.
 
   Raises:
     InputError: another process holds the lock, or the folder cannot be written.

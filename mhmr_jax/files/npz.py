@@ -27,7 +27,7 @@ def read_npz(
   """Reads the arrays of an `.npz`, none of which may hold Python objects.
 
   Args:
-    path: of the file.
+    path: the path of the file.
     keys: the arrays to read, as far as the file has them; None reads all.
     max_bytes: the most memory that these arrays may take together.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mhmr_jax.files import atomic
 
-_ROWS = 1024  # That are copied at once.
+_ROWS = 1024  # Rows that are copied at once.
 
 
 class NpzWriter:
@@ -30,9 +30,9 @@ class NpzWriter:
     """Adds an array whose rows come in blocks.
 
     Args:
-      name: of the array.
-      blocks: of one type, at least one; together they have the array's numbers.
-      shape: of the array.
+      name: the name of the array.
+      blocks: arrays of one type, at least one; together they have the array's numbers.
+      shape: the shape of the array.
     """
     with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
       dtype = None

@@ -29,12 +29,13 @@ _FROM_BT2020 = np.array(
 
 
 class Layout(NamedTuple):
-  """How the frames of a video lie on the screen.
+  """How decoded frames are scaled, turned and mirrored to be shown.
 
   Attributes:
-    width, height: of the shown frame before it is turned, px; its pixels are square.
-    swapped: x and y change places.
-    mirrored: then, whether x and y are mirrored.
+    width, height: the size of the shown frame before it is turned, px; its pixels are
+      square.
+    swapped: whether x and y change places.
+    mirrored: whether x and y are then mirrored.
   """
 
   width: int
@@ -52,7 +53,7 @@ def layout(frame: av.VideoFrame, sample_aspect: float) -> Layout:
   """Reads how a frame is shown.
 
   Args:
-    frame: as decoded; a phone's says by how much it is turned.
+    frame: as decoded; a phone's frame says by how much it is turned.
     sample_aspect: width over height of a pixel; 0 where it is not known.
   """
   if not 1 / _MAX_ASPECT < sample_aspect < _MAX_ASPECT:
@@ -86,8 +87,8 @@ def picture(frame: av.VideoFrame, shown: Layout) -> UInt8[np.ndarray, "height wi
 def stored(frame: av.VideoFrame, shown: Layout) -> yuv.Yuv:
   """Converts a frame to what an encoder takes; usually there is nothing to convert.
 
-  The pixels may be those of the frame, which must not be written to, as others may be
-  decoded from it.
+  The result may share its pixels with the frame. They must not be written to, because
+  the decoder may predict later frames from them.
   """
   as_it_is = (
     frame.format.name == "yuv420p"

@@ -17,7 +17,7 @@ _LAYOUT = "stereo"
 
 
 class Copier:
-  """Writes the sound bit by bit, so that it lies beside its pictures in the file."""
+  """Writes the sound in parts, interleaved with its pictures in the file."""
 
   def __init__(
     self, packets: Iterator[av.Packet], target: av.container.OutputContainer
@@ -40,10 +40,10 @@ class Copier:
 def copying(
   path: pathlib.Path, target: av.container.OutputContainer
 ) -> Iterator[Copier | None]:
-  """Yields what copies a video's sound, to be used before anything is written.
+  """Yields a `Copier` of a video's sound; enter it before anything is written.
 
   Args:
-    path: of the video.
+    path: the path of the video.
     target: an .mp4 file.
 
   Yields:

@@ -1,8 +1,8 @@
 """Reads the arrays of files of weights: PyTorch's .pth, and .safetensors.
 
 A .pth is a zip of a pickle and of raw numbers or, before PyTorch 1.6, five pickles and
-the raw numbers in a row. Of the pickles only the names are known that a dict of tensors
-needs, so that nothing in the file runs.
+the raw numbers in a row. The reader knows only those names in the pickles that a dict
+of tensors needs, so that nothing in the file runs.
 """
 
 import collections

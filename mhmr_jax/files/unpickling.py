@@ -1,4 +1,4 @@
-"""Unpickles data in which only the names of a table may occur.
+"""Unpickles data that may use only the names in a given table.
 
 A pickle may name any function and have it called. Here each name that the reader of a
 format knows stands for a class of that reader's own, a `Record` as a rule, which only

@@ -1,4 +1,4 @@
-"""What all readers of files from strangers share: how such a file is refused.
+"""Checks that all readers of untrusted files share, and how such a file is refused.
 
 Such a file may be a pipe without an end, may claim sizes that no memory has, and may be
 damaged in any way. Its kind and size are checked before it is opened, and everything
@@ -27,9 +27,9 @@ _JSON_COSTS = {b"{": 184, b"[": 56, b",": 32, b'"': 25}
 
 
 class RefusedError(Exception):
-  """The file holds what no file of its kind needs.
+  """The file holds something that no file of its kind needs.
 
-  The message names that, such that "the file has ..." is a sentence.
+  The message names it such that "the file has MESSAGE" is a sentence.
   """
 
 
@@ -40,7 +40,7 @@ def reading(
   """Turns whatever is raised while a file is read into one sentence.
 
   Args:
-    path: the file, which is checked to be one before the block starts.
+    path: the file; that it is a regular file is checked before the block starts.
     kind: the file's format, with its article, for the message.
     max_bytes: the largest size that is read; None for any.
 

@@ -1,8 +1,8 @@
 """Reads videos frame by frame, in memory that does not grow with their length.
 
-Frames come as a player shows them. Where the container lists its frames, they are
-counted without decoding any; a frame that then cannot be decoded comes as a black one,
-so that numbers and times of the others hold.
+Frames are returned as a player shows them. If the container lists its frames, they are
+counted without decoding any. A listed frame that cannot be decoded is replaced by a
+black one, so that the numbers and times of the others hold.
 """
 
 import contextlib
@@ -65,7 +65,7 @@ def probe(path: str | os.PathLike[str], fps: float | None = None) -> VideoInfo:
   the container does not list its frames, all are decoded.
 
   Args:
-    path: of the video, or of a folder of images.
+    path: the path of the video, or of a folder of images.
     fps: how many images a second a folder has; None for a video.
 
   Raises:
@@ -96,7 +96,7 @@ def probe(path: str | os.PathLike[str], fps: float | None = None) -> VideoInfo:
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-  """What the file of a video tells of it by name, or the first image's EXIF tags.
+  """The metadata of a video's file by name, or the first image's EXIF tags.
 
   Raises:
     InputError: the file is missing, or is no video or image.
@@ -261,9 +261,9 @@ def _timing(
   Times that an even rate explains, but for rounding, become exactly even.
 
   Args:
-    seconds: of each frame as the file has them, from the first one.
+    seconds: the time of each frame as the file has them, from the first one.
     average: the frame rate as the file has it.
-    path: of the file.
+    path: the path of the file.
   """
   number = np.arange(len(seconds))
   rising = bool((np.diff(seconds) > 0).all())  # False where one is not a number.

@@ -1,4 +1,4 @@
-"""Copies the pictures of a video as they are encoded, where every browser plays them.
+"""Copies the encoded pictures of a video if every browser can play them.
 
 That takes hardly any time, and loses nothing.
 """
@@ -24,18 +24,18 @@ def copy(
 ) -> bool:
   """Copies the pictures of a video to an .mp4 file, without its sound.
 
-  A browser shows the same frames at the same times, from 0 on. Where that could not be
-  so, there is no copy: the video must be of H.264 with 8 bits, upright, with square
-  pixels, and an .mp4 or .mov file that lists just the frames that are shown.
+  A browser shows the same frames at the same times, from 0 on. If it might not, there
+  is no copy: the video must be 8-bit H.264, upright, with square pixels, in an .mp4 or
+  .mov file that lists exactly the frames that are shown.
 
   Args:
-    path: of the video.
+    path: the path of the video.
     target: the file to write.
-    info: of the video.
-    bit_rate: the most that a second may take on average, bits.
+    info: the properties of the video.
+    bit_rate: the largest average bit rate that is copied, bits/s.
 
   Returns:
-    Whether there is a copy.
+    Whether the copy was made.
   """
   if not path.is_file():  # A folder of images.
     return False

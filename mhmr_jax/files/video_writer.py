@@ -25,10 +25,10 @@ _BT709 = 1  # In ITU-T H.273, for primaries, transfer and matrix.
 
 
 class Quality(NamedTuple):
-  """How good the pictures are, and how much room they take.
+  """The quality of the pictures, and the largest bit rate.
 
-  `crf` is x264's scale, on which lower is better; 23 is its default. `bit_rate` is the
-  most that a second takes on average, bits; None: what it needs.
+  `crf` is x264's scale, on which lower is better; 23 is its default. `bit_rate` limits
+  the average bits a second; None sets no limit.
   """
 
   crf: int
@@ -78,7 +78,7 @@ class VideoWriter:
 
     Args:
       frame: RGB, or as videos store it.
-      seconds: from the first frame to it; None, for all frames: as `writing` was told.
+      seconds: from the first frame to it; None if `writing` knows the times.
     """
     picture = frame if isinstance(frame, Yuv) else yuv.from_rgb(frame)
     if self._container is None:
@@ -171,18 +171,18 @@ def writing(
 ) -> Iterator[VideoWriter]:
   """Yields a writer of an .mp4 file, which appears once the block has ended.
 
-  Browsers and QuickTime play it, from its start before all of it has come. An odd last
-  row or column is lost: H.264 in 4:2:0 has none.
+  Browsers and QuickTime play it, and can start before all of it has been loaded. An odd
+  last row or column is lost, because H.264 in 4:2:0 has even sides.
 
     with video_writer.writing(path, fps) as writer:
       writer.write(frame)
 
   Args:
-    path: of the file.
+    path: the path of the file.
     fps: frames a second, on average.
-    times: seconds from the first frame to each, rising; None: they are even.
-    sound_of: a video whose sound is copied, such that it stays with its pictures.
-    quality: of the pictures.
+    times: seconds from the first frame to each, rising; None for an even rate.
+    sound_of: a video whose sound is copied, in step with the pictures.
+    quality: the quality of the pictures.
 
   Raises:
     InputError: the video cannot be written, or has no frames.

@@ -1,6 +1,6 @@
 """Reads the config and checkpoints that a training run leaves in its work directory.
 
-No model is known here: callers say what shapes they expect.
+This module knows no model: callers say what shapes they expect.
 """
 
 import hashlib
@@ -65,7 +65,7 @@ def restore_variables(
   """Reads the model's variables in the latest checkpoint.
 
   Args:
-    workdir: of the run.
+    workdir: the work directory of the run.
     abstract: the shapes of the model's variables.
 
   Returns:
@@ -106,9 +106,9 @@ def load_latest(
   """Reads the latest checkpoint that is not damaged, and warns of those that are.
 
   Args:
-    checkpointer: of the folder; it has at least one checkpoint.
+    checkpointer: the checkpointer of the folder; it has at least one checkpoint.
     abstract: the shapes and shardings of what to read, by the names on disk.
-    folder: of the checkpoints, for messages.
+    folder: the folder of the checkpoints, for messages.
 
   Returns:
     What was read, the checkpoint's step, and the steps of damaged later ones.

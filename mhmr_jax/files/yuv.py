@@ -1,8 +1,8 @@
-"""Pictures as videos store them: brightness by pixel, and colour by two times two.
+"""Pictures as videos store them: YUV 4:2:0, one colour for each block of 2 x 2 pixels.
 
-They are of 8 bits in BT.709's matrix and limited range, as nearly all video is: what is
-decoded can be encoded again without a conversion to RGB and back, which would take
-longer than the encoder.
+They have 8 bits, BT.709's matrix and limited range, like nearly all video: a decoded
+frame can be encoded again without a conversion to RGB and back, which would take longer
+than the encoder.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-# From RGB in [0, 255] to Y, U and V; the last column is added (ITU-R BT.709).
+# Converts RGB in [0, 255] to Y, U and V; the last column is added (ITU-R BT.709).
 _FROM_RGB = np.array(
   [
     [0.182586, 0.614231, 0.062007, 16],
@@ -80,7 +80,7 @@ def frame(picture: Yuv) -> av.VideoFrame:
 
 
 def shrunk(picture: Yuv, longest: int) -> Yuv:
-  """Scales a picture down whose longer side is longer than so many pixels."""
+  """Scales a picture down if its longer side exceeds so many pixels."""
   height, width = picture.y.shape
   scale = longest / max(height, width)
   if scale >= 1:

@@ -62,7 +62,8 @@ def load(kind: str, weights: str) -> TrainedNetwork:
       .safetensors file of torchvision's or of its authors' weights.
 
   Raises:
-    InputError: `weights` is empty, or they are missing, damaged or another network's.
+    InputError: `weights` is empty, or the weights are missing, damaged or another
+      network's.
   """
   if not weights:
     raise InputError(

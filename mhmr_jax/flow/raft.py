@@ -273,8 +273,8 @@ def look_up(
 ) -> Float[Array, "batch height width n"]:
   """Samples the correlations on a 7x7 grid around the flow's target, at every level.
 
-  Sampling is bilinear, with zeros outside. It is written as two products with hat
-  functions of the places, as accelerators are slow at gathering single values.
+  Sampling is bilinear, with zeros outside. It is written as two matrix products with
+  hat functions of the positions, because accelerators gather single values slowly.
   """
   height, width = flow.shape[1:3]
   x = flow[..., 0] + jnp.arange(width, dtype=flow.dtype)

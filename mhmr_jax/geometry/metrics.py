@@ -34,8 +34,8 @@ def aligned_joint_errors(
   Args:
     joints: predicted joints, metres.
     target: true joints, metres.
-    weights: of the joints in the fit. A joint of weight 0 is missing: it may hold
-      anything, NaN too, and its error is 0.
+    weights: the weights of the joints in the fit. A joint of weight 0 is missing: it
+      may hold anything, NaN too, and its error is 0.
   """
   if weights is not None:
     present = weights[..., None] > 0
@@ -56,8 +56,8 @@ def pa_mpjpe(
   Args:
     joints: predicted joints, metres.
     target: true joints, metres.
-    weights: of the joints, in the fit and in the mean; 0 leaves out a missing joint.
-      The error of a frame without any joint is NaN.
+    weights: the weights of the joints, in the fit and in the mean; 0 leaves out a
+      missing joint. The error of a frame without any joint is NaN.
   """
   errors = aligned_joint_errors(joints, target, weights)
   if weights is None:

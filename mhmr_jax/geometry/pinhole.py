@@ -31,8 +31,8 @@ def project_in_front(
 ) -> tuple[Float[np.ndarray, "*batch 2"], Bool[np.ndarray, "*batch"]]:
   """Projects points, and tells which are more than `min_depth` before the camera.
 
-  The others have no image: they are projected as if they were at that depth, so that
-  all pixels are finite.
+  The other points have no image: they are projected as if they were at that depth, so
+  that all pixels are finite.
   """
   depth = points[..., 2:]
   clamped = np.concatenate([points[..., :2], np.maximum(depth, min_depth)], axis=-1)
@@ -45,7 +45,7 @@ def crop_intrinsics(
   """The intrinsics of a part of the camera's image.
 
   Args:
-    intrinsics: of the whole image.
+    intrinsics: those of the whole image.
     corner: x, y of the part's upper left corner, image pixels.
     scale: pixels of the part per image pixel.
   """
@@ -59,12 +59,12 @@ def to_camera(
   intrinsics: Float[np.ndarray, "*#batch 3 3"],
   other: Float[np.ndarray, "*#batch 3 3"],
 ) -> Float[np.ndarray, "*batch n 2"]:
-  """Where another camera at the same place sees points; pixels.
+  """Converts pixels to those of another camera at the same place.
 
   Args:
-    points: pixels.
-    intrinsics: of the camera that they are of.
-    other: of the other one.
+    points: pixels of the first camera's image.
+    intrinsics: those of the first camera.
+    other: those of the other camera.
   """
   scale = other[..., [0, 1], [0, 1]] / intrinsics[..., [0, 1], [0, 1]]
   shift = other[..., :2, 2] - scale * intrinsics[..., :2, 2]
@@ -76,8 +76,8 @@ def window_in_camera(
 ) -> Float[np.ndarray, "3"]:
   """A square window's centre off the principal point and half its side.
 
-  All are in units of the focal length: the same window of another camera has another
-  place, and a person in it another perspective.
+  All are in units of the focal length. They tell the network where in the camera's view
+  the window lies, on which the perspective of a person in it depends.
   """
   focal = intrinsics[[0, 1], [0, 1]]
   centre = ((box[:2] + box[2:]) / 2 - intrinsics[:2, 2]) / focal
@@ -92,8 +92,8 @@ def translation(
 ) -> Float[np.ndarray, "*batch 3"]:
   """The translation by which the points' image becomes `points_image`.
 
-  u (z + t_z) = f_x (x + t_x) + c_x (z + t_z), and so for v, is linear in t: two
-  equations a point, solved by least squares.
+  u (z + t_z) = f_x (x + t_x) + c_x (z + t_z), and the same for v, is linear in t: two
+  equations for each point, solved by least squares.
 
   Args:
     points: metres, axes of the camera frame, any origin.

@@ -32,7 +32,7 @@ def reach(
     middle: the knee or elbow.
     end: the ankle or wrist.
     hinge: unit vectors, the axis of the middle joint.
-    target: where the end shall be.
+    target: where the end should be.
   """
   upper, lower = middle - root, end - middle
   angle = _hinge_angle(upper, lower, hinge, np.linalg.norm(target - root, axis=-1))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 # Detectors report guesses far off the body with scores below this.
 MIN_SCORE = 0.1
 _FAR = 2**30  # No image has so many pixels.
-_MIN_POINTS = 5  # Of fewer points, none can be told to be wrong.
+_MIN_POINTS = 5  # Among fewer points an outlier cannot be recognised.
 
 
 def clip_window(
@@ -19,13 +19,13 @@ def clip_window(
 ) -> Float[np.ndarray, "4"] | None:
   """The square window around a clip's person, one for all its frames.
 
-  No single point more than doubles it: one that would is left out.
+  A single point that would more than double the window is left out.
 
   Args:
     keypoints: x, y in image pixels, score.
     scale: the window's side divided by the longer side of the points' box.
-    boxes: the person's boxes, used in frames without any keypoint; a box of zeros is
-      not known.
+    boxes: the person's boxes, used in frames without any keypoint; a box of zeros
+      means that it is not known.
 
   Returns:
     The window [x0, y0, x1, y1] in image pixels, or None where no point was found.
@@ -95,8 +95,8 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
   """Resamples a square window to size x size pixels; zero outside the image.
 
   A large window is first reduced by averaging whole blocks of pixels: plain bilinear
-  sampling would alias, which an optical flow takes for motion. A window in which the
-  whole image would be less than a pixel shows nothing.
+  sampling would alias, which looks like motion to optical flow. If the whole image
+  would be smaller than a pixel of the crop, the result is zero.
   """
   return crop_images([image], box, size)[0]
 
@@ -134,7 +134,7 @@ def crop_images(
 
 
 def reach(box: Float[np.ndarray, "4"], size: int) -> tuple[int, int, int, int]:
-  """The rectangle [x0, y0, x1, y1] of pixels outside of which `crop_image` sees none.
+  """The rectangle [x0, y0, x1, y1] outside of which `crop_image` reads no pixel.
 
   It may reach out of the image.
   """

@@ -1,4 +1,4 @@
-"""Runs a trained network along stored sequences and videos, up to motion in space."""
+"""Runs a trained network along stored sequences and videos, and recovers 3D motion."""
 
 from mhmr_jax.inference.video_motion import predict_video
 

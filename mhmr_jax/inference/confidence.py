@@ -1,11 +1,11 @@
 """How far a person's motion can be trusted in each row, from 0 to 1.
 
-It is the product of two things that are known without any truth: the mean score of the
-keypoints, and how well the body agrees with them, 1 / (1 + (d / 0.1)²) for the mean
-distance d, weighted by the scores, as a share of the body's size in the image. So it is
-a half where a perfectly detected person and the body are apart by a tenth of the body's
-size. A row without keypoints has the confidence of the nearest rows that have them,
-interpolated by time, times exp(-t / 0.3 s) for the time t to the nearer one.
+The confidence is a product of two factors that need no ground truth: the mean score of
+the keypoints, and the body's agreement with them, 1 / (1 + (d / 0.1)²). Here d is the
+mean distance, weighted by the scores, as a share of the body's size in the image. So
+the confidence is a half if the keypoints have full scores and the body is off by a
+tenth of its size. A row without keypoints has the confidence of the nearest rows that
+have them, interpolated by time, times exp(-t / 0.3 s) for the time t to the nearer one.
 """
 
 import numpy as np
@@ -16,11 +16,11 @@ from mhmr_jax.body import host_joints, posed_keypoints, smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.runtime.batching import blocks
 
-_HALF = 0.1  # Of the body's size.
+_HALF = 0.1  # The distance at which the agreement is a half, as a share of the size.
 _FADE = 0.3  # s.
 _MIN_DEPTH = 0.1  # m.
 _MIN_SIZE = 1.0  # px.
-_ROWS = 256  # That are computed at once, to save memory.
+_ROWS = 256  # Rows that are computed at once, to save memory.
 
 
 def body_keypoints(
@@ -31,15 +31,15 @@ def body_keypoints(
   transl_camera: Float[np.ndarray, "N 3"],
   intrinsics: Float[np.ndarray, "*N 3 3"],
 ) -> Float[np.ndarray, "N 17 2"]:
-  """The image of the body's own COCO-17, px.
+  """The projections of the body's own COCO-17, px.
 
   Args:
-    body: whose shape `betas` are.
-    moments: of the body.
+    body: the body whose shape `betas` are.
+    moments: the `posed_keypoints.moments` of the body.
     pose: axis-angle; entry 0 is in the camera frame.
     betas: the shape.
     transl_camera: SMPL's `transl` in the camera frame, metres.
-    intrinsics: of the video, or of each row.
+    intrinsics: those of the video, or of each row.
   """
   projected = np.empty((len(pose), 17, 2), np.float32)
   for at in blocks(len(pose), _ROWS):
@@ -64,9 +64,9 @@ def measure(
 
   Args:
     found: COCO-17 as found: x, y px, score; a score of 0 for a missing point.
-    keypoints: those of the body, px.
+    keypoints: the projections of the body's own, px.
     detected: whether a row's keypoints were found at all.
-    times: of the rows, ascending, s.
+    times: the times of the rows, ascending, s.
   """
   score = np.clip(found[..., 2], 0, 1)
   size = np.maximum(np.linalg.norm(np.ptp(keypoints, axis=1), axis=-1), _MIN_SIZE)

@@ -1,4 +1,4 @@
-"""When a foot stands still, from what the network says of it and how the foot moves.
+"""Tells when a foot stands still, from the network's output and the foot's motion.
 
 A foot stands where its ball rests on the ground: the heel may already be off it.
 """
@@ -28,18 +28,18 @@ def probability(
   rays: Float[np.ndarray, "N 3"],
   times: Float[np.ndarray, "N"],
 ) -> Float[np.ndarray, "N 2"]:
-  """How probably each foot stands still: the least of three probabilities.
+  """The probability that each foot stands still: the least of three probabilities.
 
-  They are the network's, and those by the foot's speed and height. Depth is noisy:
-  only the speed across the viewing ray counts. The network is unsure of feet on real
-  video that stand, and sure of those that don't, so a contact begins at less than a
-  half; the result is above a half in contacts and nowhere else.
+  They are the network's, one by the foot's speed and one by its height. Depth is noisy:
+  only the speed across the viewing ray counts. On real video the network is unsure of
+  standing feet and sure of moving ones, so a contact begins at less than a half of the
+  network's probability. The result is above a half in contacts and nowhere else.
 
   Args:
-    standing: the network's; all 0 if it says nothing, and then only motion counts.
+    standing: the network's probability; if all are 0, only motion counts.
     toes: the balls of the feet, metres, y up.
     rays: the unit vectors from the camera to the person.
-    times: of the rows, s.
+    times: the times of the rows, s.
   """
   if len(times) < 2:
     return np.zeros_like(standing, np.float64)
@@ -58,7 +58,7 @@ def probability(
 
 
 def rows_in(seconds: float, times: Float[np.ndarray, "N"]) -> int:
-  """How many rows, at least one, a span of time has; `times` may be uneven."""
+  """The number of rows, at least one, in a span of time; `times` may be uneven."""
   if len(times) < 2:
     return 1
   return max(1, round(seconds / float(np.median(np.diff(times)))))

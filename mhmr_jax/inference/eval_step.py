@@ -19,7 +19,7 @@ def run_chunk(
   """Predicts one chunk of clips.
 
   Args:
-    variables: of the model.
+    variables: the variables of the model.
     batch: the chunk's inputs.
     carry: the LSTM's state after the chunk before.
     model: the network.

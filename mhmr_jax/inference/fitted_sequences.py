@@ -19,13 +19,13 @@ def fit(
 ) -> list[SequencePrediction]:
   """Replaces the rotations and shapes of predictions by fitted ones.
 
-  Cameras stay the network's. Clips without `fps` count as of 30 frames a second.
+  Cameras stay the network's. Clips without `fps` are taken to have 30 frames a second.
 
   Args:
-    body: which the network predicts.
-    clips: their intrinsics and frame rates are read, and no label is.
-    predictions: for these clips, with keypoints.
-    size: of the network's crops, px.
+    body: the body that the network predicts.
+    clips: the clips, of which only intrinsics and frame rates are read, and no labels.
+    predictions: the predictions for these clips, with keypoints.
+    size: the side of the network's crops, px.
   """
   rates = np.array([clip.get("fps", 30.0) for clip in clips])
   fitted = list(predictions)

@@ -3,7 +3,7 @@
 Every contact has a place, the mean of the foot's ball over the contact. The ball is
 moved there, and before and after the contact the correction fades in and out. The hip,
 the knee and the ankle turn for that; where a leg is too short, the pelvis sinks a
-little. All that is above the pelvis keeps its place relative to it.
+little. Everything above the pelvis keeps its place relative to it.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from mhmr_jax.inference import contacts
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
 from mhmr_jax.runtime.batching import blocks
 
-# Of the left and the right leg, the joints that turn.
+# The joints of the left and the right leg that turn.
 LEGS = tuple(
   tuple(SMPL_JOINTS.index(f"{side}_{name}") for name in ("hip", "knee", "ankle"))
   for side in ("left", "right")
@@ -29,7 +29,7 @@ _ON_FLOOR = 0.12
 # The share of a leg's length up to which the knee need not be quite straight, and the
 # most that the pelvis sinks, m.
 _REACH, _MOST_SINKING = 0.998, 0.06
-_ROWS = 256  # That are bent at once, to save memory.
+_ROWS = 256  # Rows that are bent at once, to save memory.
 
 
 class Soles(NamedTuple):
@@ -49,7 +49,7 @@ class Body(NamedTuple):
 
 
 class Goals(NamedTuple):
-  """Where a foot's ankle and ball shall be."""
+  """The target positions of a foot's ankle and ball."""
 
   ankle: Float[np.ndarray, "N 3"]
   toe: Float[np.ndarray, "N 3"]
@@ -62,12 +62,12 @@ def lock(
   """Locks the feet to their contacts and lifts them to the floor.
 
   Args:
-    person: whose feet slide.
-    probability: that each foot stands.
-    soles: of the person.
+    person: the person whose feet slide.
+    probability: the probability that each foot stands.
+    soles: the soles of the person.
 
   Returns:
-    The legs' parent-relative rotations, and by how much the pelvis moves, metres.
+    The legs' parent-relative rotations, and the displacement of the pelvis, metres.
   """
   goals = [
     _goals(person, contacts.intervals(probability[:, side], person.times), side, soles)

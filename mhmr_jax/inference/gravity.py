@@ -3,10 +3,10 @@
 Two cues are averaged. The network predicts the direction for every frame; its errors
 draw it towards the image's down. And people don't fall: over a few steps, the line from
 the centre of mass to the standing feet is vertical on average, because the centre of
-mass is not accelerated on average. That line's errors are those of the body's lean.
+mass is not accelerated on average. A body that leans makes that line wrong.
 
 A third cue is the floor that people walk over: their standing feet lie in one level
-plane. It tells only what the walk is long enough for.
+plane. It counts the more, the farther the standing feet are spread.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
 # the network's mean error is 7.0 degrees and the balance's 4.7; the average's is 4.4
 # with a share of 0.4, 3.8 with 0.6 and 3.9 with 0.8. On synthetic people, whom the
 # network knows better, 0.2 is best: 5.5 degrees on 256 examples of captured motion that
-# was kept from training, where 0.6 has 5.8.
+# was held out from training, where 0.6 has 5.8.
 _BALANCE = 0.6
 # A line that is farther from the network's direction is no balance: of people who lie,
 # hang or lean on something, or whose left and right are exchanged.
@@ -80,12 +80,12 @@ def floor_normal(
 ) -> Float[np.ndarray, "3"]:
   """The unit normal of the floor that people's standing feet lie on.
 
-  It is the plane's by ridge regression of the feet's heights, in which each person has
-  a height of their own: their distances may be wrong by different factors.
+  A plane is fitted to the feet's heights by ridge regression, with a height of its own
+  for each person, because their distances may be wrong by different factors.
 
   Args:
-    toes: of each person, the balls of the feet, metres; y is about up.
-    stands: of each person, when a foot stands.
+    toes: for each person, the balls of the feet, metres; y is about up.
+    stands: for each person, when a foot stands.
 
   Returns:
     y itself if nobody's feet stand, or if the floor is steep.
@@ -121,8 +121,8 @@ def _balance(
 ) -> Float[np.ndarray, "3"]:
   """The mean direction from the centre of mass to the support.
 
-  Frames count by how probably a foot stands; the fewer stand, the more the network's
-  direction counts in their place.
+  Frames are weighted by the probability that a foot stands. Where fewer feet stand, the
+  network's direction gets the missing weight.
   """
   mass = np.einsum("j,tjc->tc", _MASS_SHARES, joints)
   feet = (joints[:, ANKLES] + joints[:, TOES]) / 2

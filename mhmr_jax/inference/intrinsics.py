@@ -1,4 +1,4 @@
-"""The intrinsics of a video: what the user gives, what the file tells, or a guess."""
+"""The intrinsics of a video: from the user, from the file's metadata, or a guess."""
 
 import math
 import pathlib
@@ -43,18 +43,18 @@ def find(
   path: pathlib.Path | None = None,
   metadata: Mapping[str, str] | None = None,
 ) -> Intrinsics:
-  """The intrinsics of a video; without any hint the focal length is the diagonal.
+  """Finds the intrinsics; without any hint the focal length is the image's diagonal.
 
-  But for a file of intrinsics, the principal point is the centre of the image.
+  The principal point is the centre of the image, unless a file gives the intrinsics.
 
   Args:
     size: width and height, px, as the frames are shown.
-    num_frames: of the video.
+    num_frames: the length of the video.
     focal: focal length, px.
     fov: the angle of view from the left to the right edge, degrees.
-    path: of a file of intrinsics; see `read`.
-    metadata: of the file of the video, or the EXIF tags of an image, by name. It counts
-      only where the user gives nothing.
+    path: the path of a file of intrinsics; see `read`.
+    metadata: the metadata of the video's file, or the EXIF tags of an image, by name.
+      It is read only if the user gives nothing.
 
   Raises:
     InputError: two of `focal`, `fov` and `path` are given, or one is impossible.
@@ -108,7 +108,7 @@ def read(path: pathlib.Path, num_frames: int) -> Float[np.ndarray, "*N 3 3"]:
   Args:
     path: an .npz with the array `intrinsics`, or a .json with it under that key or as
       all there is; [3, 3] or [frames, 3, 3], px.
-    num_frames: of the video.
+    num_frames: the length of the video.
 
   Raises:
     InputError: the file cannot be used, or has another number of frames.

@@ -19,8 +19,8 @@ from mhmr_jax.inference import reprojection
 from mhmr_jax.inference.reprojection import Body, Frames, Weights
 from mhmr_jax.motion import pose_prior
 
-# Whether --fit=auto fits, by the keypoints' format or else by their detector. It does
-# where the fit has lowered the error on real video, and not before that was measured.
+# Whether --fit=auto fits, by the keypoints' format or else by their detector: only
+# where a measurement on real video has shown that the fit lowers the error.
 BY_DEFAULT = {
   "openpose_body25": True,
   "openpose_body25b": True,
@@ -56,7 +56,7 @@ class Person(NamedTuple):
   camera: Float[np.ndarray, "time 3"]  # Weak perspective [s, tx, ty] of the crop.
   box: Float[np.ndarray, "time 4"]  # The crop window, image pixels.
   keypoints: Float[np.ndarray, "time 17 3"]  # Image pixels, score.
-  intrinsics: Float[np.ndarray, "*time 3 3"]  # Of all images or each; without skew.
+  intrinsics: Float[np.ndarray, "*time 3 3"]  # For all images or each; without skew.
   segment: Int[np.ndarray, "time"]
   # How sure the network is of each rotation; None: equally sure of all.
   trust: Float[np.ndarray, "time 24"] | None = None
@@ -88,11 +88,11 @@ def fit(
   """Fits people's bodies to their keypoints, each person on their own.
 
   Args:
-    body: which the network predicts.
-    people: of sequences of any lengths.
-    fps: frames a second, of the frames that the network was given.
-    weights: of the objective's terms; None for those chosen on real video.
-    steps: of the optimisation in each window.
+    body: the body that the network predicts.
+    people: people in sequences of sequences of any lengths.
+    fps: the rate of the frames that the network was given, frames a second.
+    weights: the weights of the objective's terms; None for those chosen on real video.
+    steps: the steps of the optimisation in each window.
     window: frames of a window; more than the overlap, which is 16.
   """
   solve = functools.partial(

@@ -1,4 +1,4 @@
-"""Recovers people's motion while a camera or stream runs, from what has come so far.
+"""Recovers people's motion while a camera or stream runs, from the frames so far.
 
   people = live_motion.LiveMotion(run, scene)
   for seconds, frame, *_ in live.read_frames("rtsp://camera.local/stream"):
@@ -6,9 +6,9 @@
       ...
 
 The network reads each person every 1/30 s, as it does in a file (see `sampling`), and a
-moment is read once a detection at or after it has come. What looks ahead or takes the
-time of a second pass is left out: there is no smoothing, no mirror image, no fit, and
-no world, whose floor the whole path tells.
+moment is read once a detection at or after it has come. Stages that look ahead or take
+a second pass are left out: there is no smoothing, no mirror image, no fit, and no
+world, because the floor is known only from the whole path.
 """
 
 import collections
@@ -38,7 +38,7 @@ from mhmr_jax.keypoints import tracking
 from mhmr_jax.keypoints.tracking import StreamTracker
 from mhmr_jax.models.motion_hmr import Carry
 
-# Of a step: so far from its moment may a frame of a camera come.
+# A camera's frame may be so far from its moment, as a share of a step.
 _JITTER = 0.1
 _ROUNDING = 1e-4
 
@@ -46,14 +46,14 @@ Picture = UInt8[np.ndarray, "height width *colours"]
 
 
 def due(latest: float, found: float) -> Float[np.ndarray, "n"]:
-  """The moments to read now that a person has been found again.
+  """The moments to read after a new detection of a person.
 
   They are `chunks.TRAINING_STEP` apart. Cameras' clocks are a little uneven: a
-  detection that is near to a moment is at it, and the ones after are counted from it.
+  detection near a moment counts as that moment, from which the later ones are counted.
 
   Args:
     latest: the last moment at which the person was read, s.
-    found: of the newest detection, s.
+    found: the time of the newest detection, s.
 
   Returns:
     Those after `latest`, none of them after `found`.
@@ -73,10 +73,10 @@ def _between(
   """Interpolates between two detections; the score is the lower one times `filled`.
 
   Args:
-    before: x, y px and score.
-    after: likewise.
-    weight: of the one after, which alone counts where it is 1.
-    filled: lowers the scores of what no detector has seen.
+    before: x, y px and score of the first detection.
+    after: those of the second detection.
+    weight: the weight of `after`, which alone counts where it is 1.
+    filled: the factor on the scores of points that no detector has seen.
   """
   mixed = before + weight[:, None, None] * (after - before)
   mixed[..., 2] = filled * np.minimum(before[:, 2], after[:, 2])
@@ -86,10 +86,10 @@ def _between(
 
 
 class LivePerson(NamedTuple):
-  """A person at one moment; what `schema.Motion` has too means the same."""
+  """A person at one moment; fields that `schema.Motion` has mean the same there."""
 
   id: int  # By the order in which people come, from 1 on.
-  seconds: float  # From the stream's first frame.
+  seconds: float  # The time since the stream's first frame.
   confidence: float  # From 0 to 1.
   pose: Float[np.ndarray, "24 3"]  # Axis-angle; entry 0 is in the camera frame.
   betas: Float[np.ndarray, "10"]  # The mean over the moments so far.
@@ -100,14 +100,14 @@ class LivePerson(NamedTuple):
 
 @dataclasses.dataclass
 class _Followed:
-  """What the next moments of a person depend on."""
+  """The state that the next moments of a person depend on."""
 
   id: int
   maker: InputMaker
   carry: Carry | None
-  frame: int  # In which they were found last.
-  keypoints: Float[np.ndarray, "17 3"]  # There.
-  moment: float  # Until which the network has read them, s.
+  frame: int  # The last frame in which they were found.
+  keypoints: Float[np.ndarray, "17 3"]  # Those of that frame.
+  moment: float  # The last moment at which the network has read them, s.
   recent: collections.deque[np.ndarray]  # The keypoints that the window is around.
   box: Float[np.ndarray, "4"]  # The last crop window.
   shown: list[int]  # The last two different frames whose pictures were read.
@@ -115,18 +115,18 @@ class _Followed:
   betas: Float[np.ndarray, "10"] = dataclasses.field(
     default_factory=lambda: np.zeros(10, np.float32)
   )
-  count: int = 0  # Of the moments in the mean `betas`.
+  count: int = 0  # How many moments the mean `betas` has.
   latest: LivePerson | None = None
 
 
 class LiveMotion:
   """Recovers the people of one stream, frame by frame.
 
-  Making one compiles all that it runs, so that no frame has to wait for that.
+  Its creation compiles everything that it runs, so that no frame waits for that.
 
   Args:
     run: the network.
-    scene: the camera; whether it moves, and whether bodies are fitted, is not read.
+    scene: the camera; its `camera` and `fit` are not read.
   """
 
   def __init__(self, run: TrainedRun, scene: Scene):
@@ -145,7 +145,7 @@ class LiveMotion:
     self._tracker = StreamTracker()
     self._people: dict[int, _Followed] = {}
     self._times: list[float] = []
-    self._pictures: dict[int, Picture] = {}  # Of the frames that may still be read.
+    self._pictures: dict[int, Picture] = {}  # Pictures that may still be read.
     self._matrix: Float[np.ndarray, "3 3"] | None = None
 
   def _compile(self) -> None:
@@ -163,12 +163,12 @@ class LiveMotion:
     image: UInt8[np.ndarray, "height width 3"],
     found: Float[np.ndarray, "_ 17 3"],
   ) -> list[LivePerson]:
-    """Returns everybody who is seen in a frame, each at the last moment read.
+    """Returns everybody who is seen in a frame, each at the last moment that was read.
 
     Args:
       seconds: from the first frame to this one.
       image: RGB.
-      found: COCO-17 of everybody in it: x, y px and score.
+      found: COCO-17 of everybody in the frame: x, y px and score.
 
     Raises:
       InputError: at the first frame, the scene's intrinsics cannot be used.

@@ -14,7 +14,7 @@ _NEGATIVE_X = np.array([-1, 1, 1], np.float32)
 
 
 def mirror_prediction(prediction: Prediction) -> Prediction:
-  """Mirrors what was predicted; left and right joints change places."""
+  """Mirrors a prediction; left and right joints change places."""
   mirrored = Prediction(
     rotations=smpl.mirror_rotations(prediction["rotations"]),
     betas=prediction["betas"],

@@ -1,7 +1,7 @@
 """Converts per-crop outputs to camera-space motion.
 
-The network reads a video at even moments (see `sampling`), in crop windows that move
-from chunk to chunk, and predicts a shape for each. The motion has a row for every frame
+The network reads a video at even moments (see `sampling`), in crop windows that change
+from chunk to chunk, and predicts a shape at each. The motion has a row for every frame
 of the video, one shape, and positions in image pixels and in metres.
 """
 
@@ -21,17 +21,17 @@ from mhmr_jax.runtime.batching import blocks
 # At this scale a person of 2 m takes up a tenth of the crop. Smaller ones are errors of
 # the network, and the depth, which is their inverse, would grow without bound.
 _MIN_SCALE = 0.1
-_MIN_LENGTH = 1e-6  # Of the mean of two unit vectors, so that their unit is finite.
+_MIN_LENGTH = 1e-6  # The least length of a mean of unit vectors that is normalised.
 _MIN_DEPTH = 0.1  # Metres; the joint nearest to the camera lies beyond it.
 # A row this near to a moment of the network is at it; in steps from one to the next.
 _ROUNDING = 1e-4
-_ROWS = 256  # That are computed at once, to save memory.
+_ROWS = 256  # Rows that are computed at once, to save memory.
 
 
 class Placed(NamedTuple):
   """One person's motion in the camera frame, with a row for every frame.
 
-  The fields of `seen` and the other ones are those of `schema.Motion`.
+  The fields, and those of `seen`, are those of `schema.Motion`.
   """
 
   frame_index: Int[np.ndarray, "N"]
@@ -59,12 +59,12 @@ def place(
 
   Args:
     body: the neutral body, which the network predicts.
-    outputs: of all chunks of the video.
+    outputs: the outputs of all chunks of the video.
     rows: the frames in which the person is followed.
-    intrinsics: of the video, or of each row; without skew.
+    intrinsics: those of the video, or of each row; without skew.
     pelvis_fitted: the pelvis of each moment of `outputs` in the camera frame, metres,
       as `keypoint_fit` finds it. The outputs' weak-perspective cameras are then not
-      read, and the motion's are those that are tangent at the pelvis.
+      read; the motion's cameras approximate the perspective ones at the pelvis.
     betas: the person's shape; None: the median over all moments.
   """
   betas = np.median(outputs.betas, axis=0) if betas is None else betas

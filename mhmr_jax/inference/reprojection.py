@@ -1,9 +1,9 @@
 """Optimises bodies so that their projections agree with 2D keypoints.
 
-The network's rotations are where the optimisation starts and what it stays near. All
-frames of all people are one problem: the sum over frames of the robust distance of
-COCO-17 from the detected points, of the distance from the network's rotations, of the
-pose's surprise under a prior, and of the accelerations. The frames of a person are
+The optimisation starts from the network's rotations, and stays near them. All frames of
+all people are one problem: the sum over frames of the robust distance of COCO-17 from
+the detected points, of the distance from the network's rotations, of the pose's
+negative log density under a prior, and of the accelerations. The frames of a person are
 linked by the accelerations and by one shape.
 
 A person's place in a frame is described by the pelvis' shift in the image and by the
@@ -58,12 +58,12 @@ class Frames(NamedTuple):
 
   `rays` are points of the image (u - c) / f, for a principal point c and a focal
   length f; `half_window` is the network's crop in the same unit. A frame whose `score`s
-  are all 0 keeps the network's rotations, but for the smoothing.
+  are all 0 keeps the network's rotations, except for the smoothing.
   """
 
   rotations: Float[Array, "people time 24 3 3"]  # The network's.
   pelvis_ray: Float[Array, "people time 2"]  # To start from.
-  depth: Float[Array, "people time"]  # Of the pelvis, to start from; m.
+  depth: Float[Array, "people time"]  # The pelvis' depth to start from, m.
   rays: Float[Array, "people time 17 2"]  # The detected points.
   score: Float[Array, "people time 17"]  # The weight of each; 0 where missing.
   half_window: Float[Array, "people time 2"]
@@ -83,7 +83,7 @@ class Fitted(NamedTuple):
 class _Unknowns(NamedTuple):
   rot6d: Float[Array, "people time 24 6"]
   betas: Float[Array, "people 10"]
-  shift: Float[Array, "people time 2"]  # Of the pelvis in the image; half windows.
+  shift: Float[Array, "people time 2"]  # The pelvis' in the image; half windows.
   log_depth: Float[Array, "people time"]  # Relative to the start.
 
 
@@ -104,14 +104,14 @@ def fit(
   neither other people nor distant frames change a result.
 
   Args:
-    body: of all people.
-    frames: theirs.
+    body: the body of all people.
+    frames: the frames of all people.
     betas: the shape to start from and to stay near.
     acceleration_unit: (frames a second / 30)², by which second differences are
-      multiplied, less in the first half of the steps; 0 leaves the frames unlinked.
-    weights: of the terms.
+      multiplied, less in the first half of the steps; 0 leaves the frames independent.
+    weights: the weights of the terms.
     steps: how many to take; the length of the last third declines to zero.
-    fit_betas: whether the shape is optimised; else it stays.
+    fit_betas: whether the shape is optimised, too.
   """
   import optax  # It takes long, and most predictions need no fit.
 

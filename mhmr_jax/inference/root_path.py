@@ -1,11 +1,10 @@
-"""The pelvis' path that the measured places, the standing feet and inertia agree on.
+"""The pelvis' path that best fits the measured places, standing feet and inertia.
 
 The path minimises a sum of squares: of its distance from the measured places, which are
 much less certain along the viewing ray than across it; of the speed of standing feet;
-of the feet's distance from the floor they stand on, but for feet that are clearly
-elsewhere; and of the acceleration. All weights are per second, so that the rate of the
-rows changes nothing. The normal equations are banded: any length is solved in linear
-time.
+of standing feet's distance from the floor, except for feet that are clearly not on it;
+and of the acceleration. All weights are per second, so that the rate of the rows
+changes nothing. The normal equations are banded: any length is solved in linear time.
 """
 
 from typing import NamedTuple
@@ -33,8 +32,8 @@ class Evidence(NamedTuple):
   times: Float[np.ndarray, "N"]  # s.
   measured: Float[np.ndarray, "N 3"]  # The pelvis.
   toes: Float[np.ndarray, "N 2 3"]  # The balls of the feet relative to the pelvis.
-  contacts: Float[np.ndarray, "N 2"]  # How probably each of them stands.
-  toe_height: float  # Of a ball whose foot stands on the floor.
+  contacts: Float[np.ndarray, "N 2"]  # The probability that each foot stands.
+  toe_height: float  # The height of the ball of a foot that stands on the floor.
 
 
 def solve(evidence: Evidence) -> Float[np.ndarray, "N 3"]:

@@ -1,4 +1,4 @@
-"""Samples a person's track at the rate of training, whatever the video's own is.
+"""Samples a person's track at the frame rate of training, whatever the video's is.
 
 A network reads a person at even moments, about 1/30 s apart. Keypoints are smoothed
 along time and read at these moments, pictures are the nearest frames, and `placement`
@@ -44,10 +44,10 @@ class Samples(NamedTuple):
 
 
 def step(times: Float[np.ndarray, "frames"]) -> float:
-  """The seconds from one moment at which the network reads a video to the next.
+  """The seconds between two moments at which the network reads a video.
 
   Args:
-    times: of the video's frames, s.
+    times: the times of the video's frames, s.
   """
   if len(times) < 2:
     return TRAINING_STEP
@@ -63,7 +63,7 @@ def segments(
 
   Args:
     frame_index: the frames in which the person was found, ascending.
-    times: of all frames of the video, s.
+    times: the times of all frames of the video, s.
   """
   gaps = np.diff(times[frame_index])
   breaks = np.flatnonzero(gaps > RESET_SECONDS + _ROUNDING_SECONDS)
@@ -76,8 +76,8 @@ def rows(track: Track, times: Float[np.ndarray, "num_frames"]) -> Rows:
   """All frames of a person's segments.
 
   Args:
-    track: of the person.
-    times: of all frames of the video, s.
+    track: the track of the person.
+    times: the times of all frames of the video, s.
   """
   spans = segments(track.frame_index, times)
   frame_index = np.concatenate([np.arange(first, last + 1) for first, last in spans])
@@ -96,10 +96,10 @@ def samples(
   """Samples one segment of a track, from its first frame on.
 
   Args:
-    track: of the person.
-    times: of all frames of the video, s.
+    track: the track of the person.
+    times: the times of all frames of the video, s.
     first: the segment's first frame, in which the person was found.
-    last: its last frame, likewise.
+    last: its last frame, in which the person was found, too.
   """
   every = step(times)
   start, end = float(times[first]), float(times[last])
@@ -155,14 +155,14 @@ def flow_seconds(
   times: Float[np.ndarray, "num_frames"],
   starts: Int[np.ndarray, "chunks"],
 ) -> Float[np.ndarray, "n"]:
-  """The seconds between the two pictures of which each sample's flow is.
+  """The seconds between the two pictures of each sample's flow.
 
-  It is 0 where a sample repeats the picture before, unless a chunk starts there: the
-  flow then comes from the last other picture.
+  They are 0 where a sample repeats the picture before, unless a chunk starts there: the
+  flow then comes from the last picture that differs.
 
   Args:
-    frames: of a segment's samples.
-    times: of all frames of the video, s.
+    frames: the frames of a segment's samples.
+    times: the times of all frames of the video, s.
     starts: the samples at which chunks start.
   """
   new = np.append(True, np.diff(frames) > 0)

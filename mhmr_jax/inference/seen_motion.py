@@ -1,4 +1,4 @@
-"""One person's motion as the camera sees it: what the world's placement starts from."""
+"""One person's motion in the camera frame, from which `world` places it."""
 
 from typing import NamedTuple
 

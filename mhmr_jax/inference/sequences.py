@@ -51,11 +51,11 @@ def predict(
   the predictions and small arrays are kept, until their sequences are yielded.
 
   Args:
-    config: of the training run.
-    variables: of the model.
+    config: the config of the training run.
+    variables: the variables of the model.
     source: the sequences.
     lengths: frames of each sequence.
-    mesh: of this host's devices; sequences side by side are divided over it.
+    mesh: the mesh of this host's devices; sequences side by side are divided over it.
 
   Yields:
     This host's sequences, in the source's order: every P-th one of P hosts.

@@ -1,7 +1,7 @@
 """Smooths a network's outputs along a file of video, without delay.
 
-Each frame becomes the Gaussian mean of the frames around it in its segment. What moves
-slower than the Gaussian stays; a detector's flicker does not.
+Each frame becomes the Gaussian mean of the frames around it in its segment. Motion that
+is slower than the Gaussian stays; a detector's flicker does not.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ _MIN_SCALE = 1e-3
 
 
 def smooth(outputs: CropOutputs) -> CropOutputs:
-  """Smooths all that the network predicts but the shape; the crops stay."""
+  """Smooths all outputs of the network except the shape; the crops stay."""
   rotations = np.empty_like(outputs.rotations)
   for joint in range(rotations.shape[1]):  # One after the other, to save memory.
     means = _along(outputs.rotations[:, joint], outputs.segment)

@@ -57,8 +57,8 @@ def plan(
   the whole image.
 
   Args:
-    track: of the person.
-    times: of all frames of the video, s.
+    track: the track of the person.
+    times: the times of all frames of the video, s.
     spec: gives the chunks' length and the windows' scale.
     image_size: width and height, px.
   """
@@ -90,7 +90,7 @@ def make_batches(
     chunks: in order.
     video: RGB frames from the first on; None unless `spec.needs_images`.
     spec: which inputs to make; see `InputSpec.for_video`.
-    intrinsics: of the video, or of each of its frames.
+    intrinsics: those of the video, or of each of its frames.
 
   Raises:
     InputError: the video ends before the last chunk.
@@ -106,9 +106,9 @@ def as_batch(inputs: HostBatch, chunk: Chunk, spec: InputSpec) -> Batch:
   """A chunk's inputs as the batch that the step takes.
 
   Args:
-    inputs: of the chunk, as `chunks.InputMaker` makes them.
-    chunk: of a video.
-    spec: by which they were made.
+    inputs: those of the chunk, as `chunks.InputMaker` makes them.
+    chunk: a chunk of a video.
+    spec: the spec by which they were made.
   """
   if "flow" in spec.inputs:
     inputs = {**inputs, "flow_seconds": _flow_seconds(chunk, spec.window)}
@@ -126,7 +126,7 @@ def _flow_seconds(chunk: Chunk, window: int) -> Float[np.ndarray, "time"]:
 def picture(
   image: UInt8[np.ndarray, "height width 3"], colour: bool
 ) -> UInt8[np.ndarray, "height width *colours"]:
-  """What a network reads of a frame: grey unless it reads colour."""
+  """Converts a frame to what a network reads: grey, unless it reads colour."""
   return image if colour else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
 
 
@@ -158,8 +158,8 @@ def make_step(
   It is compiled once in a process for all runs of one model.
 
   Args:
-    config: of the training run.
-    variables: of the model.
+    config: the config of the training run.
+    variables: the variables of the model.
     mirrored: also shows the chunk mirrored, and averages the two predictions: errors
       that depend on the side cancel out, for twice the time.
 
@@ -251,8 +251,8 @@ def run(
 def crop_outputs(chunk: Chunk, prediction: Prediction) -> CropOutputs:
   """Fetches a chunk's prediction from the device, without padded frames.
 
-  For a network that predicts no `gravity` it is the image's down, and for one that
-  predicts no `standing_logits` no foot stands.
+  If the network predicts no `gravity`, it is the image's down direction; if the network
+  predicts no `standing_logits`, no foot stands.
   """
   length = len(chunk.frames)
   timing = cast(Timing, chunk.timing)
@@ -281,13 +281,13 @@ def frame_boxes(
 ) -> Float[np.ndarray, "frames 4"]:
   """The crop window of every moment, in the image of its own frame.
 
-  A chunk's window is of its middle frame, to whose intrinsics `chunks.InputMaker`
-  brings the other ones.
+  A chunk's window is given in its middle frame, to whose intrinsics `chunks.InputMaker`
+  converts the keypoints of the other frames.
 
   Args:
     chunks: in order.
-    spec: by which the inputs were made.
-    intrinsics: of the video, or of each of its frames.
+    spec: the spec by which the inputs were made.
+    intrinsics: those of the video, or of each of its frames.
   """
   lengths = [len(chunk.frames) for chunk in chunks]
   boxes = np.repeat([chunk.box for chunk in chunks], lengths, axis=0)

@@ -48,7 +48,7 @@ CAMERAS = ("static", "moving")
 FITS = ("auto", "on", "off")
 # A person who is followed for less time is often an error of the detector.
 _SHORT_SECONDS = 0.5
-_MADE_UP_SIZE = (160, 120)  # Width and height of a video that is not there, px.
+_MADE_UP_SIZE = (160, 120)  # Width and height of `warm_up`'s imagined video, px.
 
 
 class FollowedPerson(NamedTuple):
@@ -57,8 +57,8 @@ class FollowedPerson(NamedTuple):
   number: int
   track: Track
   short: bool  # Whether they are seen for under half a second and half of the video.
-  # In which of its frames left and right of the arms and of the legs were swapped,
-  # before they were put right.
+  # Whether left and right of the arms, and of the legs, had been swapped in each of its
+  # frames; in `track` these swaps are undone.
   swapped: Bool[np.ndarray, "frames 2"]
 
 
@@ -103,10 +103,10 @@ def predict_video(
   """Recovers the motion of the people in a video.
 
   Args:
-    path: of the video, or of a folder of images.
+    path: the path of the video, or of a folder of images.
     keypoints: where the people's keypoints come from; None: a detector finds them.
     run: the network; None: the weights that come with the package.
-    people: the numbers of those who are wanted, 0 for the largest over the clip; None:
+    people: the numbers of the wanted people, 0 for the largest over the clip; None:
       everybody who is followed for half a second or longer.
     scene: its camera; None: one that stands still, with a common focal length.
     fps: how many images a second a folder has; None for a video.
@@ -131,7 +131,7 @@ def predict_video(
 def follow(detections: Detections, fps: float) -> list[FollowedPerson]:
   """Follows people through a video, and numbers them from the largest on.
 
-  Where the detector swaps their left and right for a time, that is put right.
+  Where the detector swaps their left and right for a time, the swap is undone.
   """
   shortest = min(_SHORT_SECONDS * fps, len(detections) / 2)
   people = []
@@ -189,7 +189,7 @@ class Recovery:
     )
 
   def warm_up(self) -> None:
-    """Compiles what every video needs, by recovering somebody who is made up."""
+    """Compiles what every video needs, by recovering the motion of a made-up person."""
     count, (width, height) = self._spec.window, _MADE_UP_SIZE
     info = video.VideoInfo(width, height, 30.0, count, np.arange(count) / 30)
     rest = np.asarray(self.body.keypoint_regressor @ self.body.v_template)
@@ -216,10 +216,10 @@ class Recovery:
     """Recovers the motion of people who were followed through a video.
 
     Args:
-      path: of the video.
-      info: of the video.
-      source_name: what made the keypoints; see `KeypointSource.name`.
-      people: those who are wanted.
+      path: the path of the video.
+      info: the properties of the video.
+      source_name: the origin of the keypoints; see `KeypointSource.name`.
+      people: the people to recover.
       scene: the camera, and whether the bodies are fitted.
       times: measures the stages.
 
@@ -321,7 +321,7 @@ class _Crops(NamedTuple):
   chunks: list[Chunk]
   rows: Rows
   outputs: CropOutputs
-  pelvis: Float[np.ndarray, "frames 3"] | None = None  # As the fit finds it.
+  pelvis: Float[np.ndarray, "frames 3"] | None = None  # The fit's result.
 
 
 def _fitted(

@@ -1,12 +1,14 @@
 """Places the people of a video in a world with y up and the floor at 0.
 
-The origin is on the floor beneath the camera, and the camera looks along -z, up or down
-as it may: a person who faces the camera faces +z, as SMPL's body does at rest.
+The origin is on the floor beneath the camera, and the horizontal part of the camera's
+viewing direction is -z: a person who faces the camera faces +z, as SMPL's body does at
+rest.
 
-A camera that stands still has one gravity, one floor and one scale for all people. It
-shows what is across its rays much better than depth, so a person is moved along the
-rays: first all of the path, so that everybody's feet are on one floor, and then row by
-row (see `root_path`). Feet that stand are then locked (see `foot_lock`).
+With a camera that stands still, all people share one direction of gravity, one floor
+and one scale. Positions across the viewing rays are much more certain than depth, so a
+person is moved along the rays: first the whole path, so that everybody's feet are on
+one floor, and then row by row (see `root_path`). Standing feet are then locked (see
+`foot_lock`).
 
 A camera that moves is not tracked: the motion is relative to it. Its tilt is taken out
 by the gravity of each moment, its height is taken to be constant, and feet slide.
@@ -37,7 +39,7 @@ _ONE_FLOOR, _LOWEST = 0.2, 5
 _TILT_SECONDS = 0.5
 _LEAST_FORWARD = 1e-3
 _LEGS = np.array(foot_lock.LEGS)
-_ROWS = 256  # That are computed at once, to save memory.
+_ROWS = 256  # Rows that are computed at once, to save memory.
 
 
 class WorldMotion(NamedTuple):
@@ -79,7 +81,7 @@ def place(
 
   Args:
     people: at least one, in the camera frame.
-    body: whose shape their betas are.
+    body: the body whose shape their betas are.
     camera_motion: "static", or "moving" for paths relative to the camera.
   """
   if camera_motion == "moving":
@@ -107,7 +109,7 @@ def world_from_camera(
 ) -> Float[np.ndarray, "*batch 3 3"]:
   """The rotation to the world of a camera, given the unit vector down in its frame.
 
-  A camera that looks straight down or up has its image's upper edge, or lower edge, to
+  If the camera looks straight down (up), the upper (lower) edge of its image points to
   the world's -z.
   """
   up = -down

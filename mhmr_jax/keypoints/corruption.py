@@ -2,7 +2,7 @@
 
 Lengths are fractions of the person's size: the longer side of the box round all 17
 points, its median over the clip. Events (misses, outliers, swaps, jumps) last for
-several frames: they are thresholds on uniform numbers that are redrawn now and then.
+several frames: they are thresholds on uniform numbers that are redrawn at random times.
 """
 
 import numpy as np
@@ -51,8 +51,8 @@ def corrupt(
     keypoints: x, y px of all points, visible or not; the third number is visibility,
       0 or 1. A row of three zeros is an unknown point, which stays missing.
     rng: the clip's own generator.
-    noise: the detector.
-    image_size: width and height px; without it no point counts as outside.
+    noise: the detector's noise.
+    image_size: width and height, px; without it no point counts as outside.
 
   Returns:
     x, y px and score in (0, 1]; three zeros where the detector reports nothing.
@@ -194,10 +194,10 @@ def scores(
   """Scores in (0, 1] that fall with the error, but don't reveal it exactly.
 
   Args:
-    error: in sizes of the person.
+    error: the error as a share of the person's size.
     factor: `noise.score_occluded` where a point is occluded, else 1.
     rng: the clip's generator.
-    noise: the detector.
+    noise: the detector's noise.
   """
   if rng.random() < noise.score_constant:
     return np.ones_like(error)

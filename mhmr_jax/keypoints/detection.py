@@ -19,15 +19,15 @@ def detect(
   weights: pathlib.Path | None = None,
   people: int | None = None,
 ) -> Detections:
-  """Everybody in every frame, in the order of `by_person`, from the cache if possible.
+  """Detects everybody in every frame, ordered as by `by_person`; uses the cache.
 
   Args:
     video_path: the video file.
     info: what `video.probe` says about it.
     detector: one of `detectors.NAMES`.
     weights: the detector's weights; None: its own, downloaded.
-    people: how many people are looked for, which saves time where it is one; None: as
-      many as the detector can.
+    people: the largest number of people to look for; 1 saves time. None: as many as
+      the detector can.
 
   Raises:
     InputError: the video, the detector or its weights cannot be used.
@@ -59,7 +59,7 @@ def detect_frames(
 
   Args:
     frames: RGB pictures.
-    times: of the frames, s; detectors that follow people need them.
+    times: the times of the frames, s; detectors that follow people need them.
     run: the detector.
   """
   progress = tqdm(frames, "Detecting", len(times), unit="frame")
@@ -73,9 +73,9 @@ def by_person(
   """Sorts each frame's people by the number of their track.
 
   Returns:
-    The detections that are in a track, and for each the track's number, which
-    `predict --person` takes: 0 is the largest person; -1 where a frame has fewer
-    people than others.
+    The detections that are in a track, and the number of each one's track, which
+    `predict --person` takes: 0 is the largest person. The number is -1 where a frame
+    has fewer people than others.
   """
   found: list[list[tuple[int, np.ndarray]]] = [[] for _ in detections]
   for number, track in enumerate(tracks):

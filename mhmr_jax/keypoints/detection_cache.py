@@ -1,9 +1,9 @@
 """Keeps a video's detections beside it, so that the detector runs only once.
 
-A cached file is in our own format and has `source` beside the keypoints: JSON that
-names the video (by its content), the detector and its weights. A file of another
-source, or a damaged one, is ignored; a file that this module did not write is never
-replaced.
+A cached file is in our own format (`formats.detections_npz`), with the additional array
+`source`: JSON that names the video (by its content), the detector and its weights. A
+file of another source, or a damaged one, is ignored; a file that this module did not
+write is never replaced.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def source(
     video: the video file.
     detector: one of `detectors.NAMES`.
     weights: the name of the weights, or their files.
-    people: how many people were looked for; None: as many as the detector can.
+    people: the largest number of people looked for; None: as many as the detector can.
 
   Raises:
     InputError: a file cannot be read.

@@ -1,8 +1,8 @@
 """`corruption` on the device: one clip's points as a 2D pose detector reports them.
 
 It draws from the same distributions as `corruption.corrupt`, with JAX's generators, for
-examples that are made on the device. A person's jump to somebody else and image borders
-at all sides are left out; in their place a clip may be cut by the lower border.
+examples that are made on the device. It leaves out jumps to
+somebody else and the image's borders; instead, a lower border may cut the clip.
 """
 
 import functools
@@ -46,9 +46,9 @@ def corrupt(
 
   Args:
     true: the projected points, in any unit.
-    occluded: the points that something hides.
+    occluded: which points something hides.
     draws: hands out `NORMALS` and `UNIFORMS` numbers a frame, and `MORE` of each.
-    noise: the detector.
+    noise: the detector's noise.
 
   Returns:
     x, y in the same unit and the score in (0, 1]; zeros where nothing is reported.

@@ -46,7 +46,7 @@ def find(
   """Finds the events of a clip, and undoes its swaps.
 
   Args:
-    points: in sizes of the person.
+    points: positions in units of the person's size.
     reported: False where a point is missing.
 
   Returns:

@@ -1,9 +1,10 @@
 """Fits the noise model to a detector's output on video, without ground truth.
 
-What a smooth movement cannot do is noise. Third differences of points 1 to 3 frames
-apart tell white flicker, drift (AR(1)) and jerk from each other, because the size of
-each grows with that distance in its own way. Points that leap away and soon come back
-are outliers, swaps or jumps to somebody else. Scores are matched by their quantiles.
+Whatever is too rough for a smooth movement is noise. Third differences of points 1 to 3
+frames apart tell white flicker, drift (AR(1)) and jerk from each other, because the
+size of each grows with that distance in its own way. Points that leap away and soon
+come back are outliers, swaps or jumps to somebody else. Scores are matched by their
+quantiles.
 
 Without ground truth these keep their defaults: `offset`, `width`, `correlation`,
 `miss_outside` and, with fewer than four tracks, the differences between clips

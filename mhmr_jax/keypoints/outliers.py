@@ -1,7 +1,7 @@
 """Finds points that cannot be right: far off the person, or stuck at one place.
 
-A point that lies would set the size of a person and of a crop window by itself. Here it
-becomes a missing one: three zeros.
+One false point could set the size of a person and of a crop window by itself. Here such
+a point becomes a missing one: three zeros.
 """
 
 from collections.abc import Collection
@@ -30,7 +30,7 @@ _STUCK_REACHES = 3.0
 def of_frame(
   people: Float[np.ndarray, "people 17 3"],
 ) -> Bool[np.ndarray, "people 17"]:
-  """Which points of the people in one frame are far off them; False: missing ones."""
+  """Which points of the people in one frame are far off them; False if missing."""
   middle, reach = _middle_and_reach(people)
   return _beyond(people, middle, _MAX_REACHES_OF_FRAME * reach)
 
@@ -38,7 +38,7 @@ def of_frame(
 def of_track(
   keypoints: Float[np.ndarray, "frames 17 3"],
 ) -> Bool[np.ndarray, "frames 17"]:
-  """Which points of a person who was followed are off them, or stuck at one place.
+  """Which points of a tracked person are far off them, or stuck at one place.
 
   Args:
     keypoints: x, y px and score of consecutive detections.
@@ -61,7 +61,7 @@ def filler_places(
     people: everybody in each frame of a video.
 
   Returns:
-    Places that many different points of people have, many times, to the last bit.
+    Places that occur many times, to the last bit, for many different points.
   """
   points = np.concatenate([np.zeros((0, 17, 3)), *people])
   joints = np.broadcast_to(np.arange(17), points.shape[:2])[points[..., 2] > 0]

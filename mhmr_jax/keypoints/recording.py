@@ -29,7 +29,7 @@ def record(
 ) -> Detections:
   """Records until the source ends, or until Ctrl-C or SIGTERM.
 
-  Pictures that come faster than the detector works are passed over. A picture is
+  Pictures that come while the detector is busy are skipped. A picture is
   encoded while the next one is looked at.
 
   Args:

@@ -1,4 +1,4 @@
-"""Where a person's points are at any moment: a local regression along time.
+"""The positions of a person's points at any moment, by local regression along time.
 
 A detector's points jitter from frame to frame. A quadratic is fitted to each point's
 detections around a moment (Savitzky and Golay 1964; Cleveland 1979 for uneven times),
@@ -24,7 +24,7 @@ _ROUNDS = 4  # A misplaced detection makes its neighbours look misplaced at firs
 # The variance of a sure detection's jitter, divided by those of the slope and the
 # curvature of movements over half a window; they matter where detections are few.
 _SLOPE, _CURVATURE = 1e-4, 1e-3
-_MOMENTS = 512  # At once, so that memory is bounded: they take 13 KB each.
+_MOMENTS = 512  # Computed at once, to bound the memory: each takes 13 KB.
 
 
 def positions(
@@ -39,7 +39,7 @@ def positions(
   are not extrapolated. A point without any detection in the window is at 0, 0.
 
   Args:
-    times: of the detections, ascending, s.
+    times: the times of the detections, ascending, s.
     keypoints: x, y px and score, which is 0 for a missing point.
     moments: from the first of the times to the last, s.
   """

@@ -13,8 +13,8 @@ class KeypointSource:
   """Where the people's keypoints come from.
 
   Attributes:
-    path: of a file or folder of keypoints; None: the detector finds them.
-    format: of that file, one of `formats.FORMATS`.
+    path: the path of a file or folder of keypoints; None: the detector finds them.
+    format: the format of that file, one of `formats.FORMATS`.
     detector: one of `detectors.NAMES`.
     weights: the detector's; None: it downloads its own.
     people: how many the detector looks for at once; None: as many as it can.
@@ -28,7 +28,7 @@ class KeypointSource:
 
   @property
   def name(self) -> str:
-    """What made the keypoints: the format of the file, or else the detector."""
+    """The origin of the keypoints: the format of the file, or else the detector."""
     return self.detector if self.path is None else str(self.format)
 
   def find_people(

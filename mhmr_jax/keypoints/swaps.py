@@ -4,11 +4,11 @@ A detector that sees single frames takes a person who is seen from the side or f
 behind for their mirror image, for a frame or for a second. Both arms, both legs, or the
 whole person with the face are then swapped.
 
-The middle between a left and a right point is the same before and after a swap,
-so only their difference tells: it changes its sign. In true motion it is smooth, even
-where one leg passes the other: there it goes through zero at the speed at which it
-came. The most probable sequence of swaps is found by Viterbi's algorithm, whose
-state is what is swapped in the last two frames.
+The middle between a left and a right point is the same before and after a swap, so only
+their difference tells a swap: it changes its sign. In true motion the difference is
+smooth, even where one leg passes the other: there it goes through zero at a steady
+speed. The most probable sequence of swaps is found by Viterbi's algorithm, whose state
+is what is swapped in the last two frames.
 """
 
 import dataclasses
@@ -47,18 +47,18 @@ _LONGEST_GAP = 0.5  # s; over longer gaps nothing tells how a person moved on.
 
 
 def undo(track: Track, fps: float) -> tuple[Track, Bool[np.ndarray, "frames 2"]]:
-  """Puts swapped limbs of a person right.
+  """Undoes the swaps of a person's limbs.
 
-  What is right most of the time is taken for right, so a spell that lasts for many
+  What most of the track shows is taken to be right, so a swap that lasts for many
   seconds stays.
 
   Args:
-    track: of the person.
-    fps: of the video.
+    track: the track of the person.
+    fps: the frame rate of the video.
 
   Returns:
-    The track in which every limb moves on smoothly; and in which frames the arms and
-    the legs were swapped before.
+    The track in which every limb moves smoothly; and for each frame whether the arms
+    and the legs had been swapped.
   """
   times = track.frame_index / fps
   difference, weight = _differences(track.keypoints, times)
@@ -118,7 +118,7 @@ def _step_costs(
   ratio = ratio[..., None]
 
   of_pair = np.empty((2, 2, len(times), len(_LEFT)))
-  for flips in np.ndindex(2, 2):  # From two frames before to one, and from it to now.
+  for flips in np.ndindex(2, 2):  # Changes from two frames before to one, and to now.
     first, then = (now * (1 - 2 * flips[1]), earlier * (1 - 2 * flips[0]))
     near = _robust(first - before, stays, _MOST_PLACE)
     course = first - before - ratio * (before - then)

@@ -50,7 +50,7 @@ class _OpenTrack:
   people: list[np.ndarray]
   size: float
   velocity: np.ndarray  # px a frame.
-  number: int = 0  # Of the person in a stream.
+  number: int = 0  # The person's number in a stream.
 
   @classmethod
   def start(cls, frame: float, person: np.ndarray) -> "_OpenTrack":
@@ -80,10 +80,10 @@ class _Follower:
     self._bridge = max(1, round(_BRIDGE_SECONDS * fps))
     self.active: list[_OpenTrack] = []
     self.ended: list[_OpenTrack] = []
-    self.lying = 0  # Points that were taken as missing.
+    self.lying = 0  # How many points were taken as missing.
 
   def add(self, frame: float, found: Float[np.ndarray, "_ 17 3"]) -> list[_OpenTrack]:
-    """Returns the tracks of those who are in the frame, which have them now."""
+    """Adds a frame's detections to tracks; returns the tracks that are in the frame."""
     is_far = outliers.of_frame(found)
     self.lying += int(is_far.sum())
     people = [
@@ -111,8 +111,9 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
   In every frame, the Hungarian method assigns detections to the people followed so
   far by the distance of their points from where they are expected. Gaps of up to half
   a second are bridged. Afterwards tracks are rejoined over gaps of up to ten seconds,
-  where one track ends and one begins at about the same place and size, and nobody else
-  can be meant. So those who are hidden, or leave and return, keep their number.
+  where one track ends and another begins at about the same place and size, unless it
+  could be somebody else. So those who are hidden, or leave and return, keep their
+  number.
 
   Points far off their person, or stuck at one place while the person walks away, become
   missing ones; a warning counts them.
@@ -139,11 +140,11 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
 
 
 class StreamTracker:
-  """Follows the people of a stream, whose coming frames are not known.
+  """Follows the people of a stream, whose later frames are not known.
 
-  They are numbered from 1 on as they come. Somebody who was lost for up to ten seconds
-  keeps their number if they come back at about the same place and size, and nobody else
-  can be meant.
+  They are numbered from 1 on as they appear. Somebody who was lost for up to ten
+  seconds keeps their number if they come back at about the same place and size, unless
+  it could be somebody else.
   """
 
   def __init__(self) -> None:
@@ -156,7 +157,7 @@ class StreamTracker:
     """Returns the people in a frame by their numbers.
 
     Args:
-      seconds: of the frame, later than that of the frame before.
+      seconds: the time of the frame, later than that of the frame before.
       found: x, y px and score of everybody; points far off their person become missing.
     """
     frame = seconds * _STREAM_FPS

@@ -1,7 +1,7 @@
 """Keypoints as coordinates: the features of each frame's points, without a picture.
 
-The points are seen in a crop of the network's own, which follows the person smoothly
-and causally, so that no seam shows where one chunk of frames ends. The crop's place in
+The points are placed in a crop of the network's own, which follows the person smoothly
+and causally, so that nothing jumps where one chunk of frames ends. The crop's place in
 the camera (CLIFF, Li et al. 2022) is a feature too: the same pose looks different at
 the side of the image.
 """
@@ -30,9 +30,9 @@ _TYPICAL_SIZE = 0.2
 
 
 class CropState(NamedTuple):
-  """What a stream's crop depends on, in focal lengths off the principal point."""
+  """The state of a stream's crop, in focal lengths off the principal point."""
 
-  weight: Float[Array, "batch"]  # Of the frames so far; 0 at the start of a stream.
+  weight: Float[Array, "batch"]  # The frames' so far; 0 at the start of a stream.
   centre: Float[Array, "batch 2"]  # The weighted sum.
   size: Float[Array, "batch"]  # The weighted sum of half the box's longer side.
   points: Float[Array, "batch 17 3"]  # The last frame's; 1 where one is known.
@@ -74,7 +74,7 @@ def follow(
 
   Args:
     points: as `in_camera` returns them.
-    state: after the frames before.
+    state: the state after the frames before.
     blank: the crop [x, y, half side] until the first frame with enough points.
 
   Returns:
@@ -115,11 +115,11 @@ def follow(
 def features(
   points: Float[Array, "batch time 17 3"], crop: SmoothCrop, state: CropState
 ) -> Float[Array, "batch time 91"]:
-  """Place, velocity and score of the points in the crop, its motion and its place.
+  """Each point's place, velocity and score in the crop; the crop's motion and place.
 
   Args:
     points: as `in_camera` returns them.
-    crop: of the same frames.
+    crop: the crops of the same frames.
     state: after the frames before.
   """
   centre, size = crop.centre[:, :, None], crop.size[:, :, None, None]

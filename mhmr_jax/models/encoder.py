@@ -20,7 +20,7 @@ _REACH = 1.25
 
 
 class Encoded(NamedTuple):
-  """What an encoder finds in each frame.
+  """The output of an encoder for each frame.
 
   Attributes:
     features: one vector a frame.
@@ -221,7 +221,7 @@ class FrameEncoder(nn.Module):
 
     Args:
       x: the channels of frames.
-      train: normalises by this batch's statistics, and not the running ones.
+      train: whether to normalise by this batch's statistics, not the running ones.
     """
     conv = functools.partial(Conv2D, dtype=self.dtype, form=self.conv_form)
     norm = self._norm(train)

@@ -37,7 +37,7 @@ Variables = dict[str, Any]
 
 
 class Carry(NamedTuple):
-  """What a stream's next frames depend on.
+  """The state that a stream's next frames depend on.
 
   Attributes:
     memory: the LSTM's state; None for a model without one.
@@ -53,11 +53,11 @@ def standardised(
 ) -> Float[Array, "*batch size size 2"]:
   """Each frame's flow less its mean, over its root mean square.
 
-  What the camera does, and whether a person moves slowly or fast, are taken out, so
-  that limbs are equally legible in all frames. Noise stays small.
+  This removes the camera's motion and the overall speed, so that limbs stand out
+  equally in all frames. Noise stays small.
 
   Args:
-    flow: crop widths a frame.
+    flow: in crop widths a frame.
   """
   flow = flow.astype(jnp.float32)
   moved = flow - jnp.mean(flow, axis=(-3, -2), keepdims=True)
@@ -66,10 +66,10 @@ def standardised(
 
 
 class _FrameFeatures(NamedTuple):
-  """What is found in each frame by itself.
+  """The features of each frame, computed without the other frames.
 
   Attributes:
-    features: of all encoders together.
+    features: the features of all encoders together.
     joints_seen: SMPL's joints on the crop, if the encoder of pictures looks for them.
     observed: the points of keypoints as coordinates.
     crop: that of the points, for the frames that follow.
@@ -82,7 +82,7 @@ class _FrameFeatures(NamedTuple):
 
 
 class MotionHMR(nn.Module):
-  """Clips to SMPL bodies (Doersch & Zisserman 2019); without an LSTM, HMR."""
+  """Maps clips to SMPL bodies (Doersch & Zisserman 2019); without an LSTM it is HMR."""
 
   regressor: IterativeRegressor
   encoder: FrameEncoder | None = None
@@ -207,7 +207,7 @@ def from_config(config: ConfigDict) -> MotionHMR:
   """Builds the model that a whole config describes.
 
   It reads `model`, `data.size` and `keypoints.form`. Models of equal configs are equal,
-  so that what is compiled for one serves the other.
+  so that programs compiled for one serve the other.
 
   Raises:
     InputError: there is no such form of keypoints, or feedback lacks coordinates.

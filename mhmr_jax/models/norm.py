@@ -13,8 +13,8 @@ class GhostBatchNorm(nn.Module):
   """Batch norm within groups of frames of the batch (Hoffer et al. 2017).
 
   Where each device holds whole groups, the forward and backward passes need no
-  communication. That is like the usual batch norm within each device, but the config
-  fixes the groups, so that the result does not depend on the number of devices. The
+  communication. That resembles batch norm within each device, but the config fixes the
+  groups, so that the result does not depend on the number of devices. The
   running statistics average the groups' statistics.
   """
 

@@ -1,4 +1,4 @@
-"""Computes the joints of predicted bodies, in space and on the crop."""
+"""Computes the joints of predicted bodies, in 3D and on the crop."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float

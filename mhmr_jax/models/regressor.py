@@ -44,8 +44,8 @@ def mean_pose() -> Float[np.ndarray, "24 3"]:
 class RepeatedDense(nn.Module):
   """A dense layer for several uses in one step, whose weights are cast only once.
 
-  `nn.Dense` casts them at every use, and then the gradient of every use is summed over
-  the devices by itself.
+  `nn.Dense` casts them at every use, so that the gradient of every use is summed over
+  the devices separately.
   """
 
   inputs: int
@@ -97,8 +97,8 @@ def reprojection_error(
 ) -> Float[Array, "batch time 34"]:
   """The projected COCO-17 minus the observed ones, times their score, in crop units.
 
-  The weak perspective camera is read as a perspective one: where the scale is s, the
-  pelvis has the depth at which a metre has that length in the image.
+  The weak-perspective camera is converted to a perspective one: the pelvis gets the
+  depth at which a metre has the length s in the image.
   """
   body, _ = _free_body()
   betas = prediction["betas"]
@@ -200,9 +200,9 @@ class IterativeRegressor(nn.Module):
     """Regresses each frame by itself; training needs the 'dropout' rng.
 
     Args:
-      features: of the frames.
-      train: drops hidden units.
-      observed: the keypoints; needed with `feedback`.
+      features: the features of the frames.
+      train: whether to apply dropout.
+      observed: the keypoints; `feedback` needs them.
     """
     mean = self._mean_parameters()
     depth = features.shape[-1] + mean.size

@@ -1,4 +1,4 @@
-"""All motion of a split in a few arrays, to draw windows from on a device."""
+"""All motion of a split in a few arrays, from which a device draws windows."""
 
 import flax.struct
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ class MotionBank:
     standing: whether the left and the right foot stand still.
     starts: the first frame of each motion.
     lengths: the frames of each motion.
-    cumulative: the cumulated chance of each motion to be drawn; the last one is 1.
+    cumulative: the cumulative probability of each motion to be drawn; the last is 1.
   """
 
   rot6d: Float[Array, "frames 24 6"]

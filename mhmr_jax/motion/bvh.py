@@ -23,7 +23,7 @@ from mhmr_jax.motion.pose_sequence import PoseSequence, resample
 from mhmr_jax.motion.skeleton import rest_joints
 
 _SIDES = ("left", "right")
-_SHORTEST = 1e-3  # Of a limb, in lengths of the leg.
+_SHORTEST = 1e-3  # The shortest limb, in lengths of the leg.
 _TOWARDS = 0.25  # The cosine from which a foot points to the front.
 _LEAD_SECONDS = 3.0  # Where a pose in front of the motion is looked for.
 

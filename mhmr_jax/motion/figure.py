@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from mhmr_jax.motion import biovision
 from mhmr_jax.motion.joint_names import Bones
 
-_SHORTEST = 1e-3  # Of a bone, in lengths of the longest one.
+_SHORTEST = 1e-3  # The shortest bone, in lengths of the longest one.
 _MIDDLE = "mid"  # In the name of the middle finger.
 _THUMBS = ("thumb", "finger0")
 

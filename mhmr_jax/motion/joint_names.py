@@ -50,7 +50,7 @@ _SHOWN_NAMES = 24  # In a message.
 
 @dataclasses.dataclass(frozen=True)
 class Bones:
-  """The joints of a skeleton that SMPL's joints are given, by index.
+  """The joints of a skeleton that correspond to SMPL's joints, by index.
 
   Attributes:
     pelvis: the joint that carries the legs and the spine.

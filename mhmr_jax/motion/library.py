@@ -19,7 +19,7 @@ from mhmr_jax.motion.pose_sequence import PoseSequence
 FPS = 30.0
 SPLITS = ("train", "test")
 _TEST_PART = 0.2
-_ENOUGH_GROUPS = 5  # With fewer subjects (or files), none is held out for test.
+_ENOUGH_GROUPS = 5  # With fewer subjects (or files), none is held out as a whole.
 _CACHED_MOTIONS = 128
 _CMU_NAME = re.compile(r"(\d+)_\d+")  # Subject and motion.
 # Half an hour stands for all of procedural motion where all motions are asked for.
@@ -36,7 +36,7 @@ class MotionSource(abc.ABC):
 
   @abc.abstractmethod
   def split(self, name: str) -> list[str]:
-    """The names of what the split 'train' or 'test' draws from."""
+    """Names the sources of the split 'train' or 'test', such as files."""
 
   @abc.abstractmethod
   def sample(self, rng: np.random.Generator, split: str, frames: int) -> PoseSequence:

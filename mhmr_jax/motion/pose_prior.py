@@ -1,4 +1,4 @@
-"""How likely a body pose is: a mixture of Gaussians, fitted to the poses of motion.
+"""A prior of body poses: a mixture of Gaussians, fitted to the poses of motion.
 
 A pose is described by the first two columns of the rotation matrices of its joints,
 without the pelvis, whose orientation depends on the camera, and without the hands,
@@ -55,11 +55,12 @@ class PosePrior(NamedTuple):
 def negative_log_density(
   prior: PosePrior, rotations: Float[Array, "*batch 24 3 3"]
 ) -> Float[Array, "*batch"]:
-  """The surprise of poses in nats, up to a constant; it is never negative.
+  """The negative log density of poses, nats, up to a constant; it is never negative.
 
   Args:
-    prior: of poses.
-    rotations: of each joint relative to its parent; three of them are not read.
+    prior: a prior of poses.
+    rotations: the rotation of each joint relative to its parent. Those of the pelvis
+      and the hands are not read.
   """
   described = _described(rotations)[..., None, :] - prior.means
   whitened = _einsum("kij,...kj->...ki", prior.factors, described)
@@ -140,7 +141,7 @@ def _prior_of(*arrays: np.ndarray | list[float]) -> PosePrior:
 
 
 def write(path: pathlib.Path, prior: PosePrior) -> None:
-  """Writes a prior as .safetensors, of each factor its lower triangle.
+  """Writes a prior as .safetensors; of each factor, only the lower triangle.
 
   Raises:
     InputError: the file cannot be written.

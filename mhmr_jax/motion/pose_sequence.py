@@ -1,4 +1,4 @@
-"""Captured or generated motion, and how its frame rate is changed."""
+"""The type of captured or generated motion, and changes of its frame rate."""
 
 import dataclasses
 import math
@@ -56,7 +56,7 @@ def interpolate(
 
   Args:
     pose: axis-angle.
-    transl: of any body.
+    transl: the translation of any body.
     position: row numbers from 0 to the last one; 2.5 is halfway from row 2 to row 3.
   """
   before = np.minimum(position.astype(int), max(len(pose) - 2, 0))

@@ -18,7 +18,7 @@ from mhmr_jax.motion.skeleton import rest_joints
 
 @dataclasses.dataclass(frozen=True)
 class Limb:
-  """What an SMPL joint is given of another skeleton.
+  """What an SMPL joint takes from another skeleton.
 
   Attributes:
     rotation: the world rotation from the other skeleton's rest pose, in each frame;
@@ -28,7 +28,7 @@ class Limb:
     ends: the SMPL joints at the ends of that limb.
     follows: whether a joint without a direction is aligned as its parent is.
     path: where the limb points in each frame, which is then exact even if joints
-      between its ends bend or stretch; None if the rotation says it.
+      between its ends bend or stretch; None to follow the rotation.
   """
 
   rotation: Rotation | None

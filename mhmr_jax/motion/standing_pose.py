@@ -18,7 +18,7 @@ LIMBS = LEGS + _ARMS
 _STANDING, _ALONG, _STRAIGHT = np.cos(np.radians([50, 35, 30]))
 _FACING = np.cos(np.radians(10))
 _LEAD_DEGREES = 8.0  # The mean turn of limbs from a calibration pose to the motion.
-_LEAD_RATIO = 3.0  # That turn, in turns of the motion's own fast frames.
+_LEAD_RATIO = 3.0  # The least ratio of that turn to those of the motion's fast frames.
 
 
 def stands(figure: Figure) -> Bool[np.ndarray, "time"]:
@@ -75,8 +75,8 @@ def body_turn(figure: Figure) -> Rotation:
 def lead_in(figure: Figure, unrotated: Bool[np.ndarray, "time"]) -> int:
   """How many frames of a calibration pose stand in front of the motion.
 
-  These are a T-pose or A-pose (or a pose without any rotation), and the motion begins
-  with a jump that is much larger than its own turns.
+  Calibration poses are a T-pose, an A-pose or a pose without any rotation. The motion
+  proper begins with a jump that is much larger than its own turns.
 
   Args:
     figure: the beginning of the recording.

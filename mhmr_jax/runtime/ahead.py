@@ -1,4 +1,4 @@
-"""Makes things in a thread of their own before they are used."""
+"""Computes results and items in a thread before they are used."""
 
 import contextlib
 import queue
@@ -17,7 +17,7 @@ _SWITCH_SECONDS = 2e-4
 
 @contextlib.contextmanager
 def quick_switches() -> Iterator[None]:
-  """Has threads wait less for each other while the block runs."""
+  """Shortens the interval at which Python switches threads while the block runs."""
   interval = sys.getswitchinterval()
   sys.setswitchinterval(_SWITCH_SECONDS)
   try:
@@ -28,16 +28,17 @@ def quick_switches() -> Iterator[None]:
 
 @contextlib.contextmanager
 def computed_ahead(function: Callable[[], Item]) -> Iterator[Callable[[], Item]]:
-  """Runs a function in a thread; yields what waits for its result, or its error.
+  """Runs a function in a thread; yields a function that waits for its result.
 
-  The block ends after the function has.
+  That function raises the error if the first one failed. The block ends only after the
+  first one has ended.
   """
   with quick_switches(), ThreadPoolExecutor(1) as pool:
     yield pool.submit(function).result
 
 
 def made_ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:
-  """Yields the items, of which up to `count` are made before they are asked for.
+  """Yields the items; up to `count` of them are made before they are asked for.
 
   An error in making them is raised where the item would be yielded. If the iterator is
   closed early, the thread ends after the item that it is making.

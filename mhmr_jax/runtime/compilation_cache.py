@@ -14,7 +14,7 @@ _LEAST_SECONDS = 0.2
 def keep() -> None:
   """Has JAX keep what it compiles, unless a folder for it is configured already.
 
-  JAX is not imported for it, which takes a second, and not every program needs it.
+  This does not import JAX, which takes a second and which not every program needs.
   The folder is the kind of processor's own: programs compiled for a newer one crash on
   an older one, and machines may share a home folder.
   """

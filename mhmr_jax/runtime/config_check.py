@@ -1,7 +1,7 @@
-"""Holds a config to what its keys can be and to what they must be together.
+"""Checks the values of a config's keys, each by itself and together.
 
-Every program calls this before it makes anything, and what reads a work directory calls
-it for the config in there. The values of single keys are declared in `config_keys`.
+Every program calls this before it makes anything, and every reader of a work directory
+calls it for the config in there. `config_keys` declares what each key can be.
 """
 
 import difflib
@@ -32,10 +32,10 @@ def check(config: ConfigDict) -> None:
 
 
 def problem(values: Mapping[str, Any]) -> str | None:
-  """What is wrong with a config, in a clause that names the key; None if nothing is.
+  """Says what is wrong with a config, in a clause that names the key, or None.
 
   Args:
-    values: the config's, nested, of any types, as they may come from a file.
+    values: the config's values, nested, of any types, as a file may have them.
   """
   flat = dict(flattened(values))
   keys = _keys(flat)
@@ -54,7 +54,7 @@ def problem(values: Mapping[str, Any]) -> str | None:
 
 
 def unknown(name: str) -> str:
-  """The clause for a dotted key that there is not, with the keys that are near it."""
+  """The clause for an unknown dotted key, with known keys of similar names."""
   keys = {**config_keys.MOTION, **config_keys.FLOW}
   if name in keys:
     return f"This config has no config.{name}, which others have: leave it out"

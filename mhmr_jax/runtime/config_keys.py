@@ -1,7 +1,7 @@
 """Every key of the configs and what its value can be, declared in one place.
 
-`config_check` holds configs to it, and docs/configs.md is made from it. What keys mean
-is written beside their defaults, in configs/base.py and the other files of configs/.
+`config_check` checks configs by it, and docs/configs.md is made from it. The meaning of
+the keys is written beside their defaults, in configs/base.py and the other files there.
 """
 
 from typing import NamedTuple
@@ -39,8 +39,8 @@ class Key(NamedTuple):
 
   Attributes:
     rule: what its value can be.
-    required: whether a config without it is refused. The others came later than the
-      first runs, or belong to one method alone.
+    required: whether a config without it is refused. Keys that are not required are
+      newer than the first runs, or belong to one method alone.
   """
 
   rule: Rule

@@ -14,8 +14,9 @@ class Rule:
   """What the value of a key can be.
 
   Attributes:
-    wanted: in words, to go on "give ..."; the table of keys in docs has it too.
-    admits: whether a value, of any type, is one of these.
+    wanted: the allowed values in words, which continue "give ..."; the table of keys
+      in docs has them too.
+    admits: tells whether a value, of any type, is allowed.
   """
 
   wanted: str
@@ -98,7 +99,7 @@ def some(*options: str) -> Rule:
 
 
 def wholes(low: int, high: int, most: int) -> Rule:
-  """One to `most` whole numbers, all of them in the bounds."""
+  """One to `most` whole numbers, all of them within the bounds."""
   each = whole(low, high)
 
   def admits(value: Any) -> bool:
@@ -137,7 +138,7 @@ def shares(*options: str) -> Rule:
 
 
 def shown(value: Any) -> str:
-  """A value as an error shows it: shortened, and whatever it is."""
+  """Formats a value of any type for an error message, shortened."""
   if isinstance(value, list):
     value = tuple(value)  # JSON has no tuples; configs have nothing else.
   try:
@@ -157,6 +158,6 @@ def _is_list(value: Any) -> bool:
 
 
 def short(text: str) -> str:
-  """A key as an error shows it, whatever is in it."""
+  """Formats a key with any characters for an error message."""
   printable = "".join(letter if letter.isprintable() else "?" for letter in text)
   return printable if len(printable) <= _SHOWN else printable[: _SHOWN - 3] + "..."

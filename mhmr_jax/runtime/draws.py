@@ -13,16 +13,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 
 class Draws:
-  """Hands out normal and uniform numbers; what is drawn depends on the order of calls.
+  """Hands out normal and uniform numbers; each call takes the next ones of an array.
 
-  It lives while a function is traced: each call takes the next numbers of an array.
+  The order of the calls therefore decides the numbers. An object is used within one
+  traced function.
   """
 
   def __init__(self, key: PRNGKeyArray, normals: int, uniforms: int):
-    """Draws so many numbers of each kind.
+    """Draws the numbers.
 
     Args:
-      key: alone decides them.
+      key: the key that alone decides the numbers.
       normals: at least as many as `normal` hands out in all.
       uniforms: at least as many as `uniform` hands out in all.
     """

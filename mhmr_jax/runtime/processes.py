@@ -42,8 +42,8 @@ def connect(
 
   Args:
     coordinator: HOST:PORT of process 0.
-    num_processes: of this run.
-    process_id: of this process, from 0.
+    num_processes: the number of processes in this run.
+    process_id: the number of this process, from 0.
 
   Raises:
     InputError: the other processes cannot be reached.
@@ -126,7 +126,7 @@ def any_of_all(value: bool) -> bool:
 
 
 def end_with_parent() -> None:
-  """Has this process end when the one that started it has, in whatever way.
+  """Ends this process when the one that started it has ended, in whatever way.
 
   Does nothing in a process that multiprocessing did not start.
   """

@@ -48,8 +48,8 @@ def run(
   `RESTART`.
 
   Args:
-    main: gets the arguments that are left, which are the program's name alone.
-    leave: is called with the status of such an error, and returns the one to exit with;
+    main: takes the arguments that are not flags: the program's name alone.
+    leave: takes the status of such an error, and returns the status to exit with;
       `processes.leave` in programs that run as several processes.
     usual: the flags that --help lists first.
   """
@@ -100,7 +100,7 @@ def _config_problem(argv: list[str], error: Exception) -> str:
   words = set(re.findall(r"[\w.]+", text))
   for argument in argv:
     override = re.match(r"--?(?:no)?config\.([^=]+)", argument)
-    # The error has the part of the key that is not there.
+    # The error names the unknown part of the key.
     if override and words & {override[1], *override[1].split(".")}:
       return f"{config_check.unknown(override[1])}."
   return f"The config cannot be used: {_message(error)}"
@@ -135,8 +135,8 @@ def config_of(flag: flags.FlagHolder) -> ConfigDict:
 def define_config(default: ConfigDict) -> flags.FlagHolder:
   """Defines --config with a few keys, for programs that take no config file.
 
-  ml_collections reads the command line here already: an override of a key that there is
-  not ends the program in a sentence.
+  ml_collections reads the command line here already: an override of an unknown key
+  ends the program with one sentence.
   """
   keys = ", ".join(key for key, _ in config_check.flattened(default.to_dict()))
   words = f"Replaces a key of a run's config, as --config.KEY=VALUE; KEY is {keys}."

@@ -19,8 +19,8 @@ def text(values: flags.FlagValues, usual: Sequence[str]) -> str:
 
   Args:
     values: all flags that were defined.
-    usual: the names of the flags that come first. Of `runtime.program`'s flags, which
-      all programs define, only those among these belong to the program.
+    usual: the names of the flags that come first. All programs define
+      `runtime.program`'s flags; those that are not named here are left out.
   """
   description = (sys.modules["__main__"].__doc__ or "").strip()
   parts = [description] if description else []
@@ -50,7 +50,7 @@ def _groups(
 
 
 def _first_sentence(module: str) -> str:
-  """What a module of ours says of its flags; "" for libraries and `program`."""
+  """The first sentence of one of our modules; "" for libraries and `program`."""
   if module.partition(".")[0] not in _PACKAGES or module == "mhmr_jax.runtime.program":
     return ""
   documentation = sys.modules[module].__doc__ or module

@@ -47,7 +47,7 @@ def batched(mesh: Mesh | AbstractMesh) -> NamedSharding:
 
 
 def of_state(abstract_state: Any, mesh: Mesh | AbstractMesh, min_size: int) -> Any:
-  """The shardings of parameters and optimiser state, large arrays divided over `fsdp`.
+  """The shardings of parameters and optimiser state; `fsdp` divides large arrays.
 
   An array of `min_size` numbers or more is divided along its longest axis that divides
   evenly; all others are replicated (big_vision's `fsdp` strategy).

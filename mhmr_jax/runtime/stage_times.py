@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 
 
 class StageTimes:
-  """Seconds by stage, of the wall clock unless another one is given.
+  """The seconds of each stage by the wall clock, unless another clock is given.
 
   While a nested stage runs, the time counts for that stage and not for the outer one.
   Stages of several threads may run at the same time: their sum can exceed the time that

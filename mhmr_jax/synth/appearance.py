@@ -75,7 +75,8 @@ class Appearance(NamedTuple):
   def at_resolution(self, pixels: float) -> "Coat":
     """Blurs the tiles for an image with so many pixels a metre.
 
-    Drawing looks up one texel for each pixel, so that finer patterns would flicker.
+    Drawing looks up one texel for each pixel, so patterns finer than that would
+    flicker.
     """
     soft = np.empty_like(self.tiles)
     for tile, blurred, density in zip(self.tiles, soft, self.density, strict=True):

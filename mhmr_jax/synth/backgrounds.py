@@ -27,7 +27,7 @@ _VIDEOS = frozenset(
 )
 # How many files are tried until one can be read.
 _ATTEMPTS = 64
-# A video that claims larger frames is passed over; 8K has half as many pixels.
+# A video that claims larger frames is skipped; 8K has half as many pixels.
 _MAX_PIXELS = 1 << 26
 # A longer picture is cut to this multiple of its shorter side.
 _MAX_ASPECT = 3
@@ -82,7 +82,7 @@ class Folder:
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> Media:
     """Draws a random picture, or successive frames of a random video.
 
-    Files that cannot be read are passed over.
+    Files that cannot be read are skipped.
 
     Raises:
       InputError: none of the split's files that were tried can be read.

@@ -51,7 +51,7 @@ class CameraPath(NamedTuple):
 
 @dataclasses.dataclass
 class Shot:
-  """What a camera operator decides; by default the person is followed exactly."""
+  """A camera operator's choices; by default the camera follows the person exactly."""
 
   focal: float  # Pixels.
   fill: float  # The person's height over the frame's, at the middle frame.

@@ -101,7 +101,7 @@ class ClipMaker:
     self._distractor_actor = people.Actor(distractors.simplify(body), self._domain)
 
   def make(self, split: str, index: int) -> tuple[Clip, Skipped]:
-    """Makes one clip; returns the files that could not be used, too."""
+    """Makes one clip; also returns the files that could not be used."""
     spec, domain = self._spec, self._domain
     seeds = np.random.SeedSequence(
       [spec.seed, SPLITS.index(split), index, *domain.seed]
@@ -143,7 +143,7 @@ class ClipMaker:
   def _film_person(
     self, rng: Streams, split: str, style: Style
   ) -> tuple[people.Person, tuple[str, ...]]:
-    """Films the clip's person; returns why clips of SURREAL were passed over, too."""
+    """Films the clip's person; also returns why clips of SURREAL were skipped."""
     spec, moving_camera = self._spec, self._variant.moving_camera
     if self._surreal is not None:
       take = self._surreal.film(
@@ -234,7 +234,7 @@ def generate(
     spec: the settings of all clips.
     split: "train" or "test".
     indices: the clips to make.
-    ahead: the most clips that wait in memory for an earlier one.
+    ahead: the largest number of clips that wait in memory for an earlier one.
 
   Raises:
     InputError: the spec names a file or folder that cannot be used.
@@ -262,8 +262,8 @@ def generate(
 def workers(count: int) -> Iterator[concurrent.futures.Executor]:
   """Starts a pool whose processes compute on one thread each, on the CPU only.
 
-  A single process is a worker of its own, too, so that the number of threads, and with
-  it every bit of the results, is always the same.
+  Even one process is started as a worker, so that the number of threads, and with it
+  every bit of the results, is always the same.
   """
   # A worker reads these when it starts, which may be long after the pool's start.
   settings = {"OPENBLAS_NUM_THREADS": "1", "JAX_PLATFORMS": "cpu"}

@@ -38,7 +38,7 @@ class Scene(NamedTuple):
   def draw(
     self, time: int
   ) -> tuple[UInt8[np.ndarray, "size size 3"], Bool[np.ndarray, "size size"]]:
-    """Draws a frame as the lens sees it; returns which pixels show the person, too."""
+    """Draws a frame as the lens sees it; also returns which pixels show the person."""
     image = self.background.frames[time].astype(np.float32)
     mask = np.zeros(image.shape[:2], bool)
     for frames in (*self.behind, self.person, *self.front):

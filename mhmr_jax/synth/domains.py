@@ -17,7 +17,7 @@ _MAX_BETA = 3.0
 
 @runtime_checkable
 class Scenes(Protocol):
-  """A source of pictures to stand behind people."""
+  """A source of background pictures."""
 
   def draw(self, rng: Rng, split: str, frames: int, size: int) -> backgrounds.Media:
     """Draws the pictures of one clip; they are larger than the frame.

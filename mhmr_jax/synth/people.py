@@ -164,7 +164,7 @@ class Actor:
     size: int,
     style: appearance.Style,
   ) -> list[Layer | None]:
-    """Renders another person, without labels, before the person's camera and light."""
+    """Renders another person, without labels, with the person's camera and light."""
     betas = self._domain.shape(rng)
     pelvis = self._body.rest_joints(betas)[0]
     posed = self._body.pose(motion.pose, betas, motion.transl - pelvis)

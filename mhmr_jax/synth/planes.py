@@ -18,7 +18,7 @@ _UNHALF = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
 
 @runtime_checkable
 class Drawn(Protocol):
-  """What is laid over one frame: a person's layer or an occluder's patch."""
+  """What is composited over one frame: a person's layer or an occluder's patch."""
 
   @property
   def window(self) -> render.Window:

@@ -127,7 +127,7 @@ def load(path: str | pathlib.Path | None = None) -> Body:
 
 
 def from_model(model: smpl.SmplModel) -> Body:
-  """Takes over a body that was read before."""
+  """Converts a body that was read before."""
   names = [field.name for field in dataclasses.fields(Body)]
   arrays = {name: np.asarray(getattr(model, name)) for name in names}
   arrays["keypoint_regressor"] = sparse.csr_array(arrays["keypoint_regressor"])

@@ -80,7 +80,7 @@ def palette(
 
 
 def scene(rng: Rng, size: int) -> UInt8[np.ndarray, "size size 3"]:
-  """Draws a picture to stand behind people, RGB."""
+  """Draws a background picture, RGB."""
   colours = palette(rng, 12)
   # The fourth channel is the roughness: how much noise a place carries.
   top, bottom = colours[:2].astype(np.float32)

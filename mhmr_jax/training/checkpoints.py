@@ -107,7 +107,8 @@ class Checkpoints:
   ) -> TrainState | None:
     """Restores the latest whole checkpoint and sets the iterator to its position.
 
-    Later ones, which are damaged, are moved into the folder `damaged`, and named.
+    Later checkpoints, which are damaged, are moved into the folder `damaged`, and
+    named.
 
     Args:
       abstract_state: the shapes of the state.
@@ -184,10 +185,10 @@ def _checkpointables(state: TrainState, position: dict[str, int]) -> dict[str, A
 
 @contextlib.contextmanager
 def claimed(workdir: epath.Path) -> Iterator[Callable[[], None]]:
-  """Keeps other runs out of the work directory while the block lasts.
+  """Locks the work directory against other runs while the block lasts.
 
-  The processes of one run share the claim, which the first of them holds. In a bucket
-  nothing keeps others out.
+  The first process of a run holds the lock for all of them. In a bucket nothing
+  excludes other runs.
 
   Yields:
     A function that raises InputError where the work directory was removed meanwhile.

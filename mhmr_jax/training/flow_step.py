@@ -28,7 +28,7 @@ def distort(
   """Changes light, colours and noise, nearly alike in both frames of a pair.
 
   Args:
-    key: of the random changes.
+    key: the key of the random changes.
     first: frames in [-1, 1].
     second: the frame after each of them.
 

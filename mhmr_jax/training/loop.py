@@ -2,7 +2,7 @@
 
 A program says in a `Task` what it trains; the loop knows nothing of networks. A run
 that is stopped and started again, on other devices or in another number of processes,
-goes on with the examples that remain, in the order that they would have had.
+continues with the remaining examples, in the order that they would have had.
 """
 
 import contextlib

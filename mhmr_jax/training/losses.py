@@ -1,7 +1,7 @@
 """The training loss: Procrustes-aligned 3D joints, reprojection, and optional terms.
 
 Every term is a float32 mean over the whole (global) batch: `domain_loss` over its valid
-frames, the others over those of them that are labelled.
+frames, the other terms over the frames that are valid and labelled.
 """
 
 from collections.abc import Mapping

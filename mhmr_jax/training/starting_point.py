@@ -1,8 +1,8 @@
 """Begins a training with the variables of a network that may have fewer inputs.
 
-A network that reads flow beside keypoints then starts where one that reads keypoints
-alone has ended: the features of its encoders are added, and the encoder that is new
-adds nothing at first.
+A network that reads flow and keypoints then starts where one that reads keypoints alone
+has ended: the features of its encoders are summed, and the new encoder adds nothing at
+first.
 """
 
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ _LAST_LAYERS = {"encoder": ("project", "centroids"), "point_encoder": ("norm",)}
 def from_trained(init: Init, trained: Variables, name: str) -> Init:
   """Returns an `init` whose state has the variables of a trained network.
 
-  What the trained network lacks stays as `init` draws it, but for an encoder's last
-  layers, which are zero.
+  Variables that the trained network lacks stay as `init` draws them, except for a new
+  encoder's last layers, which are zero.
 
   Args:
     init: makes the state of a network that has all variables of the trained one.
     trained: the variables of the trained network.
-    name: of what it was read from, for messages.
+    name: the file or folder that it was read from, for messages.
 
   Raises:
-    InputError: the network lacks one of them, or has it in another shape.
+    InputError: the network lacks one of the variables, or has it in another shape.
   """
   state = jax.eval_shape(init, jax.random.key(0))
   _check(_flat(state.variables), _flat(trained), name)

@@ -1,7 +1,7 @@
 """The jitted training step of a config on a mesh.
 
-Training and ahead-of-time compilation share it. `make_train_step` is the one place
-that takes a config apart; what it calls gets only what it needs.
+Training and ahead-of-time compilation share it. `make_train_step` takes the config
+apart; the functions that it calls get only the values that they need.
 """
 
 import functools

@@ -71,8 +71,8 @@ def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
   """The optimiser, with clipped gradients, and decoupled decay of matrices only.
 
   "adamw" is Adam. "muon" makes the updates of matrices near-orthogonal (Jordan et al.
-  2024), scaled to the size that Adam's have, and leaves all else to Adam with
-  Nesterov's momentum. The learning rate warms up linearly, stays for `hold` of the
+  2024), scaled to the size of Adam's updates, and leaves all other parameters to Adam
+  with Nesterov's momentum. The learning rate warms up linearly, stays for `hold` of the
   steps, and decays to zero at the last step as a cosine.
 
   Args:
@@ -128,7 +128,7 @@ def init_state(
   model: MotionHMR,
   optimizer: optax.GradientTransformation,
 ) -> TrainState:
-  """The state before the first step, for batches shaped as `batch`."""
+  """The state before the first step, for batches of the shape of `batch`."""
   return TrainState.create(motion_hmr.init_variables(model, key, batch), optimizer)
 
 
@@ -206,7 +206,7 @@ class _Part(NamedTuple):
   """The result of the forward and backward pass on (a part of) a batch.
 
   Attributes:
-    gradients: of the loss with respect to the parameters.
+    gradients: the gradients of the loss with respect to the parameters.
     batch_stats: batch norm's next running statistics.
     scalars: loss, its terms and measures.
   """

@@ -1,1 +1,1 @@
-"""Overlays, charts, reports, sheets, and the page of a motion."""
+"""Overlays, charts, reports, sheets, and the motion page."""

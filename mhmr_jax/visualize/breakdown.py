@@ -42,7 +42,7 @@ def choose_timelines(
 
   Args:
     order: the indices of the scored sequences, best first.
-    per_sequence: that entry of `metrics.json`.
+    per_sequence: the entry `per_sequence` of `metrics.json`.
     frame_index: the frames that count, for each sequence.
     errors: in these frames, for each sequence.
   """
@@ -75,7 +75,7 @@ def timeline_chart(timeline: Timeline) -> "matplotlib.figure.Figure":
 def sequence_chart(
   rows: Sequence[ClipMeans], levels: Mapping[str, float]
 ) -> "matplotlib.figure.Figure":
-  """Draws the PA-MPJPE of each sequence, the best first, by name if there are few.
+  """Draws each sequence's PA-MPJPE, the best first; names the sequences if few.
 
   Args:
     rows: the sequences that were scored.

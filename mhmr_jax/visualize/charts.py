@@ -1,7 +1,7 @@
 """Charts for the pages: drawn by Matplotlib, written as inline SVG or as PNG.
 
-Every function returns a figure of one width, which the page scales to its own. In the
-SVG, text stays text in the page's font, and nothing depends on the time or the machine.
+Every function returns a figure of the same width, which the page scales to its own. In
+the SVG, text stays text in the page's font, and nothing depends on the time or machine.
 Matplotlib is imported only when a chart is drawn, and never pyplot, whose figures are
 global.
 """

@@ -71,18 +71,18 @@ class ClipView:
     return tuple(name for name in CAPTIONS if name not in lacking)
 
   def moments(self) -> list[int]:
-    """The frames that can be shown with flow: valid ones after a valid one."""
+    """The frames that can be shown with flow: valid frames that follow a valid one."""
     valid = self._valid()
     return (np.flatnonzero(valid[1:] & valid[:-1]) + 1).tolist()
 
   def spread_moments(self, count: int) -> list[int]:
-    """So many of `moments`, evenly spread from the first to the last."""
+    """A number of `moments`, evenly spread from the first to the last."""
     moments = self.moments()
     places = np.linspace(0, len(moments) - 1, count).round().astype(int)
     return [moments[place] for place in places] if moments else []
 
   def panels(self, moments: Sequence[int]) -> list[dict[str, Image]]:
-    """Draws the panels of each moment by caption, all flow to one scale."""
+    """Draws the panels of each moment by caption, with one scale for all flow."""
     rows = [self._still(time) for time in moments]
     flows = [self.flows(time) for time in moments]
     # The fastest motion, without the fastest hundredth of the pixels.

@@ -1,4 +1,4 @@
-"""Several models beside each other: one table and one chart, with intervals."""
+"""Compares several models in one table and one chart, with intervals."""
 
 import html
 from collections.abc import Mapping, Sequence

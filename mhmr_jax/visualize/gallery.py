@@ -34,11 +34,11 @@ _vertices = jax.jit(smpl.forward_matrices)
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-  """Draws an evaluation's sequences; their frames are read again.
+  """Draws an evaluation's sequences, whose frames it reads again.
 
   Attributes:
-    bodies: of the predictions (neutral) and of the labels (by gender).
-    config: of the run.
+    bodies: the bodies of the predictions (neutral) and of the labels (by gender).
+    config: the config of the run.
     source: the clips.
     predictions: for each clip.
     per_sequence: the figures of each clip.

@@ -55,9 +55,9 @@ def draw_meshes(
 
   Args:
     image: RGB.
-    vertices_camera: of each mesh, metres; x right, y down, z forward.
-    faces: of every mesh; counter-clockwise seen from outside.
-    intrinsics: of the image, in pixels, without skew.
+    vertices_camera: the vertices of each mesh, metres; x right, y down, z forward.
+    faces: the faces of every mesh; counter-clockwise seen from outside.
+    intrinsics: those of the image, in pixels, without skew.
     colours: the RGB of each mesh in full light.
   """
   out = image.copy()
@@ -79,14 +79,14 @@ def draw_over_stored(
   intrinsics: Float[np.ndarray, "3 3"],
   colours: Sequence[Colour],
 ) -> Yuv:
-  """`draw_meshes` over a picture as videos store it, which stays in that form.
+  """Does as `draw_meshes` over a YUV picture, without a conversion to RGB.
 
   Args:
-    picture: what is drawn over; a copy of it is returned.
+    picture: the picture to draw over; a copy of it is returned.
     vertices_camera: as in `draw_meshes`.
-    normals_camera: of the vertices, of about unit length.
+    normals_camera: the normals of the vertices, of about unit length.
     faces: as in `draw_meshes`.
-    intrinsics: of the picture.
+    intrinsics: those of the picture.
     colours: as in `draw_meshes`.
   """
   out = picture.copy()
@@ -99,7 +99,7 @@ def draw_over_stored(
     return out
   rows, columns = layer.rows, layer.columns
   own = out.y[rows, columns]
-  # Of four pixels, colour is stored once.
+  # Four pixels share one stored colour.
   halves = [plane[_half(rows), _half(columns)] for plane in (out.u, out.v)]
   y, *colour = cv2.split(layer.pixels)
   if layer.share.shape == own.shape:
@@ -249,7 +249,7 @@ def _lit(
   """The colour of each vertex under the light, by Lambert's law.
 
   Args:
-    normals: of the vertices.
+    normals: the normals of the vertices.
     full: the colour of each person in full light, in any space that is linear in RGB.
     dark: black in that space.
   """
@@ -316,7 +316,7 @@ def draw_skeleton(
     keypoints: x, y in pixels and score; points of score 0 and their bones are not
       drawn.
     bones: pairs of points.
-    names: of the points; they begin with left_ or right_ on a side.
+    names: the names of the points; they begin with left_ or right_ on a side.
   """
   out = image.copy()
   thickness = max(1, round(max(image.shape[:2]) / 300))

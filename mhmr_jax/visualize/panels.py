@@ -26,7 +26,7 @@ _HUES = cv2.cvtColor(
 def weak_perspective_view(
   points: Float[np.ndarray, "n 3"], camera: Float[np.ndarray, "3"], size: int
 ) -> View:
-  """The view of a far pinhole camera that draws as weak perspective does.
+  """A pinhole camera so far away that it draws like a weak-perspective one.
 
   Args:
     points: relative to the pelvis, axes of the camera frame, metres.

@@ -1,4 +1,4 @@
-"""Writes the folder of a video's prediction: each person's files, and those of all."""
+"""Writes a video's prediction folder: each person's files, and those of all people."""
 
 import contextlib
 import pathlib
@@ -46,15 +46,15 @@ def write(
 ) -> list[pathlib.Path]:
   """Writes all files of a video's people, which appear together or not at all.
 
-  Those that an earlier run wrote for people go.
+  The files that an earlier run wrote for people are removed.
 
   Args:
     out: an existing folder.
-    motions: of at least one person.
+    motions: the motions of at least one person.
     left_out: the people who were followed and are not wanted.
-    body: which the motions are of.
+    body: the body that the motions are for.
     video_path: the video.
-    info: of the video.
+    info: the properties of the video.
     times: measures the stages.
     live: how late the rows of a stream were, for the summary.
 
@@ -124,7 +124,7 @@ def _folder_of(person: int) -> str:
 def earlier_files(out: pathlib.Path) -> list[pathlib.Path]:
   """The files of the people whom an earlier run's summary lists, within `out`.
 
-  They are of that run's people, of whom this run's may have other numbers.
+  They must go, because this run may number the people differently.
   """
   try:
     people = untrusted.read_json(out / "summary.json")["people"]
@@ -156,7 +156,7 @@ def draw(
 ) -> Iterator[tuple[Yuv, Yuv]]:
   """Yields every picture of the video, as it is and with the people drawn over it.
 
-  Both are at most as large as a screen.
+  Both pictures are at most as large as a screen.
   """
   posed = skinning.from_model(body)
   rows = [_Rows(posed, motion) for motion in motions]

@@ -86,7 +86,7 @@ def render(
   Args:
     results: the contents of `metrics.json`.
     history: one record for each logged training step.
-    pictures: of chosen sequences.
+    pictures: the pictures of chosen sequences.
     timelines: the errors over time of chosen sequences.
     loss_terms: the terms of the training loss whose weight is not zero.
   """

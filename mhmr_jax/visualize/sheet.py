@@ -25,7 +25,7 @@ def clip_sheet(clips: Sequence[Clip], times: int = 3, columns: int = 2) -> Image
   leaves it white.
 
   Args:
-    clips: of any size; large frames are scaled down.
+    clips: clips of any size; large frames are scaled down.
     times: how many moments to draw of each clip, spread over it.
     columns: how many clips lie side by side.
   """

@@ -45,8 +45,9 @@ def write(
 ) -> None:
   """Writes a page that needs nothing but a browser.
 
-  The video is copied into the page as it is, and grows by a third there. Every row is
-  shown when the video shows a frame at its time, counted from the video's first frame.
+  The video is copied into the page as it is, where base64 makes it a third larger. A
+  row of motion is shown when the video shows the frame at its time, counted from the
+  video's first frame.
 
   Args:
     path: the HTML file to write.

@@ -2,9 +2,9 @@
 
 A body is sent once, in the person's shape and at rest, and a row of motion is one
 rotation a joint and one position: the browser skins the body. Arrays are base64 of
-whole numbers where their rounding is far below what can be seen; `scale` is what they
-are to be multiplied by. Pose blend shapes are left out: they would be most of the page,
-and move no joint.
+whole numbers, to be multiplied by `scale`, where their rounding is far below what can
+be seen. Pose blend shapes are left out: they would be most of the page, and move no
+joint.
 """
 
 import base64
@@ -48,7 +48,7 @@ class VideoCamera(TypedDict):
 
 
 class PackedMotion(TypedDict):
-  """All that the page knows."""
+  """The whole JSON of the page."""
 
   facts: list[str]
   fps: float

@@ -195,7 +195,7 @@ def _near_eye(mean: np.ndarray, faces: np.ndarray, eye: np.ndarray) -> np.ndarra
 def principal_shapes(
   vertices: Float[np.ndarray, "c v 3"],
 ) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "v 3 10"]]:
-  """The mean shape and its principal components, of one standard deviation each.
+  """The mean shape, and its principal components scaled by standard deviations.
 
   Signs are such that a positive coefficient makes the body taller.
   """

@@ -1,8 +1,8 @@
 """BlazePose: a network that finds people, and one that finds a person's landmarks.
 
-Both are MediaPipe's, and so is the decoding of what they return: the anchors, the
-weighted suppression of boxes, the refinement by heatmaps, and that a person's region
-comes from their landmarks in the frame before (Bazarevsky et al., "BlazePose: On-device
+Both networks are MediaPipe's. Their outputs are decoded as MediaPipe does: by anchors,
+weighted suppression of boxes and refinement by heatmaps; and a person's region comes
+from their landmarks in the frame before (Bazarevsky et al., "BlazePose: On-device
 Real-time Body Pose Tracking", 2020; the graphs `pose_detector` and
 `pose_landmarks_detector` of MediaPipe's Tasks).
 """
@@ -123,8 +123,8 @@ class Landmarker:
   A person's region comes from their landmarks in the frame before. More people are
   searched for five times a second, as in every frame the search would take half of the
   time; and in every frame for half a second after somebody was lost, and while there is
-  nobody. In the small picture of a whole oblong image that the network sees, it finds
-  little more than one person, so one of the image's parts is searched too, in turn.
+  nobody. The network sees an oblong image scaled down, and finds little more than one
+  person in it, so one of the image's parts is searched too, in turn.
   """
 
   def __init__(

@@ -19,7 +19,7 @@ class Network:
 
   Raises:
     InputError: LiteRT is not installed.
-    ValueError: the content is no network, or of another form than is wanted.
+    ValueError: the content is no network, or its inputs and outputs have other shapes.
   """
 
   def __init__(

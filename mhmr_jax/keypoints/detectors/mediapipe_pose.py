@@ -1,7 +1,7 @@
 """Adapter to MediaPipe's pose landmarker (BlazePose), which is fast on a CPU.
 
-Its networks are run by LiteRT: the package mediapipe itself asks for a build of OpenCV
-whose files would land on those of ours, and for a GPU's libraries.
+Its networks are run by LiteRT: the package mediapipe itself requires a build of OpenCV
+whose files would overwrite those of ours, and a GPU's libraries.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 _MARGIN = 1.25
 _OBLONG = 1.25  # Sides of an image that is cut into parts.
-_SHARES = (0.0, 1.0, 0.5)  # Of the way from one end to the other.
+_SHARES = (0.0, 1.0, 0.5)  # Places of the squares, from one end to the other.
 
 
 def around(
@@ -37,7 +37,7 @@ def parts(shape: tuple[int, ...]) -> list[Float[np.ndarray, "4"]]:
   """The squares at both ends and in the middle of an oblong image; none of a square.
 
   Args:
-    shape: of the image, [height, width, ...].
+    shape: the shape of the image, [height, width, ...].
   """
   height, width = shape[:2]
   side = min(height, width)

@@ -2,9 +2,9 @@
 
 The models are MMPose's exports: YOLOX or RTMDet, which finds the people, and RTMPose,
 which gives each point's place along the two axes of a crop (SimCC; Jiang et al.,
-"RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose", 2023). What is done
-to the images before and to the outputs after is as in the library rtmlib, which itself
-asks for a build of OpenCV whose files would land on those of ours.
+"RTMPose: Real-Time Multi-Person Pose Estimation based on MMPose", 2023). The
+pre- and post-processing are those of the library rtmlib, which itself requires a build
+of OpenCV whose files would overwrite those of ours.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ class _Model:
   def __init__(
     self, path: pathlib.Path, outputs: list[tuple[int | None, ...]], meaning: str
   ) -> None:
-    """Loads a model; InputError unless it has the form that is wanted.
+    """Loads a model; InputError if it has other outputs than expected.
 
     Args:
       path: the file.

@@ -21,10 +21,10 @@ _ADVICE = "name other weights by --detector_weights"
 
 
 class Download(NamedTuple):
-  """A file that a server has, and the digest by which it is told from another.
+  """A file on a server, and the digest by which it is checked.
 
-  Where `member` is set, the file is a zip file, of which the one member whose name ends
-  so is wanted, and the digest is that of the member.
+  If `member` is set, the file is a zip archive: the one member whose name ends with it
+  is kept, and the digest is that of the member.
   """
 
   url: str

@@ -1,8 +1,8 @@
 """Reads AlphaPose's `alphapose-results.json`, in its three forms.
 
-The form of its own is a list of people; those of `--format=open` and `--format=cmu` are
-people by image name. AlphaPose names the frames of a video 0.jpg, 1.jpg, ...; a folder
-of images keeps its names.
+Its default form is a list of people; the forms of `--format=open` and `--format=cmu`
+hold people by image name. AlphaPose names the frames of a video 0.jpg, 1.jpg, ...; a
+folder of images keeps its names.
 """
 
 import pathlib

@@ -1,4 +1,4 @@
-"""Our own format of keypoints, an .npz file; what the detectors' results are kept in.
+"""Our own format of keypoints: an .npz file, in which detectors' results are kept.
 
 It holds `keypoints` [N, P, 17, 3] or [N, 17, 3], COCO-17's x, y px and score with NaN
 for missing, and perhaps `frame_index` [N], without which the rows are frames 0 to N-1.

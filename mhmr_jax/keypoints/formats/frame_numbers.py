@@ -1,8 +1,7 @@
-"""Which frames of a video a file's frame numbers, ids and image names mean.
+"""Maps a file's frame numbers, ids and image names to the frames of a video.
 
-Some tools count the frames from 0 and some from 1, and few say so. Where the video's
-length tells, it is followed; where it does not, the file is refused or a warning says
-how it was taken.
+Some tools count the frames from 0 and some from 1, and few say so. The video's length
+decides where it can; elsewhere the file is refused, or a warning says how it was read.
 """
 
 import enum

@@ -16,7 +16,7 @@ Detections = list[Float[np.ndarray, "_ 17 3"]]
 
 
 class Listed(NamedTuple):
-  """What a file says: everybody in each frame that it lists, by its own numbers."""
+  """The contents of a file: the people of each frame, by the file's own numbers."""
 
   people: dict[int, Float[np.ndarray, "_ 17 3"]]
   listing: Listing
@@ -25,9 +25,9 @@ class Listed(NamedTuple):
 class Layout(NamedTuple):
   """How many points a person has, and where COCO-17's are among them.
 
-  `offset` is what makes their pixels those of this package, whose first pixel has its
-  centre at (0.5, 0.5): 0.5 where the tool counts from the centre of the first pixel, as
-  COCO's annotations do and what crops by OpenCV. OpenPose counts from the corner.
+  `offset` is added to their pixels, because here the first pixel has its centre at
+  (0.5, 0.5). It is 0.5 if the tool counts from the centre of the first pixel, as COCO's
+  annotations do and tools that crop by OpenCV. OpenPose counts from the corner.
   """
 
   num_points: int
@@ -78,7 +78,7 @@ def with_clean_scores(
 ) -> Float[np.ndarray, "*batch 3"]:
   """Cuts scores to [0, 1], as some detectors score above 1; zeroes missing points.
 
-  A point at (0, 0) is missing, whatever its score: tools write it so.
+  A point at (0, 0) is missing, whatever its score: tools write missing points so.
   """
   score = np.clip(keypoints[..., 2:], 0, 1)
   known = (score > 0) & keypoints[..., :2].any(axis=-1, keepdims=True)

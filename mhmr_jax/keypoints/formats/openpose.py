@@ -20,7 +20,7 @@ def read(folder: pathlib.Path, keypoint_format: str) -> layouts.Listed:
 
   Args:
     folder: the JSON files, numbered in their names or else in the order of names.
-    keypoint_format: one of LAYOUTS, which the files do not tell.
+    keypoint_format: one of LAYOUTS; the files do not say which.
 
   Raises:
     InputError: there is no file, or one is malformed or in another layout.

@@ -132,7 +132,7 @@ def repeated(names: Sequence[str], mirrored: float) -> Action:
 
 
 def planted(mood: str) -> Action:
-  """An action with both feet in place: the trunk moves, inverse kinematics the legs."""
+  """An action with both feet in place, to which inverse kinematics fits the legs."""
 
   def action(rng: Generator, frames: int, dt: float) -> Piece:
     pace = _pace(rng) * (0.5 if mood == "box" else 1.0)

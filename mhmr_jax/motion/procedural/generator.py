@@ -24,7 +24,7 @@ def generate(seed: int, frames: int, fps: float = 30.0) -> PoseSequence:
   """Generates a clip, the same for the same seed, number of frames and rate.
 
   Args:
-    seed: of the random generator.
+    seed: the seed of the random generator.
     frames: how many.
     fps: frames per second.
   """

@@ -33,8 +33,8 @@ class KeyPose:
   """One pose, before inverse kinematics; left first where there are two sides.
 
   Attributes:
-    pitch: of the pelvis, forward.
-    roll: of the pelvis, to the right.
+    pitch: the pitch of the pelvis, forward.
+    roll: the roll of the pelvis, to the right.
     spine: forward bend, left turn and right lean, shared by the spine's joints.
     neck: the same for neck and head.
     bow: additional rotation vectors of spine1, spine2, spine3, neck and head.

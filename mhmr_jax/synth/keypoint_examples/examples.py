@@ -29,15 +29,15 @@ _BLANK_WINDOW = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class ExampleSpec:
-  """What examples are like.
+  """The distribution of the examples.
 
   Attributes:
     frames: frames of an example.
     size: side of the crop in whose pixels keypoints are given.
     window_scale: side of the crop window over the longer side of the points' box.
     noise: the detector; None gives exact points.
-    variety: of the movements.
-    viewpoints: of the cameras.
+    variety: how far movements depart from the captured ones.
+    viewpoints: the distribution of the cameras.
   """
 
   frames: int
@@ -59,12 +59,12 @@ def make_batch(
   """Makes the examples with these numbers.
 
   Args:
-    spec: what they are like.
+    spec: the distribution of the examples.
     bank: the motions.
     body: the free body, or the user's.
-    moments: its COCO-17.
-    key: the data of a key, of the seed.
-    numbers: each alone decides its example.
+    moments: the `posed_keypoints.moments` of the body.
+    key: the data of the seed's key.
+    numbers: the examples' numbers; with the key, each alone decides its example.
   """
 
   def make(number: UInt32[Array, ""]) -> Batch:

@@ -26,8 +26,9 @@ class Variety:
 
   Attributes:
     speed: the largest factor on the speed; the smallest is its inverse.
-    exchanged: chance that both arms, or all of the upper body, are another window's.
-    exchanged_leg: chance that one leg is another window's.
+    exchanged: chance that both arms, or all of the upper body, come from another
+      window.
+    exchanged_leg: chance that one leg comes from another window.
     offset: standard deviation of each joint's constant turn, degrees.
     bent: chance that a window is bent.
   """
@@ -80,7 +81,7 @@ def draw(bank: MotionBank, draws: Draws, frames: int, variety: Variety) -> Movem
   Args:
     bank: the motions.
     draws: hands out the random numbers.
-    frames: of the window.
+    frames: how many frames the window has.
     variety: how far it departs from the captured motion.
   """
   movement = _window(bank, draws, frames, variety)
@@ -131,7 +132,7 @@ def _exchange(
   takes_leg = leg < variety.exchanged_leg
   taken = taken | (takes_leg & legs)
   rotations = jnp.where(taken[:, None, None], other.rotations, movement.rotations)
-  # Of a leg from elsewhere it is not known whether it stands.
+  # Whether a leg from another window stands is not known.
   return movement._replace(rotations=rotations, standing=movement.standing & ~takes_leg)
 
 
@@ -149,8 +150,8 @@ class _Turns(NamedTuple):
   """The constant turns of a window's joints."""
 
   offset: Float[Array, "24 3 3"]
-  tilt: Float[Array, "3 3"]  # Of the pelvis.
-  back: Float[Array, "2 3 3"]  # Of the left and the right hip, against the tilt.
+  tilt: Float[Array, "3 3"]  # The rotation of the pelvis.
+  back: Float[Array, "2 3 3"]  # Those of both hips, against the tilt.
 
 
 def _turns(draws: Draws, variety: Variety) -> _Turns:

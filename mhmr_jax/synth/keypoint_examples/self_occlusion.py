@@ -1,4 +1,4 @@
-"""Which keypoints the person's own body hides, from a few capsules in its place."""
+"""Tells which keypoints the person's own body hides, approximated by capsules."""
 
 import jax.numpy as jnp
 import numpy as np

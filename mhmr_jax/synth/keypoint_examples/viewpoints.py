@@ -37,9 +37,9 @@ class Viewpoints:
 class Viewpoint(NamedTuple):
   """One camera."""
 
-  rotation: Float[Array, "3 3"]  # From the world (y up) to the camera (y down).
-  distance: Float[Array, ""]  # Of the person's mean place, metres.
-  aside: Float[Array, "2"]  # Of that place off the optical axis: x/z and y/z.
+  rotation: Float[Array, "3 3"]  # From world (y up) to camera (y down).
+  distance: Float[Array, ""]  # Metres to the person's mean place.
+  aside: Float[Array, "2"]  # That place's x/z and y/z off the optical axis.
   focal: Float[Array, ""]  # The true focal length over the assumed one.
   followed: Float[Array, ""]  # The share of the person's path that it follows.
 

@@ -17,7 +17,7 @@ _HAIR = np.concatenate([_HAIR, [[225, 215, 190], [240, 240, 240]]])
 
 
 def shape(rng: Rng) -> Float[np.ndarray, "10"]:
-  """Draws betas far from the mean in every component; few usual ones are so in any."""
+  """Draws betas far from the mean in every component, which usual ones rarely are."""
   magnitude = rng.uniform(1.5, 2.4, 10)
   return (magnitude * rng.choice([-1, 1], 10)).astype(np.float32)
 

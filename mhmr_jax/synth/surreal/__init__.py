@@ -1,4 +1,4 @@
-"""Films people of SURREAL anew, who are cut out of its clips.
+"""Cuts people out of SURREAL's clips and films them anew.
 
 Varol et al., "Learning from Synthetic Humans" (CVPR 2017).
 """

@@ -38,12 +38,12 @@ _FACE = slice(0, 5)
 
 
 class Take(NamedTuple):
-  """A filmed person, where they come from, and which clips were passed over."""
+  """A filmed person, the clip that they come from, and the clips that were skipped."""
 
   person: people.Person
   clip: str  # The video, relative to SURREAL's folder.
   first: int  # The video's frame that is our first frame.
-  rejected: tuple[str, ...]  # What is wrong with each clip that was passed over.
+  rejected: tuple[str, ...]  # What is wrong with each clip that was skipped.
 
 
 @dataclasses.dataclass(frozen=True)
