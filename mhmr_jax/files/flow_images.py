@@ -6,7 +6,7 @@ import zlib
 import cv2
 import numpy as np
 from isal import isal_zlib
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 # KITTI 2015's encoding: 64 steps a pixel, zero flow at 2^15; the channels are
 # R = u, G = v, B = valid.
@@ -14,6 +14,7 @@ _STEPS = 64.0
 _ZERO = 2.0**15
 _FIRST_BIT = np.uint16(1 << 15)
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_HEADER = struct.pack(">I", 13) + b"IHDR"
 # 16 bits a channel, colour type RGB; PNG's only compression and filter methods; no
 # interlacing.
 _KIND = struct.pack(">5B", 16, 2, 0, 0, 0)
@@ -68,21 +69,82 @@ def decode_png(data: bytes) -> Float[np.ndarray, "height width 2"]:
     ValueError: the bytes are no 16-bit PNG of three channels, or claim more pixels
       than any video has.
   """
-  return decode_png_with_valid(data)[0]
+  return _flow(_pixels(data))
 
 
 def decode_png_with_valid(
   data: bytes,
 ) -> tuple[Float[np.ndarray, "height width 2"], Bool[np.ndarray, "height width"]]:
   """Returns what `decode_png` does, and where the flow is known; raises alike."""
+  pixels = _pixels(data)
+  return _flow(pixels), pixels[..., 4:].any(axis=-1)
+
+
+def _flow(
+  pixels: UInt8[np.ndarray, "height width 6"],
+) -> Float[np.ndarray, "height width 2"]:
+  # The bytes of u and v, in the processor's order.
+  swapped = np.empty((*pixels.shape[:2], 4), np.uint8)
+  cv2.mixChannels([pixels], [swapped], [1, 0, 0, 1, 3, 2, 2, 3])
+  # Flipping the first bit takes away 2^15 and leaves a signed number.
+  steps = (swapped.view(np.uint16) ^ _FIRST_BIT).view(np.int16)
+  return np.multiply(steps, np.float32(1 / _STEPS), dtype=np.float32)
+
+
+def _pixels(data: bytes) -> UInt8[np.ndarray, "height width 6"]:
+  """The bytes of each pixel as PNG orders them; raises as `decode_png` does."""
   # The size stands at the same place in every PNG; OpenCV makes room for it at once.
-  sides = struct.unpack(">2I", data[16:24]) if len(data) > 24 else (0, 0)
-  image = None
+  width, height = struct.unpack(">2I", data[16:24]) if len(data) > 24 else (0, 0)
   # Each has six bytes, and zlib makes no more than a thousand of one.
   most = min(_MAX_PIXELS, len(data) * _MAX_RATIO // 6)
-  if 0 < sides[0] * sides[1] <= most:
+  image = None
+  if 0 < width * height <= most:
+    own = _pixels_of_encoder(data, width, height)
+    if own is not None:
+      return own
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
     raise ValueError("the flow is not a 16-bit PNG of three channels")
-  flow = (image[..., 2:0:-1].astype(np.float32) - _ZERO) / _STEPS
-  return flow, image[..., 0] > 0
+  return np.ascontiguousarray(image[..., ::-1], ">u2").view(np.uint8)
+
+
+def _pixels_of_encoder(
+  data: bytes, width: int, height: int
+) -> UInt8[np.ndarray, "height width 6"] | None:
+  """As `_pixels`, of what `encode_png` wrote; None for other PNGs and damaged ones.
+
+  This takes a third of OpenCV's time.
+  """
+  is_own = data[8:16] == _HEADER and data[24:29] == _KIND and data[37:41] == b"IDAT"
+  (length,) = struct.unpack(">I", data[33:37]) if is_own else (0,)
+  if not is_own or data[45 + length :] != _chunk(b"IEND", b""):
+    return None
+  shape = (height, 1 + 6 * width)
+  inflate = isal_zlib.decompressobj()
+  try:
+    # The byte too many lets it go on to the checksum.
+    raw = inflate.decompress(data[41 : 41 + length], shape[0] * shape[1] + 1)
+  except isal_zlib.error:
+    return None
+  if not inflate.eof or len(raw) != shape[0] * shape[1]:
+    return None
+  lines = np.frombuffer(raw, np.uint8).reshape(shape)
+  if not (lines[:, 0] == _FILTER_UP).all():
+    return None
+  return _running_sums(lines)[:, 1:].reshape(height, width, 6)
+
+
+def _running_sums(
+  rows: UInt8[np.ndarray, "rows columns"],
+) -> UInt8[np.ndarray, "rows columns"]:
+  """The sums of each row and all before it, modulo 256."""
+  # NumPy's own sums go down the columns one by one, which takes six times as long
+  # as adding whole tables some times.
+  sums, spare = rows, np.empty_like(rows)
+  distance = 1
+  while distance < len(rows):
+    spare[:distance] = sums[:distance]
+    np.add(sums[distance:], sums[:-distance], out=spare[distance:])
+    sums, spare = spare, np.empty_like(rows) if sums is rows else sums
+    distance *= 2
+  return sums

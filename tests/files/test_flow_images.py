@@ -64,3 +64,34 @@ def test_other_images_are_refused(image):
   data = cv2.imencode(".png", image)[1].tobytes()
   with pytest.raises(ValueError, match="16-bit"):
     flow_images.decode_png(data)
+
+
+@pytest.mark.parametrize("size", [(37, 53), (1, 1), (2, 300), (128, 16)])
+def test_own_files_are_read_as_opencv_reads_them(size):
+  rng = np.random.default_rng(1)
+  flow = rng.normal(0, 40, (*size, 2)).astype(np.float32)
+  valid = rng.random(size) < 0.5
+  data = flow_images.encode_png(flow, valid)
+  assert flow_images._pixels_of_encoder(data, size[1], size[0]) is not None
+  image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+  own, known = flow_images.decode_png_with_valid(data)
+  # OpenCV filters each line as it likes.
+  other = cv2.imencode(".png", image)[1].tobytes()
+  assert flow_images._pixels_of_encoder(other, size[1], size[0]) is None
+  expected, also_known = flow_images.decode_png_with_valid(other)
+  np.testing.assert_array_equal(own, expected)
+  np.testing.assert_array_equal(own, (image[..., :0:-1] - np.float32(2**15)) / 64)
+  np.testing.assert_array_equal(known, valid)
+  np.testing.assert_array_equal(also_known, valid)
+
+
+def test_damaged_pixels_are_refused():
+  flow = np.random.default_rng(2).normal(0, 40, (20, 30, 2)).astype(np.float32)
+  data = flow_images.encode_png(flow)
+  for place in (60, len(data) - 18):  # Among the pixels, and in their checksum.
+    damaged = bytearray(data)
+    damaged[place] ^= 0x55
+    with pytest.raises(ValueError, match="16-bit"):
+      flow_images.decode_png(bytes(damaged))
+  with pytest.raises(ValueError, match="16-bit"):
+    flow_images.decode_png(data[: len(data) // 2])
