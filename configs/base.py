@@ -1,8 +1,8 @@
 """The keys of all experiments, with the default, a small and the paper's size.
 
-The default trains on two CPU cores in a quarter of an hour, and so does `small`. The paper
-does not give its clip length, batch size, optimiser, LSTM width, loss weights or
-heatmap width; in their place stand HMR's values or our own.
+The default trains on two CPU cores in a quarter of an hour, and `small` in half an hour.
+The paper does not give its clip length, batch size, optimiser, LSTM width, loss weights
+or heatmap width; in their place stand HMR's values or our own.
 """
 
 from ml_collections import ConfigDict
@@ -186,14 +186,14 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
 
 
 def small(inputs: tuple[str, ...]) -> ConfigDict:
-  """The size at which pixels are learned too, in a quarter of an hour on two CPU cores.
+  """The size at which pixels are learned too, in half an hour on two CPU cores.
 
   Its encoder sees limbs, which are 4 pixels wide in crops of 64, before it halves the
   map, and looks for joints in each frame.
   """
   config = default(inputs)
   config.train.update(
-    steps=1_000,
+    steps=2_000,
     learning_rate=2e-3,
     warmup_steps=100,
     checkpoint_every=250,
