@@ -1,8 +1,8 @@
 """The keys of all experiments, with the default, a small and the paper's size.
 
-The default trains on two CPU cores in a quarter of an hour, and `small` in half an hour.
-The paper does not give its clip length, batch size, optimiser, LSTM width, loss weights
-or heatmap width; in their place stand HMR's values or our own.
+The default trains on two CPU cores in a quarter of an hour, and `small` in half an
+hour. The paper does not give its clip length, batch size, optimiser, LSTM width, loss
+weights or heatmap width; in their place stand HMR's values or our own.
 """
 
 from ml_collections import ConfigDict

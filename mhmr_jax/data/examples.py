@@ -149,10 +149,14 @@ def _stored_flow(
     raise InputError("config.flow.source is 'exact', but the clips store no flow.")
   span = _span(chunk)
   skipped = 0 if continues else 1
+  stored = clip[field][span.start + skipped : span.stop]
   flow = np.zeros((span.stop - span.start, spec.size, spec.size, 2), np.float16)
-  for row, data in enumerate(clip[field][span.start + skipped : span.stop], skipped):
-    whole = flow_images.decode_png(data)
-    flow[row] = windows.crop_flow(whole, chunk.box, spec.size)
+  if stored:
+    wholes = [flow_images.decode_png(data) for data in stored]
+    flow[skipped:] = transforms.half_precision(
+      windows.crop_images(wholes, chunk.box, spec.size),
+      windows.crop_scale(chunk.box, spec.size),
+    )
   return {"flow": flow}
 
 

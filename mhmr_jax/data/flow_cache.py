@@ -92,7 +92,8 @@ class _StoredFlow(frame_files.Frames):
 
   def _read(self, indices: list[int]) -> list[bytes]:
     try:
-      return list(self._records.__getitems__([self._start + i for i in indices]))
+      # Its `__getitems__` starts a thread.
+      return [self._records[self._start + index] for index in indices]
     except Exception as error:
       raise _damaged(self._path) from error
 

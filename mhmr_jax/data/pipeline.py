@@ -8,6 +8,8 @@
 Evaluation does not shuffle and needs no Grain: see `lanes`.
 """
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import grain
@@ -18,11 +20,12 @@ from ml_collections import ConfigDict
 
 from mhmr_jax.data import flow_cache, target_domain
 from mhmr_jax.data.examples import TrainingExample
+from mhmr_jax.data.flow_cache import ClipsWithFlow
 from mhmr_jax.data.input_spec import InputSpec
 from mhmr_jax.data.sources import ClipSource, Generated, Mixture
 from mhmr_jax.runtime import processes
 from mhmr_jax.runtime.sharding import HostRows
-from mhmr_jax.schema import HostBatch
+from mhmr_jax.schema import Clip, HostBatch
 
 # The key of an iterator's state: examples taken from the stream, over all hosts.
 POSITION = "global_next_index"
@@ -60,24 +63,58 @@ def training_dataset(
   its own. Seed and position alone decide which example comes.
   """
   spec = InputSpec.from_config(config)
-  example = TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
+  make_example = _ReadAndMake(
+    TrainingExample(spec, config.data.jitter_scale, config.data.jitter_shift)
+  )
 
   def shuffled(clips: ClipSource, seed: int = config.seed) -> grain.MapDataset:
-    opened = flow_cache.opened(clips, config)
-    return grain.MapDataset.source(opened).seed(seed).shuffle().repeat()
+    unread = UnreadClips(flow_cache.opened(clips, config))
+    return grain.MapDataset.source(unread).seed(seed).shuffle().repeat()
 
   if isinstance(source, ClipSource):
-    labelled = shuffled(source).random_map(example)
+    labelled = shuffled(source).random_map(make_example)
   else:
     streams = [shuffled(clips) for clips in source.sources]
     mixed = grain.MapDataset.mix(streams, source.weights)
-    labelled = mixed.seed(config.seed).random_map(example)
+    labelled = mixed.seed(config.seed).random_map(make_example)
   if target is None:
     return labelled
   # Another seed: two kinds of synthetic clips show the same motions under the same
   # numbers, and would otherwise come in pairs.
-  unlabelled = shuffled(target, config.seed + 1).random_map(example)
+  unlabelled = shuffled(target, config.seed + 1).random_map(make_example)
   return target_domain.take_turns(labelled, unlabelled)
+
+
+class UnreadClips:
+  """Random access to functions that read clips.
+
+  As the source of Grain's graph, where clips themselves would have every field of every
+  clip counted by Grain, which takes as long as reading it.
+  """
+
+  def __init__(self, clips: ClipSource | ClipsWithFlow):
+    self._clips = clips
+
+  def __len__(self) -> int:
+    return len(self._clips)
+
+  def __repr__(self) -> str:
+    return f"UnreadClips({self._clips!r})"
+
+  def __getitem__(self, index: int) -> Callable[[], Clip]:
+    return functools.partial(self._clips.__getitem__, index)
+
+
+class _ReadAndMake(grain.transforms.RandomMap):
+  """Makes an example of a clip that is not read yet."""
+
+  def __init__(self, example: TrainingExample):
+    self._example = example
+
+  def random_map(
+    self, element: Callable[[], Clip], rng: np.random.Generator
+  ) -> HostBatch:
+    return self._example.random_map(element(), rng)
 
 
 def example_numbers(source: Generated) -> grain.MapDataset:

@@ -216,7 +216,11 @@ def _records(name: str, builder: Any, split: str) -> Sequence[Any]:
   if splits and split not in (*splits, "all"):
     raise InputError(f"{name} has no split {split!r}: use {' or '.join(splits)}.")
   try:
-    return cast(Sequence[Any], builder.as_data_source(split=split))
+    source = builder.as_data_source(split=split)
+    # TFDS takes seconds to import.
+    from mhmr_jax.data import records
+
+    return records.Records(source.data_source, builder.info.features)
   except Exception as error:
     raise InputError(
       f"The clips in {builder.data_path} cannot be opened ({_sentence(error)}): "

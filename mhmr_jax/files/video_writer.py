@@ -2,6 +2,7 @@
 
 import contextlib
 import fractions
+import os
 import pathlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -150,6 +151,8 @@ class VideoWriter:
     self._time_base = 1 / rate if even else _TIME_BASE
     stream.time_base = stream.codec_context.time_base = self._time_base
     context = stream.codec_context
+    # What makes the frames has a core of its own.
+    context.thread_count = max(1, (os.cpu_count() or 1) - 1)
     context.color_primaries = context.color_trc = context.colorspace = _BT709
     self._stream = stream
     if self._sound_of is not None:

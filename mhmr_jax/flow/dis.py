@@ -38,10 +38,13 @@ class DisFlow:
     """The displacement of each pixel of `image` to its place in `following`, px."""
     # OpenCV takes the third array as its initial guess, which is zero by default.
     guess = np.zeros((*image.shape[:2], 2), np.float32)
-    return np.asarray(self._estimator.calc(_grey(image), _grey(following), guess))
+    return np.asarray(self._estimator.calc(grey(image), grey(following), guess))
 
 
-def _grey(image: np.ndarray) -> np.ndarray:
+def grey(
+  image: UInt8[np.ndarray, "height width *channels"],
+) -> UInt8[np.ndarray, "height width"]:
+  """An RGB or grey image as the grey one that flow is estimated on."""
   if image.ndim == 2:
     return np.ascontiguousarray(image)
   return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -1,5 +1,7 @@
 """Boxes around people, and the square windows by which frames are cropped."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float
@@ -39,10 +41,15 @@ def _without_lone(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "_ 2"]:
   """The points without one that alone makes their box more than twice as large."""
   if len(points) <= _MIN_POINTS:
     return points
+  ordered = np.sort(points, axis=0)
+  lowest, low, high, highest = ordered[[0, 1, -2, -1]]
+  side = (highest - lowest).max()
   for index in {*points.argmin(axis=0), *points.argmax(axis=0)}:
-    others = np.delete(points, index, axis=0)
-    if np.ptp(points, axis=0).max() > 2 * max(np.ptp(others, axis=0).max(), 1.0):
-      return others
+    point = points[index]
+    first = np.where(point == lowest, low, lowest)
+    last = np.where(point == highest, high, highest)
+    if side > 2 * max((last - first).max(), 1.0):
+      return np.delete(points, index, axis=0)
   return points
 
 
@@ -90,15 +97,29 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
   sampling would alias, which an optical flow takes for motion. A window in which the
   whole image would be less than a pixel shows nothing.
   """
+  return crop_images([image], box, size)[0]
+
+
+def crop_images(
+  images: Sequence[np.ndarray], box: Float[np.ndarray, "4"], size: int
+) -> np.ndarray:
+  """Resamples one window of several images of one type; see `crop_image`."""
+  first = images[0]
+  crops = np.zeros((len(images), size, size, *first.shape[2:]), first.dtype)
   side = float(box[2] - box[0])
-  if not side < size * max(image.shape[:2]):
-    return np.zeros((size, size, *image.shape[2:]), image.dtype)
-  block = int(side / size)
+  shown = [
+    (image, crop)
+    for image, crop in zip(images, crops, strict=True)
+    if side < size * max(image.shape[:2])
+  ]
+  if not shown:
+    return crops
   origin = np.asarray(box[:2], np.float64)
+  block = int(side / size)
   if block >= 2:
     low = np.floor(origin).astype(int)
     count = int(np.ceil(side / block)) + 2
-    image = _blocks(image, low, count, block)
+    shown = [(_blocks(image, low, count, block), crop) for image, crop in shown]
     origin = (origin - low) / block
     side /= block
   step = side / size
@@ -106,7 +127,9 @@ def crop_image(image: np.ndarray, box: Float[np.ndarray, "4"], size: int) -> np.
   offset = origin + step / 2 - 0.5
   matrix = np.array([[step, 0, offset[0]], [0, step, offset[1]]])
   flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-  return cv2.warpAffine(image, matrix, (size, size), flags=flags)
+  for image, crop in shown:
+    cv2.warpAffine(image, matrix, (size, size), crop, flags)
+  return crops
 
 
 def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.ndarray:
@@ -130,11 +153,16 @@ def _blocks(image: np.ndarray, low: np.ndarray, count: int, block: int) -> np.nd
   return blocks
 
 
+def crop_scale(box: Float[np.ndarray, "4"], size: int) -> np.float32:
+  """Pixels of a crop per image pixel."""
+  return np.float32(size / (box[2] - box[0]))
+
+
 def to_crop_pixels(
   points: Float[np.ndarray, "*batch 2"], box: Float[np.ndarray, "4"], size: int
 ) -> Float[np.ndarray, "*batch 2"]:
   """Converts image pixels to pixels of a crop."""
-  return (points - box[:2]) * np.float32(size / (box[2] - box[0]))
+  return (points - box[:2]) * crop_scale(box, size)
 
 
 def crop_keypoints(
@@ -150,4 +178,4 @@ def crop_flow(
   flow: Float[np.ndarray, "height width 2"], box: Float[np.ndarray, "4"], size: int
 ) -> Float[np.ndarray, "size size 2"]:
   """Converts the flow of a whole frame to that of a crop, in crop pixels."""
-  return crop_image(flow, box, size) * np.float32(size / (box[2] - box[0]))
+  return crop_image(flow, box, size) * crop_scale(box, size)

@@ -15,6 +15,14 @@ from mhmr_jax.geometry import pinhole
 Colour = tuple[int, int, int]
 
 _OPACITY = 0.85
+# By the share of a pixel and those around it that is covered, of 255: how opaque a
+# drawing is there. At a straight edge this gives 1/4 beside it and 3/4 within it, and a
+# coarse drawing's edge is as sharp once that is as large as the picture.
+_SHARES = np.arange(256) / 255
+_SMOOTH = (_OPACITY * np.clip(1.5 * _SHARES - 0.25, 0, 1)).astype(np.float32)
+_SHARP = (_OPACITY * np.clip(3 * _SHARES - 1, 0, 1)).astype(np.float32)
+# The mean of the sharp one over the four pixels of a coarse one.
+_SHARP_MEAN = (_OPACITY * np.clip(2.25 * _SHARES - 0.625, 0, 1)).astype(np.float32)
 _AMBIENT = 0.35
 _LIGHT = np.array([-0.3, -0.5, -0.8], np.float32)  # Towards the light, camera frame.
 _FINE_SIDE = 256
@@ -56,12 +64,10 @@ def draw_meshes(
   if not len(vertices_camera):
     return out
   normals = np.stack([_normals(vertices, faces) for vertices in vertices_camera])
-  lit = _lit(normals, colours)
+  lit = _lit(normals, np.array(colours, float), np.zeros(3))
   layer = _draw(vertices_camera, lit, faces, intrinsics, image.shape[:2])
   if layer is not None:
-    patch = out[layer.rows, layer.columns]
-    opacity = layer.opacity
-    patch[:] = cv2.blendLinear(layer.pixels, patch.copy(), opacity, 1 - opacity)
+    _blend(out[layer.rows, layer.columns], layer.pixels, layer.share, _SMOOTH)
   return out
 
 
@@ -84,33 +90,74 @@ def draw_over_stored(
     colours: as in `draw_meshes`.
   """
   out = picture.copy()
-  lit = yuv.colour(_lit(normals_camera, colours))
+  lit = _lit(
+    normals_camera, yuv.colour(np.array(colours, float)), yuv.colour(np.zeros(3))
+  )
   shape = picture.y.shape
   layer = _draw(vertices_camera, lit, faces, intrinsics, shape, _FINE_SIDE)
   if layer is None:
     return out
-  y, u, v = cv2.split(layer.pixels)
-  rows, columns, opacity = layer.rows, layer.columns, layer.opacity
-  patch = out.y[rows, columns]
-  patch[:] = cv2.blendLinear(y, patch.copy(), opacity, 1 - opacity)
-  # Of four pixels, colour is stored once: their mean.
-  half = [slice(side.start // 2, side.stop // 2) for side in (rows, columns)]
-  size = (half[1].stop - half[1].start, half[0].stop - half[0].start)
-  mean = lambda pixels: cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-  there = 1 - mean(opacity)
-  for target, drawn in ((out.u, u), (out.v, v)):
-    patch = target[half[0], half[1]]
-    patch[:] = np.rint(mean(drawn.astype(np.float32) * opacity) + there * patch)
+  rows, columns = layer.rows, layer.columns
+  own = out.y[rows, columns]
+  # Of four pixels, colour is stored once.
+  halves = [plane[_half(rows), _half(columns)] for plane in (out.u, out.v)]
+  y, *colour = cv2.split(layer.pixels)
+  if layer.share.shape == own.shape:
+    _blend(own, y, layer.share, _SMOOTH)
+    for patch, pixels in zip(halves, colour, strict=True):
+      _blend_mean(patch, pixels, layer.share)
+  else:  # The coarse drawing has the size of the stored colours.
+    _blend(own, _enlarged(y, own), _enlarged(layer.share, own), _SHARP)
+    for patch, pixels in zip(halves, colour, strict=True):
+      _blend(patch, pixels, layer.share, _SHARP_MEAN)
   return out
 
 
 class _Layer(NamedTuple):
-  """A drawing, to be laid over a part of an image."""
+  """A drawing, to be laid over a part of an image; a coarse one has half of its size.
+
+  `share` says how much of each pixel and of those around it is covered, of 255.
+  """
 
   rows: slice  # Both begin and end at even numbers, or the image ends.
   columns: slice
   pixels: UInt8[np.ndarray, "height width 3"]
-  opacity: Float[np.ndarray, "height width"]
+  share: UInt8[np.ndarray, "height width"]
+
+
+def _half(side: slice) -> slice:
+  return slice(side.start // 2, side.stop // 2)
+
+
+def _enlarged(
+  pixels: UInt8[np.ndarray, "height width"], like: UInt8[np.ndarray, "rows columns"]
+) -> UInt8[np.ndarray, "rows columns"]:
+  size = (like.shape[1], like.shape[0])
+  return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _blend(
+  patch: UInt8[np.ndarray, "height width *channels"],
+  pixels: UInt8[np.ndarray, "height width *channels"],
+  share: UInt8[np.ndarray, "height width"],
+  opacity: Float[np.ndarray, "256"],
+) -> None:
+  """Lays pixels over a part of an image, which changes; `opacity` is by the share."""
+  weights = cv2.LUT(share, opacity), cv2.LUT(share, 1 - opacity)
+  patch[:] = cv2.blendLinear(pixels, np.ascontiguousarray(patch), *weights)
+
+
+def _blend_mean(
+  patch: UInt8[np.ndarray, "half_height half_width"],
+  pixels: UInt8[np.ndarray, "height width"],
+  share: UInt8[np.ndarray, "height width"],
+) -> None:
+  """Lays the means of four pixels each over a plane of colours, which changes."""
+  size = (patch.shape[1], patch.shape[0])
+  mean = lambda values: cv2.resize(values, size, interpolation=cv2.INTER_AREA)
+  opacity = cv2.LUT(share, _SMOOTH)
+  drawn = mean(pixels.astype(np.float32) * opacity)
+  patch[:] = np.rint(drawn + (1 - mean(opacity)) * patch)
 
 
 def _draw(
@@ -124,7 +171,7 @@ def _draw(
   """Draws meshes with a colour at each vertex; None if no pixel shows them.
 
   What is larger than `fine_side`, px, is rasterised at half of the size, which takes a
-  third of the time, and is as smooth.
+  third of the time.
 
   The outlines are smooth: a pixel's share of the drawing is that of the pixels around
   it which are covered, and one just beside the drawing takes the brightest colour of
@@ -143,23 +190,14 @@ def _draw(
   shifted = np.array(intrinsics, np.float64)
   shifted[:2, 2] -= [x0, y0]
   size = (x1 - x0, y1 - y0)
-  coarse = fine_side is not None and max(size) > fine_side
-  if coarse:
+  if fine_side is not None and max(size) > fine_side:
     shifted[:2] /= 2
     size = (size[0] // 2, size[1] // 2)
   drawn, covered = _render(vertices, triangles, colours.reshape(-1, 3), shifted, size)
   share = cv2.blur(covered, (3, 3), borderType=cv2.BORDER_REPLICATE)
   spread = cv2.dilate(drawn, np.ones((3, 3), np.uint8))
-  pixels = cv2.copyTo(drawn, covered.astype(np.uint8), spread)
-  # At a straight edge this gives 1/4 beside the drawing and 3/4 within it.
-  opacity = np.clip(1.5 * share - 0.25, 0, 1)
-  if coarse:
-    size = (x1 - x0, y1 - y0)
-    pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
-    opacity = cv2.resize(opacity, size, interpolation=cv2.INTER_LINEAR)
-    opacity = np.clip(2 * opacity - 0.5, 0, 1)  # Outlines are as sharp as before.
-  opacity *= _OPACITY
-  return _Layer(slice(y0, y1), slice(x0, x1), pixels, opacity)
+  pixels = cv2.copyTo(drawn, covered, spread)
+  return _Layer(slice(y0, y1), slice(x0, x1), pixels, share)
 
 
 def _window(
@@ -204,12 +242,20 @@ def _normals(
 
 
 def _lit(
-  normals: Float[np.ndarray, "people V 3"], colours: Sequence[Colour]
+  normals: Float[np.ndarray, "people V 3"],
+  full: Float[np.ndarray, "people 3"],
+  dark: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "people V 3"]:
-  """The RGB of each vertex under the light, by Lambert's law."""
-  lit = np.maximum(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0)
-  shade = _AMBIENT + (1 - _AMBIENT) * lit
-  return shade[..., None] * np.array(colours, np.float32)[:, None]
+  """The colour of each vertex under the light, by Lambert's law.
+
+  Args:
+    normals: of the vertices.
+    full: the colour of each person in full light, in any space that is linear in RGB.
+    dark: black in that space.
+  """
+  shade = np.maximum(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0)
+  shade = _AMBIENT + (1 - _AMBIENT) * shade[..., None]
+  return shade * np.float32(full - dark)[:, None] + np.float32(dark)
 
 
 def _render(
@@ -218,18 +264,18 @@ def _render(
   colours: Float[np.ndarray, "V 3"],
   intrinsics: Float[np.ndarray, "3 3"],
   size: tuple[int, int],
-) -> tuple[UInt8[np.ndarray, "height width 3"], Float[np.ndarray, "height width"]]:
-  """The colours (0 outside) and 1 at each pixel whose centre is covered."""
+) -> tuple[UInt8[np.ndarray, "height width 3"], UInt8[np.ndarray, "height width"]]:
+  """The colours (0 outside) and 255 at each pixel whose centre is covered."""
   width, height = size
   focal_x, focal_y = intrinsics[[0, 1], [0, 1]]
   centre = intrinsics[:2, 2]
   # The rasteriser's camera has one focal length and its centre in the middle: a
   # shear along z moves the centre, and keeps straight lines straight.
-  x, y, z = vertices.T.astype(np.float64)
+  x, y, z = vertices.T
   x = (focal_x * x + (centre[0] - width / 2) * z) / focal_y
   y = y + (centre[1] - height / 2) / focal_y * z
   # OpenGL's camera looks along -z, with y up.
-  sheared = np.stack([x, -y, -z], axis=-1).astype(np.float32)
+  sheared = np.stack([x, -y, -z], axis=-1, dtype=np.float32)
   used = z[faces]
   near, far = 0.9 * float(used.min()), 1.1 * float(used.max())
   image = np.zeros((height, width, 3), np.float32)
@@ -252,7 +298,7 @@ def _render(
     far,
     settings,
   )
-  covered = (depth < 0.999 * far).astype(np.float32)
+  covered = cv2.compare(depth, 0.999 * far, cv2.CMP_LT)
   return cv2.convertScaleAbs(image, alpha=255), covered
 
 

@@ -1,5 +1,6 @@
 """Writes the folder of a video's prediction: each person's files, and those of all."""
 
+import contextlib
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,10 +12,10 @@ from tqdm import tqdm
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
 from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz, summary
-from mhmr_jax.files import atomic, untrusted, video, video_writer, yuv
+from mhmr_jax.files import atomic, untrusted, video, video_copy, video_writer, yuv
 from mhmr_jax.files.yuv import Yuv
 from mhmr_jax.inference.video_motion import FollowedPerson
-from mhmr_jax.runtime.ahead import made_ahead
+from mhmr_jax.runtime import ahead
 from mhmr_jax.runtime.stage_times import StageTimes
 from mhmr_jax.schema import Motion
 from mhmr_jax.synth import skinning
@@ -23,7 +24,12 @@ from mhmr_jax.visualize import charts, overlay, viewer
 _PERSON_FILES = ("prediction.npz", "motion_amass.npz", "motion.bvh")
 _BATCH = 32  # Frames whose meshes are computed at once.
 _SCREEN_SIDE = 1280  # The longer side of larger videos' overlays, px.
-# The video in the page: the longer side, px, and 7 MB a minute, which base64 makes 9.
+# Overlays are looked at, and not measured: they have the encoder's usual quality.
+_OVERLAY_QUALITY = video_writer.Quality(crf=23)
+# A video goes into the page as it is if a minute of the page, in which it is a third
+# larger, has less than 15 MB. Others are encoded for it, with this longer side, px, and
+# 7 MB a minute.
+_PAGE_BIT_RATE = 1_200_000
 _PAGE_SIDE = 640
 _PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
 
@@ -71,25 +77,44 @@ def write(
       others = [_describe(person) for person in left_out]
       summary.write(new / "summary.json", motions, video_path.name, others, live)
     small = new / "page.mp4"
-    # Reading, drawing and encoding are in threads of their own.
-    pictures = made_ahead(
-      times.over("reading the video", video.read_stored(video_path))
-    )
-    drawn = made_ahead(times.over("drawing", draw(pictures, body, motions)))
-    timing = (info.fps, info.times)
-    with (
-      video_writer.writing(new / "overlay.mp4", *timing, video_path) as whole,
-      video_writer.writing(small, *timing, quality=_PAGE_QUALITY) as shrunk,
-    ):
-      for picture, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
-        with times.running("encoding"):
-          whole.write(shown)
-          shrunk.write(yuv.shrunk(picture, _PAGE_SIDE))
+    _write_videos(new / "overlay.mp4", small, motions, body, video_path, info, times)
     with times.running("page"):
       viewer.write(new / "motion.html", motions, body, small, video_path.name)
     small.unlink()
     files = sorted(path.relative_to(new) for path in new.rglob("*.*"))
   return files
+
+
+def _write_videos(
+  overlay_path: pathlib.Path,
+  page_path: pathlib.Path,
+  motions: Sequence[Motion],
+  body: smpl.SmplModel,
+  video_path: pathlib.Path,
+  info: video.VideoInfo,
+  times: StageTimes,
+) -> None:
+  """Writes the video with the people drawn over it, and the one for the page."""
+  with times.running("encoding"):
+    copied = video_copy.copy(video_path, page_path, info, _PAGE_BIT_RATE)
+  timing = (info.fps, info.times)
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(ahead.quick_switches())
+    # Reading, drawing and encoding are in threads of their own.
+    pictures = ahead.made_ahead(
+      times.over("reading the video", video.read_stored(video_path))
+    )
+    drawn = ahead.made_ahead(times.over("drawing", draw(pictures, body, motions)))
+    writing = video_writer.writing(overlay_path, *timing, video_path, _OVERLAY_QUALITY)
+    whole = stack.enter_context(writing)
+    if not copied:
+      writing = video_writer.writing(page_path, *timing, quality=_PAGE_QUALITY)
+      small = stack.enter_context(writing)
+    for picture, shown in tqdm(drawn, "Drawing", info.num_frames, unit="frame"):
+      with times.running("encoding"):
+        whole.write(shown)
+        if not copied:
+          small.write(yuv.shrunk(picture, _PAGE_SIDE))
 
 
 def _folder_of(person: int) -> str:

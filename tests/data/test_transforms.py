@@ -1,6 +1,7 @@
 """Inputs, targets and flips, against plain formulas."""
 
 import cv2
+import jax
 import numpy as np
 
 from mhmr_jax.body import joints
@@ -165,3 +166,29 @@ def test_the_window_in_the_camera_is_an_input_where_it_is_asked_for():
   batch = transforms.model_inputs([], points, box, spec, None, intrinsics)
   np.testing.assert_allclose(batch["window"], [-0.07, 0.06, 0.2], rtol=1e-5)
   assert spec.host_inputs == ("keypoints", "window")
+
+
+def test_half_precision_is_numpys():
+  rng = np.random.default_rng(2)
+  flow = rng.normal(0, 30, (3, 8, 6, 2)).astype(np.float32)
+  flow[0, 0] = [[0, 1e-9], [511, -511], [6e-5, -6e-8], [2049, 2051], [1, 3], [0, 0]]
+  factor = np.float32(0.7)
+  for halves, expected in (
+    (transforms.half_precision(flow), flow),
+    (transforms.half_precision(flow, factor), flow * factor),
+  ):
+    assert halves.dtype == np.float16
+    np.testing.assert_array_equal(halves, expected.astype(np.float16))
+
+
+def test_numpys_arrays_are_mirrored_as_jaxs():
+  batch = {key: value for key, value in example().items() if key in ("rgb", "flow")}
+  batch["flow"][0, 0, 0] = 0
+  mirrored = transforms.mirror_inputs(batch, 64)
+  also = transforms.mirror_inputs(jax.tree.map(jax.numpy.asarray, batch), 64)
+  for key, value in mirrored.items():
+    assert isinstance(value, np.ndarray)
+    assert value.flags.c_contiguous
+    np.testing.assert_array_equal(
+      value.view(np.uint8), np.asarray(also[key]).view(np.uint8)
+    )

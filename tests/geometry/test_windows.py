@@ -164,3 +164,17 @@ def test_missing_keypoints_stay_zero_in_the_crop(points, score):
   np.testing.assert_allclose(
     crop[~missing, :2], expected[~missing], rtol=1e-5, atol=1e-4
   )
+
+
+def test_several_images_are_cropped_as_each_alone():
+  rng = np.random.default_rng(5)
+  for dtype, channels in ((np.uint8, (3,)), (np.uint8, ()), (np.float32, (2,))):
+    sizes = [(40, 60), (40, 60), (90, 30), (7, 5)]
+    images = [rng.integers(0, 255, (*size, *channels)).astype(dtype) for size in sizes]
+    for box in ([3, -4, 33, 26], [-20, -10, 60, 70], [-400, 0, 900, 1300]):
+      box = np.array(box, np.float32)
+      crops = windows.crop_images(images, box, 16)
+      assert crops.dtype == dtype
+      for image, crop in zip(images, crops, strict=True):
+        np.testing.assert_array_equal(crop, windows.crop_image(image, box, 16))
+      assert crops[0].any() == (box[2] < 900)
