@@ -202,11 +202,19 @@ def portable_config(config: ConfigDict) -> dict[str, Any]:
 
 
 def commit() -> str:
-  """The commit of the code; "unknown" outside of a clone."""
-  described = subprocess.run(
-    ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-  )
-  return described.stdout.strip() or "unknown"
+  """The commit of the code, and whether files differ from it; "unknown" elsewhere.
+
+  The page and the results, which these programs write, do not count.
+  """
+  described = _git("rev-parse", "--short=12", "HEAD")
+  if not described:
+    return "unknown"
+  code = (".", ":(exclude)docs/paper", ":(exclude)docs/paper.md")
+  changed = _git("status", "--porcelain", "--untracked-files=no", "--", *code)
+  return f"{described}-dirty" if changed else described
+
+
+def _git(*arguments: str) -> str:
+  """What git prints; nothing outside of a clone."""
+  ran = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+  return ran.stdout.strip()

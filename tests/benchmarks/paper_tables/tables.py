@@ -117,6 +117,7 @@ TABLES = {
       ("flow_kp", "kp"),
       ("kp", "rgb_kp"),
       ("rgb_kp", "flow"),
+      ("kp", "flow"),
       ("flow", "rgb"),
       ("flow_kp", "flow"),
     ),
