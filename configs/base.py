@@ -2,7 +2,7 @@
 
 The default trains on two CPU cores in a quarter of an hour, and `small` in half an
 hour. The paper does not give its clip length, batch size, optimiser, LSTM width, loss
-weights or heatmap width; in their place stand HMR's values or our own.
+weights or heatmap width; we use HMR's values or our own instead.
 """
 
 from ml_collections import ConfigDict
@@ -186,7 +186,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
 
 
 def small(inputs: tuple[str, ...]) -> ConfigDict:
-  """The size at which pixels are learned too, in half an hour on two CPU cores.
+  """A size that learns from pixels too, in half an hour on two CPU cores.
 
   Its encoder sees limbs, which are 4 pixels wide in crops of 64, before it halves the
   map, and looks for joints in each frame.

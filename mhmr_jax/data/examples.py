@@ -76,10 +76,10 @@ def clip_chunks(
 
 
 def _at_training_rate(inputs: HostBatch, clip: Clip) -> HostBatch:
-  """Brings flow from the clip's frames to the displacement in `TRAINING_STEP`.
+  """Scales flow from a frame of the clip to the displacement in `TRAINING_STEP`.
 
-  Videos of any rate are given so to networks. Where the flow is estimated on the
-  device, it is told the factor.
+  Networks take flow of any frame rate in this unit. If the device estimates the flow,
+  the batch gets the factor instead.
   """
   scale = clip["fps"] * chunks.TRAINING_STEP
   if "rgb_before" in inputs:
@@ -112,7 +112,7 @@ def _whole_image(clip: Clip, frame: int = 0) -> Float[np.ndarray, "4"]:
 
 
 def _intrinsics(clip: Clip, spec: InputSpec) -> Float[np.ndarray, "3 3"] | None:
-  """The clip's camera, or the one that is assumed where it is not known; if needed."""
+  """The clip's intrinsics, or an assumption if unknown; None if they are not needed."""
   if not spec.window_in_camera:
     return None
   if "intrinsics" in clip:

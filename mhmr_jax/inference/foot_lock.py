@@ -112,7 +112,7 @@ def _corrections(
   times: Float[np.ndarray, "N"],
   soles: Soles,
 ) -> tuple[Float[np.ndarray, "N 3"], Float[np.ndarray, "N"]]:
-  """What moves the ball to its contacts, and how much of it is a contact's: 0 to 1."""
+  """The displacement of the ball to its contacts, and its weight from 0 to 1."""
   correction, weight = np.zeros_like(toe), np.zeros(len(toe))
   held = np.zeros(len(toe), bool)
   for start, stop in spans:

@@ -145,7 +145,7 @@ def _read_array(path: pathlib.Path) -> Float[np.ndarray, "..."]:
 
 
 def _fault(matrices: Float[np.ndarray, "*N 3 3"]) -> str | None:
-  """What no camera without skew has, in words that follow "a matrix"."""
+  """Says why these are not intrinsics without skew, in words after "a matrix"."""
   if not np.isfinite(matrices).all():
     return "with a number that is not finite"
   if np.any(matrices[..., 2, :] != [0, 0, 1]):

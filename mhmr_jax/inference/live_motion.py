@@ -149,7 +149,7 @@ class LiveMotion:
     self._matrix: Float[np.ndarray, "3 3"] | None = None
 
   def _compile(self) -> None:
-    """Reads a made-up person, twice as the second time has a state before it."""
+    """Compiles by reading a made-up person twice: once without a state, once with."""
     self._start()
     points = np.random.default_rng(0).uniform(16, 48, (1, 17, 3)).astype(np.float32)
     points[..., 2] = 1

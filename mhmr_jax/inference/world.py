@@ -244,9 +244,10 @@ def _common_floor(levels: Sequence[_Level]) -> float:
 def _onto_floor(person: _Person, level: _Level, floor: float) -> _Person:
   """Moves a person along the rays, and then up or down, to the common floor.
 
-  The distance s times as large moves the floor by (s - 1) times the pelvis' height
-  relative to the camera. What is a least-squares compromise of both leaves is moved
-  vertically, but for people who stand on something higher.
+  A distance that is s times as large moves the floor by (s - 1) times the pelvis'
+  height relative to the camera. s is a least-squares compromise between the distance
+  and the height; the rest is moved vertically, except for people who stand on something
+  higher.
   """
   off = floor - level.floor
   stiff = (_HEIGHT / _DISTANCE) ** 2

@@ -95,7 +95,7 @@ def _step_costs(
   weight: Float[np.ndarray, "frames 8"],
   times: Float[np.ndarray, "frames"],
 ) -> Float[np.ndarray, "frames 4 4 4"]:
-  """What states of two frames before, of one before, and of each frame cost together.
+  """The cost of the states of each frame, of one before and of two before together.
 
   A difference is expected to go on as it went from frame to frame, and over two frames
   to stay near where it was, so that a frame between a point's two places is no movement

@@ -236,7 +236,7 @@ def _distance(one: _OpenTrack, person: np.ndarray, frame: float) -> float:
 
 
 def _rejoin(pieces: list[_OpenTrack], fps: float) -> list[_OpenTrack]:
-  """Joins tracks that follow each other, where nobody else can be meant.
+  """Joins tracks that follow each other, unless it could be somebody else.
 
   The shortest gaps are closed first. A track that begins while another one is seen that
   fits as well, or before which two ended that were seen together, stays alone.

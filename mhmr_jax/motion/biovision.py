@@ -201,7 +201,7 @@ class _Hierarchy:
       )
 
   def _once(self, number: int, word: str) -> Joint:
-    """The joint that a statement is about, which may have one of them."""
+    """Returns the joint of a statement, which must be its only one of that word."""
     owner = self._open[-1] if self._open else None
     index = self._open[-2] if owner is None and len(self._open) > 1 else owner
     if index is None or (owner is None and word == "CHANNELS"):

@@ -32,7 +32,7 @@ def keep() -> None:
 
 
 def _processor() -> str:
-  """A name for the kind of processor, from its instruction sets where they are told."""
+  """A name for the kind of processor, from its instruction sets if they are known."""
   told = pathlib.Path("/proc/cpuinfo")
   lines = told.read_text().splitlines() if told.is_file() else []
   kinds = {line for line in lines if line.startswith(("flags", "Features"))}

@@ -107,7 +107,7 @@ def _nearest(name: str, keys: Mapping[str, Any]) -> str:
 
 
 def _conflicts(flat: Mapping[str, Any]) -> Iterator[str]:
-  """Yields what does not go together; every single value is known to be good."""
+  """Yields the conflicts between keys whose single values are all allowed."""
   yield from _batch_conflicts(flat)
   yield from _data_conflicts(flat)
   if "model.kind" in flat:

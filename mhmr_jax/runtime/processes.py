@@ -163,7 +163,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Stopped(BaseException):
-  """SIGTERM came; no exception of the usual kind, which readers of files explain."""
+  """SIGTERM came. It is no `Exception`, because readers of files would explain that."""
 
 
 @contextlib.contextmanager
