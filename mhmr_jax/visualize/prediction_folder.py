@@ -29,7 +29,7 @@ _OVERLAY_QUALITY = video_writer.Quality(crf=23)
 # A video goes into the page as it is if a minute of the page, in which it is a third
 # larger, has less than 15 MB. Others are encoded for it, with this longer side, px, and
 # 7 MB a minute.
-_PAGE_BIT_RATE = 1_200_000
+_PAGE_BIT_RATE = 1.2e6
 _PAGE_SIDE = 640
 _PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
 
