@@ -175,11 +175,13 @@ def _columns(
 ) -> Float[np.ndarray, "time _"]:
   if name not in skeleton.bones:
     raise InputError(
-      f"{path}:{numbers[0]}: the skeleton has no bone '{name}'; give the ASF file of "
-      "the same subject."
+      f"{path}:{numbers[0]}: the skeleton has no bone '{name[:40]}'; give the ASF file "
+      "of the same subject."
     )
   if len(rows) != frames:
-    raise InputError(f"{path}: bone '{name}' is in {len(rows)} of {frames} frames.")
+    raise InputError(
+      f"{path}: bone '{name[:40]}' is in {len(rows)} of {frames} frames."
+    )
   width = len(skeleton.bones[name].dofs)
   values = np.zeros((frames, width))
   for into, row, number in zip(values, rows, numbers, strict=True):

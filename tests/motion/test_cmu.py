@@ -259,6 +259,14 @@ def test_a_malformed_motion_is_named_with_its_line(tmp_path, frames, message):
     cmu.read(asf, amc)
 
 
+def test_a_long_name_of_a_bone_does_not_make_a_long_sentence(tmp_path):
+  asf, amc = write_pair(tmp_path, [_GOOD])
+  amc.write_text(f"{amc.read_text()}{'x' * 5000} 1 2\n")
+  with pytest.raises(InputError, match=r"has no bone 'x{40}'; give") as refused:
+    cmu.read(asf, amc)
+  assert len(str(refused.value)) < 1000
+
+
 def test_a_malformed_skeleton_is_named(tmp_path):
   asf, amc = write_pair(tmp_path, [_GOOD])
   text = asf.read_text()
