@@ -39,14 +39,27 @@ def bones(
   template = np.asarray(body.joint_template)
   directions = np.asarray(body.joint_shapedirs).reshape(72, 10)
   rest = template + (betas.astype(np.float32) @ directions.T).reshape(-1, 24, 3)
-  world = rotations.astype(np.float32)
-  joints = rest.copy()
+  world, joints = kinematic_chain(rotations.astype(np.float32), rest)
+  return Bones(world, rest, joints)
+
+
+def kinematic_chain(
+  rotations: Float[np.ndarray, "N 24 3 3"], rest: Float[np.ndarray, "*#N 24 3"]
+) -> tuple[Float[np.ndarray, "N 24 3 3"], Float[np.ndarray, "N 24 3"]]:
+  """Rotations and positions of the joints in one frame; the pelvis stays at rest.
+
+  Args:
+    rotations: relative to the joints' parents.
+    rest: the joints in the rest pose, of each body or of all.
+  """
+  world = rotations.copy()
+  joints = np.broadcast_to(rest, (len(rotations), 24, 3)).copy()
   for joint, parent in enumerate(SMPL_PARENTS[1:], start=1):
-    offset = rest[:, joint] - rest[:, parent]
+    offset = rest[..., joint, :] - rest[..., parent, :]
     turned = np.matmul(world[:, parent], offset[..., None])[..., 0]
     joints[:, joint] = joints[:, parent] + turned
     world[:, joint] = world[:, parent] @ world[:, joint]
-  return Bones(world, rest, joints)
+  return world, joints
 
 
 def keypoints(

@@ -10,9 +10,8 @@ have them, interpolated by time, times exp(-t / 0.3 s) for the time t to the nea
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body import host_joints, posed_keypoints, smpl
+from mhmr_jax.body import host_joints, posed_frames, posed_keypoints, smpl
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.runtime.batching import blocks
 
@@ -43,8 +42,7 @@ def body_keypoints(
   """
   projected = np.empty((len(pose), 17, 2), np.float32)
   for at in blocks(len(pose), _ROWS):
-    turns = Rotation.from_rotvec(pose[at].reshape(-1, 3)).as_matrix()
-    rotations = turns.reshape(-1, 24, 3, 3).astype(np.float32)
+    rotations = posed_frames.matrices(pose[at])
     posed = host_joints.bones(body, rotations, betas[at])
     points = host_joints.keypoints(moments, posed, rotations, betas[at])
     points += transl_camera[at, None]

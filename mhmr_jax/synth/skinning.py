@@ -12,9 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
-from scipy.spatial.transform import Rotation
 
-from mhmr_jax.body import smpl
+from mhmr_jax.body import host_joints, posed_frames, smpl
 
 
 class PosedBody(NamedTuple):
@@ -89,10 +88,9 @@ class Body:
     transl: Float[np.ndarray, "time 3"],
   ) -> PosedBody:
     """Vertices, normals and joints of every frame."""
-    R = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().astype(np.float32)
-    R = R.reshape(-1, 24, 3, 3)
+    R = posed_frames.matrices(pose)
     rest = self.rest_joints(betas)
-    global_R, joints = _kinematic_chain(R, rest)
+    global_R, joints = host_joints.kinematic_chain(R, rest)
     shaped = self.shaped(betas)
     shift = joints - np.einsum("tjik,jk->tji", global_R, rest)
     # A vertex is sum_j w_j (R_j v + t_j): one matrix product over (joint, [v, 1]).
@@ -132,19 +130,6 @@ def from_model(model: smpl.SmplModel) -> Body:
   arrays = {name: np.asarray(getattr(model, name)) for name in names}
   arrays["keypoint_regressor"] = sparse.csr_array(arrays["keypoint_regressor"])
   return Body(**arrays)
-
-
-def _kinematic_chain(
-  R: Float[np.ndarray, "time 24 3 3"], rest: Float[np.ndarray, "24 3"]
-) -> tuple[Float[np.ndarray, "time 24 3 3"], Float[np.ndarray, "time 24 3"]]:
-  """Global rotations and positions of the joints; the pelvis stays where it rests."""
-  global_R = R.copy()
-  joints = np.broadcast_to(rest, (len(R), 24, 3)).copy()
-  for joint, parent in enumerate(smpl.body_joints.SMPL_PARENTS[1:], 1):
-    global_R[:, joint] = global_R[:, parent] @ R[:, joint]
-    offset = global_R[:, parent] @ (rest[joint] - rest[parent])
-    joints[:, joint] = joints[:, parent] + offset
-  return global_R, joints
 
 
 def _blend(
