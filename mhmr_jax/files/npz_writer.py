@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mhmr_jax.files import atomic
+from mhmr_jax.runtime.batching import blocks
 
 _ROWS = 1024  # Rows that are copied at once.
 
@@ -20,34 +21,34 @@ class NpzWriter:
 
   def add(self, name: str, array: np.ndarray) -> None:
     """Adds an array."""
-    starts = range(0, len(array), _ROWS) if array.ndim else ()
-    blocks = [array[start : start + _ROWS] for start in starts]  # They are views.
-    self.add_rows(name, blocks or [array], array.shape)
+    count = len(array) if array.ndim else 0
+    parts = [array[rows] for rows in blocks(count, _ROWS)]  # They are views.
+    self.add_rows(name, parts or [array], array.shape)
 
   def add_rows(
-    self, name: str, blocks: Iterable[np.ndarray], shape: tuple[int, ...]
+    self, name: str, parts: Iterable[np.ndarray], shape: tuple[int, ...]
   ) -> None:
-    """Adds an array whose rows come in blocks.
+    """Adds an array whose rows come in parts.
 
     Args:
       name: the name of the array.
-      blocks: arrays of one type, at least one; together they have the array's numbers.
+      parts: arrays of one type, at least one; together they have the array's numbers.
       shape: the shape of the array.
     """
     with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
       dtype = None
-      for block in blocks:
+      for part in parts:
         if dtype is None:
-          dtype = block.dtype
+          dtype = part.dtype
           described = {
             "descr": np.lib.format.dtype_to_descr(dtype),
             "fortran_order": False,
             "shape": shape,
           }
           np.lib.format.write_array_header_1_0(file, described)
-        if block.dtype != dtype:
-          raise ValueError(f"a block of {name} is {block.dtype}, and the first {dtype}")
-        file.write(block.tobytes())
+        if part.dtype != dtype:
+          raise ValueError(f"a part of {name} is {part.dtype}, and the first {dtype}")
+        file.write(part.tobytes())
 
 
 @contextlib.contextmanager

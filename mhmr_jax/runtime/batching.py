@@ -1,4 +1,4 @@
-"""Batches of one size, so that one compilation serves any number of rows."""
+"""Rows in batches of one size, for one compilation, and in blocks, to save memory."""
 
 from collections.abc import Iterator
 
