@@ -2,16 +2,17 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import jax.numpy as jnp
 import numpy as np
 from etils import epath
+from jaxtyping import Float
 
 from mhmr_jax.body import smpl
 from mhmr_jax.files import video
 from mhmr_jax.inference import trained, video_motion
-from mhmr_jax.schema import Motion
 from mhmr_jax.visualize import overlay, panels
 from mhmr_jax.visualize.panels import Image
 from tests.benchmarks import balancing_man
@@ -21,6 +22,16 @@ from tests.benchmarks.paper_tables.runs import Run
 _MOMENT = 50  # The frame of each view, in the middle of its video.
 _SIDE = 300  # Of each picture, px.
 _COLOUR = (255, 205, 120)
+
+
+class _Moment(NamedTuple):
+  """A body in one frame of a view, with `schema.Motion`'s fields."""
+
+  pose: Float[np.ndarray, "24 3"]
+  betas: Float[np.ndarray, "10"]
+  transl: Float[np.ndarray, "3"]  # In the camera frame.
+  intrinsics: Float[np.ndarray, "3 3"]
+  box: Float[np.ndarray, "4"]
 
 
 def draw(runs: Sequence[Run], filmed: Recording) -> Image:
@@ -37,48 +48,60 @@ def draw(runs: Sequence[Run], filmed: Recording) -> Image:
     InputError: a run or a video cannot be used.
   """
   frames = [_frame(view) for view in filmed.views]
-  columns = [[("the video", frame) for frame in frames]]
-  squares: list[tuple[slice, slice]] = []
-  for run in runs:
-    opened = trained.restore(epath.Path(run.workdir))
-    body = smpl.load(opened.config.body.path or None)
-    column = []
-    for view, frame in zip(filmed.views, frames, strict=True):
-      source = balancing_man.keypoint_sources(view)[balancing_man.GIVEN]
-      scene = video_motion.Scene(fit="off")
-      (motion,) = video_motion.predict_video(
-        view.video, source, run=opened, people=[0], scene=scene
+  seen = [_seen(run, filmed) for run in runs]
+  squares = [_around(one, frame) for one, frame in zip(seen[0], frames, strict=True)]
+  columns = [[_cell("the video", *pair) for pair in zip(frames, squares, strict=True)]]
+  for run, motions in zip(runs, seen, strict=True):
+    body = smpl.load(run.config.body.path or None)
+    columns.append(
+      [
+        _cell(run.entry.label, _over(frame, one, body), square)
+        for frame, one, square in zip(frames, motions, squares, strict=True)
+      ]
+    )
+  return panels.grid(list(zip(*columns, strict=True)))
+
+
+def _seen(run: Run, filmed: Recording) -> list[_Moment]:
+  """What a run makes of each view, at the moment that is shown."""
+  opened = trained.restore(epath.Path(run.workdir))
+  scene = video_motion.Scene(fit="off")
+  moments = []
+  for view in filmed.views:
+    source = balancing_man.keypoint_sources(view)[balancing_man.GIVEN]
+    (motion,) = video_motion.predict_video(
+      view.video, source, run=opened, people=[0], scene=scene
+    )
+    at = int(np.searchsorted(motion.frame_index, _MOMENT))
+    matrices = np.broadcast_to(motion.intrinsics, (len(motion.frame_index), 3, 3))
+    moments.append(
+      _Moment(
+        motion.pose[at],
+        motion.betas[at],
+        motion.transl_camera[at],
+        matrices[at],
+        motion.box[at],
       )
-      column.append((run.entry.label, _over(frame, motion, body)))
-      if len(squares) < len(frames):
-        squares.append(_around(motion, frame))
-    columns.append(column)
-  rows = zip(*columns, strict=True)
-  return panels.grid(
-    [
-      [_cell(name, image[square]) for name, image in row]
-      for row, square in zip(rows, squares, strict=True)
-    ]
-  )
+    )
+  return moments
 
 
 def _frame(view: View) -> Image:
   return next(itertools.islice(video.read_frames(view.video), _MOMENT, None))
 
 
-def _over(frame: Image, motion: Motion, body: smpl.SmplModel) -> Image:
-  """The frame with the body of its moment over it."""
-  at = int(np.searchsorted(motion.frame_index, _MOMENT))
-  posed = (motion.pose[at], motion.betas[at], motion.transl_camera[at])
-  vertices, _ = map(np.asarray, smpl.forward(body, *map(jnp.asarray, posed)))
-  intrinsics = np.broadcast_to(motion.intrinsics, (len(motion.frame_index), 3, 3))[at]
-  return overlay.draw_mesh(frame, vertices, np.asarray(body.faces), intrinsics, _COLOUR)
+def _over(frame: Image, seen: _Moment, body: smpl.SmplModel) -> Image:
+  """The frame with the body over it."""
+  posed = map(jnp.asarray, (seen.pose, seen.betas, seen.transl))
+  vertices, _ = map(np.asarray, smpl.forward(body, *posed))
+  return overlay.draw_mesh(
+    frame, vertices, np.asarray(body.faces), seen.intrinsics, _COLOUR
+  )
 
 
-def _around(motion: Motion, frame: Image) -> tuple[slice, slice]:
+def _around(seen: _Moment, frame: Image) -> tuple[slice, slice]:
   """The square around the person, inside of the frame."""
-  at = int(np.searchsorted(motion.frame_index, _MOMENT))
-  x0, y0, x1, y1 = motion.box[at]
+  x0, y0, x1, y1 = seen.box
   side = min(int(max(x1 - x0, y1 - y0)), *frame.shape[:2])
   starts = [
     int(np.clip((low + high - side) / 2, 0, length - side))
@@ -87,6 +110,6 @@ def _around(motion: Motion, frame: Image) -> tuple[slice, slice]:
   return slice(starts[0], starts[0] + side), slice(starts[1], starts[1] + side)
 
 
-def _cell(name: str, image: Image) -> Image:
-  scaled = cv2.resize(image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+def _cell(name: str, image: Image, square: tuple[slice, slice]) -> Image:
+  scaled = cv2.resize(image[square], (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
   return np.concatenate([panels.text_bar(name, _SIDE), scaled])
