@@ -14,6 +14,8 @@ from collections.abc import Iterator
 import pytest
 from absl import flags
 
+from tests import forked
+
 # The first process of a run makes the folder; its workers and the programs that tests
 # start inherit the environment.
 _FIRST = "MHMR_JAX_TEST_RUN" not in os.environ
@@ -38,8 +40,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# A tenth of the time would go into looking for garbage among what imports made.
-gc.set_threshold(50_000, 20, 50)
+gc.set_threshold(*forked.GARBAGE_THRESHOLDS)
 
 # Grain's worker processes read absl flags, which pytest never parses.
 flags.FLAGS.mark_as_parsed()
@@ -92,8 +93,19 @@ def shared_data() -> pathlib.Path:
   return _SHARED_DATA
 
 
+@pytest.fixture(scope="module")
+def little_to_collect() -> None:
+  """For tests that train in this process, or read what cannot be read.
+
+  These collect garbage, for more than a second each if they look through all that
+  earlier tests have left: it is kept out of the garbage collector.
+  """
+  gc.collect()
+  gc.freeze()
+
+
 @pytest.fixture
-def failed_read() -> Iterator[None]:
+def failed_read(little_to_collect: None) -> Iterator[None]:
   """For a test in which Orbax fails to read a checkpoint in this process.
 
   Of the coroutines of such a read, Orbax abandons those that have not begun when one

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -16,20 +15,17 @@ from tests.launch import stubs
 from tests.training import preempted_toy, toy
 from tests.workdirs import losses, saved_steps
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("little_to_collect")]
 STEPS = tiny.OVERRIDES["train.steps"]
 
 
-def finish(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str]]:
+def finish(processes: list[tiny.Started]) -> list[tuple[int, str]]:
   """Waits for all: exit status and standard error of each."""
-  ended = []
-  for process in processes:
-    _, errors = process.communicate(timeout=300)
-    ended.append((process.returncode, errors))
-  return ended
+  ended = [tiny.end(process) for process in processes]
+  return [(status, errors) for status, _, errors in ended]
 
 
-def start_toys(workdir: pathlib.Path) -> list["subprocess.Popen[str]"]:
+def start_toys(workdir: pathlib.Path) -> list[tiny.Started]:
   """Starts two processes that train the toy without end; they have a checkpoint."""
   started = tiny.start_together(
     "tests.training.toy_program",
@@ -58,7 +54,7 @@ def test_the_loss_of_a_process_is_named_and_one_alone_goes_on(victim, tmp_path):
   killed, other = started[victim], started[1 - victim]
   killed.kill()
   _, errors = other.communicate(timeout=60)
-  killed.communicate()
+  killed.communicate(timeout=60)
   assert other.returncode == 75, errors
   assert re.search("^error: Another process of this run.* was lost", errors, re.M)
   assert "Traceback" not in errors
@@ -121,8 +117,8 @@ def test_a_sigterm_to_one_of_two_changes_no_loss(tmp_path):
   assert losses(run) == pytest.approx(losses(alone), rel=1e-5)
 
 
-def test_two_processes_give_the_losses_of_one(tmp_path):
-  """The state is divided over their devices, as the one process has as many."""
+def test_two_processes_of_two_devices_give_the_losses_of_one_device(tmp_path):
+  """The batch and the state are divided over the four devices."""
   run = tmp_path / "run"
   started = tiny.start_together(
     "mhmr_jax.train",
@@ -131,20 +127,20 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
     *("--config.mesh.fsdp=2", "--config.mesh.fsdp_min_size=64"),
     processes=2,
     devices=2,
+    start=tiny.start_alone,  # In each of them, sets have another order.
   )
   for status, errors in finish(started):
     assert status == 0, errors
   assert saved_steps(run) == [STEPS // 2, STEPS]
-  many, one = losses(run), losses(workdirs.trained(devices=4))
+  many, one = losses(run), losses(workdirs.trained())
   assert list(many) == list(range(1, STEPS + 1))
   assert many == pytest.approx(one, rel=1e-5)
 
 
 def test_checkpoints_do_not_depend_on_how_the_state_lies(tmp_path):
   module = "tests.training.restore_divided"
-  process = tiny.start_module(module, str(tmp_path), devices=4)
-  _, errors = process.communicate(timeout=300)
-  assert process.returncode == 0, errors
+  status, _, errors = tiny.end(tiny.start_module(module, str(tmp_path), devices=4))
+  assert status == 0, errors
 
 
 def test_hosts_evaluate_together_what_one_does(tmp_path):

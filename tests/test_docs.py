@@ -6,13 +6,10 @@ all the same.
 """
 
 import json
-import os
 import pathlib
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import typing
 from typing import NamedTuple
 
@@ -130,15 +127,10 @@ def test_a_command_that_other_tests_need_runs(line):
 def test_a_command_runs(line, folder):
   words = RUN[line].words
   flags = dict(word.split("=", 1) for word in words if word.startswith("--"))
-  done = subprocess.run(
-    [sys.executable, *words[1:], *_smaller(words)],
-    cwd=folder,
-    env=os.environ | tiny.environment(),
-    capture_output=True,
-    text=True,
-    timeout=300,
-  )
-  assert done.returncode == 0, done.stderr
+  assert words[:2] == ("python", "-m")
+  process = tiny.start_module(*words[2:], *_smaller(words), folder=folder)
+  status, _, errors = tiny.end(process)
+  assert status == 0, errors
   written = flags.get("--out", flags.get("--workdir", "")).split(",")[0]
   assert (folder / written).exists()
 

@@ -17,7 +17,10 @@ from mhmr_jax.training import steps
 from tests import tiny, workdirs
 
 # The tests read checkpoints without saying where on the devices they go.
-pytestmark = pytest.mark.filterwarnings("ignore:Sharding info not provided")
+pytestmark = [
+  pytest.mark.filterwarnings("ignore:Sharding info not provided"),
+  pytest.mark.usefixtures("little_to_collect"),
+]
 STEPS = tiny.OVERRIDES["train.steps"]
 
 
@@ -54,7 +57,8 @@ def assert_all_learns(workdir: pathlib.Path) -> None:
     ocp.load_checkpointables(workdir / "checkpoints" / str(step))["model"]["params"]
     for step in (STEPS // 2, STEPS)
   )
-  changed = jax.tree.map(lambda a, b: bool((a != b).any()), before, after)
+  differ = lambda *arrays: not np.array_equal(*map(np.asarray, arrays))
+  changed = jax.tree.map(differ, before, after)
   assert all(jax.tree.leaves(changed)), changed
 
 
@@ -108,13 +112,6 @@ def test_examples_made_on_the_device_resume_to_the_same_bits(tmp_path, monkeypat
   assert list(curve) == list(range(1, steps + 1))
   assert np.mean([curve[step] for step in range(steps - 3, steps)]) < curve[1]
   assert not (tmp_path / "data").exists()  # Nothing was stored.
-
-
-@pytest.mark.slow
-def test_four_devices_give_one_devices_losses():
-  four, one = (workdirs.losses(workdirs.trained(devices)) for devices in (4, 1))
-  for step in range(1, 11):
-    assert four[step] == pytest.approx(one[step], rel=1e-5), step
 
 
 @pytest.mark.slow

@@ -7,17 +7,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from absl import flags as flags_lib
 from ml_collections import ConfigDict, config_flags
+
+from tests import forked
 
 ROOT = pathlib.Path(__file__).parents[1]
 
 # The folder of this test run, which tests/conftest.py makes.
 RUN = pathlib.Path(os.environ["MHMR_JAX_TEST_RUN"])
 DATA = RUN / "data"  # The clips of the config below; the first program generates them.
+
+Started: TypeAlias = "forked.Program | subprocess.Popen[str]"
 
 OVERRIDES = {
   "train.steps": 10,
@@ -41,7 +45,7 @@ OVERRIDES = {
   "model.encoder.features": 16,
   "model.encoder.pool_grid": 2,
   "model.regressor.hidden": (32, 32),
-  "model.regressor.rounds": 2,
+  "model.regressor.rounds": 1,
 }
 
 
@@ -86,15 +90,30 @@ def config_flag(config: ConfigDict) -> flags_lib.FlagHolder:
   return flag
 
 
-def start(program: str, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-  """Starts `python -m mhmr_jax.<program>` as a user would; options: `start_module`."""
+def start(program: str, *arguments: str, **options: Any) -> forked.Program:
+  """Starts `python -m mhmr_jax.<program>`; options: `start_module`."""
   return start_module(f"mhmr_jax.{program}", *arguments, **options)
 
 
 def start_module(
+  module: str,
+  *arguments: str,
+  devices: int = 1,
+  folder: pathlib.Path = ROOT,
+  variables: Mapping[str, str] | None = None,
+) -> forked.Program:
+  """Starts `python -m MODULE` on so many virtual devices, as `forked` does.
+
+  `variables` are of the environment, besides those that this process has.
+  """
+  all_variables = os.environ | environment(devices) | (variables or {})
+  return forked.Program(module, arguments, folder, all_variables)
+
+
+def start_alone(
   module: str, *arguments: str, devices: int = 1, largest_file: int | None = None
 ) -> "subprocess.Popen[str]":
-  """Starts `python -m MODULE` on so many virtual devices.
+  """Starts `python -m MODULE` as a user would, on so many virtual devices.
 
   No file that it writes can grow beyond `largest_file` KiB.
   """
@@ -125,14 +144,18 @@ def environment(devices: int = 1) -> dict[str, str]:
 
 
 def start_together(
-  module: str, *arguments: str, processes: int, devices: int = 1
-) -> "list[subprocess.Popen[str]]":
+  module: str,
+  *arguments: str,
+  processes: int,
+  devices: int = 1,
+  start: Callable[..., Started] = start_module,
+) -> list[Started]:
   """Starts several processes of one run, each with `devices`."""
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     address = f"127.0.0.1:{free.getsockname()[1]}"
   return [
-    start_module(
+    start(
       module,
       *arguments,
       f"--coordinator={address}",
@@ -144,20 +167,22 @@ def start_together(
   ]
 
 
-def wait_until(
-  condition: Callable[[], bool], processes: "list[subprocess.Popen[str]]"
-) -> None:
+def wait_until(condition: Callable[[], bool], processes: list[Started]) -> None:
   """Returns once the condition holds; fails if a process ends, or after 10 minutes."""
   deadline = time.monotonic() + 600
   while not condition():
     for process in processes:
-      assert process.poll() is None, process.communicate()[1]
+      assert process.poll() is None, process.communicate(timeout=60)[1]
     assert time.monotonic() < deadline
     time.sleep(0.01)
 
 
 def run(program: str, *arguments: str, **options: Any) -> tuple[int, str, str]:
   """Runs it to its end: exit status, standard output, standard error."""
-  process = start(program, *arguments, **options)
+  return end(start(program, *arguments, **options))
+
+
+def end(process: Started) -> tuple[int, str, str]:
+  """Waits for a program: exit status, standard output, standard error."""
   output, errors = process.communicate(timeout=300)
   return process.returncode, output, errors

@@ -18,18 +18,16 @@ from tests import tiny
 STEP = 7  # The step of the untrained run.
 
 
-def trained(devices: int = 1) -> pathlib.Path:
-  """The tiny `flow_kp` run of so many devices after its last step; not to write in."""
+def trained() -> pathlib.Path:
+  """The tiny `flow_kp` run after its last step, not to write in."""
 
   def train(workdir: pathlib.Path) -> None:
-    workers = "--config.data.workers=1"
-    status, _, errors = tiny.run(
-      "train", *tiny.flags(), f"--workdir={workdir}", workers, devices=devices
-    )
+    flags = [*tiny.flags(), f"--workdir={workdir}", "--config.data.workers=1"]
+    status, _, errors = tiny.end(tiny.start_alone("mhmr_jax.train", *flags))
     assert status == 0, errors
     assert "leaked" not in errors  # Of the memory that is shared with the loader.
 
-  return _once(f"trained_{devices}", train)
+  return _once("trained", train)
 
 
 def evaluated() -> pathlib.Path:

@@ -118,8 +118,8 @@ def test_weights_are_asked_for_before_anything_is_made(tmp_path):
 @pytest.mark.slow
 def test_two_devices_divide_the_clips(weights):
   process = tiny.start_module("tests.data.flow_on_devices", str(weights), devices=2)
-  _, errors = process.communicate(timeout=300)
-  assert process.returncode == 0, errors
+  status, _, errors = tiny.end(process)
+  assert status == 0, errors
 
 
 def test_training_hands_flow_to_the_network(config, monkeypatch, tmp_path):

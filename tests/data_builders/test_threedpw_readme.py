@@ -2,8 +2,8 @@
 
 import json
 import os
-import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -58,20 +58,6 @@ def folder(tmp_path_factory):
   return folder
 
 
-def _run(folder: pathlib.Path, *command: str) -> str:
-  environment = os.environ | {
-    "HOME": str(folder / "home"),
-    "JAX_PLATFORMS": "cpu",
-    "PATH": f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "PYTHONPATH": str(tiny.ROOT),
-  }
-  done = subprocess.run(
-    command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
-  )
-  assert done.returncode == 0, done.stderr
-  return done.stdout
-
-
 def test_the_layout_is_the_miniatures(folder):
   for line in LAYOUT.split():
     assert (folder / line).is_file()
@@ -80,8 +66,13 @@ def test_the_layout_is_the_miniatures(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["smpl24", "spin"])
 def test_the_commands_lead_to_a_table(folder, protocol):
-  command = COMMANDS[["smpl24", "spin"].index(protocol)]
-  output = _run(folder, "bash", "-c", command)
+  command = COMMANDS[["smpl24", "spin"].index(protocol)].replace("\\\n", " ")
+  python, option, module, *arguments = shlex.split(command)
+  assert (python, option) == ("python", "-m")
+  home = {"HOME": str(folder / "home")}
+  process = tiny.start_module(module, *arguments, folder=folder, variables=home)
+  status, output, errors = tiny.end(process)
+  assert status == 0, errors
   results = folder / "runs" / "flow_kp" / "evaluation" / "threedpw"
   figures = json.loads((results / "metrics.json").read_text())
   assert figures["protocol"] == protocol
@@ -92,5 +83,9 @@ def test_the_commands_lead_to_a_table(folder, protocol):
 
 @pytest.mark.slow
 def test_the_snippet_reads_a_frame(folder):
-  output = _run(folder, sys.executable, "-c", f"{SNIPPET}\nprint(first[:2])")
+  code = f"{SNIPPET}\nprint(first[:2])"
+  paths = {"PYTHONPATH": str(tiny.ROOT), "HOME": str(folder / "home")}
+  output = subprocess.check_output(
+    [sys.executable, "-c", code], cwd=folder, env=os.environ | paths, text=True
+  )
   assert repr(b"\xff\xd8") in output

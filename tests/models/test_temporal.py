@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 
 import flax.linen as nn
 import jax
@@ -128,14 +125,11 @@ def test_bfloat16_keeps_a_float32_state(inputs):
 
 
 def test_devices_exchange_the_gradients_once_and_no_activations():
-  environment = os.environ | {
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-  }
-  command = [sys.executable, "-m", "tests.models.lstm_exchanges"]
-  output = subprocess.run(
-    command, cwd=tiny.ROOT, env=environment, text=True, capture_output=True, check=True
-  ).stdout
+  # Compiled as for users, not as for other tests.
+  flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+  process = tiny.start_module("tests.models.lstm_exchanges", variables=flags)
+  status, output, errors = tiny.end(process)
+  assert status == 0, errors
   found, parameters = map(json.loads, output.splitlines()[-2:])
   assert {kind for kind, _ in found} == {"all-reduce"}
   assert sum(count for _, count in found) == parameters
