@@ -20,11 +20,13 @@ from tests.benchmarks.paper_tables import page, pictures, runs, scoring
 from tests.benchmarks.paper_tables.runs import Options
 from tests.benchmarks.paper_tables.tables import PROXIES, TABLES, Entry, Table
 
+pytestmark = pytest.mark.usefixtures("little_to_collect")
+
 PAIR = Table(
   "Two of the inputs.",
-  (Entry("RGB", "rgb"), Entry("Flow + KP", "flow_kp", seeds=2, paper=74.7)),
+  (Entry("RGB", "rgb"), Entry("KP", "kp", seeds=2, paper=74.7)),
   tests=("full", "shifted"),
-  pairs=(("flow_kp", "rgb"),),
+  pairs=(("kp", "rgb"),),
 )
 
 
@@ -56,7 +58,7 @@ def made(tmp_path_factory):
 
 def test_a_table_is_made_from_nothing(made):
   found = {path.name for path in (made / "results").iterdir()}
-  names = ("rgb_seed0", "flow_kp_seed0", "flow_kp_seed1")
+  names = ("rgb_seed0", "kp_seed0", "kp_seed1")
   assert found == {f"{name}.{test}.json" for name in names for test in PAIR.tests}
   text = (made / "page.md").read_text()
   rows = [
@@ -67,29 +69,29 @@ def test_a_table_is_made_from_nothing(made):
   assert rows[0] == header
   assert [row[:2] for row in rows[2:6]] == [
     ["RGB", "1"],
-    ["Flow + KP", "2"],
+    ["KP", "2"],
     ["mean pose", ""],
     ["best constant pose (oracle)", ""],
   ]
   assert re.fullmatch(r"\d+\.\d \[\d+\.\d, \d+\.\d\]", rows[2][2])
   assert rows[3][4] == "74.7"
-  assert rows[8][0] == "Flow + KP less RGB"
+  assert rows[8][0] == "KP less RGB"
   assert all(re.search("noise|paper|opposite", cell) for cell in rows[8][1:])
 
 
 def test_a_result_says_how_it_came_about(made):
-  result = json.loads((made / "results" / "flow_kp_seed1.shifted.json").read_text())
+  result = json.loads((made / "results" / "kp_seed1.shifted.json").read_text())
   assert result["seed"] == 1
   assert result["test"] == "shifted"
   assert result["step"] == runs.QUICK["train.steps"]
   assert result["data"].startswith("shifted_")
   assert result["config"]["data.variant"] == "full"
-  assert result["config"]["model.inputs"] == ["flow", "keypoints"]
+  assert result["config"]["model.inputs"] == ["keypoints"]
   assert re.match("[0-9a-f]{12}", result["commit"])
   assert result["counts"] == [10, 10]
   assert result["pa_mpjpe_mm"] == pytest.approx(sum(result["sums"]) / 20, abs=0.01)
   command = result["command"]
-  assert "--config=configs/flow_kp.py:small" in command
+  assert "--config=configs/kp.py:small" in command
   assert "--config.seed=1" in command
   assert "--config.train.steps=3" in command
   # Files in the repository name no folder of the machine that made them.
@@ -106,7 +108,7 @@ def test_what_is_there_is_not_made_again(made, capsys):
   program.make("pair", PAIR, _options(made), results, made / "page.md", seeds=2)
   shown = capsys.readouterr().out
   assert "[test] rgb_seed0 on full" in shown
-  assert "flow_kp" not in shown
+  assert "kp" not in shown
   assert {
     path: path.stat().st_mtime_ns for path in results.iterdir() if path != lost
   } == {path: time for path, time in before.items() if path != lost}
@@ -147,10 +149,9 @@ def test_a_difference_is_called_what_its_interval_says(better, verdict):
   level = rng.normal(100, 20, 50)
   found = {
     "rgb": {"full": [_result("rgb", "full", level + rng.normal(0, 3, 50))]},
-    "flow_kp": {
+    "kp": {
       "full": [
-        _result("flow_kp", "full", level + better + rng.normal(0, 3, 50))
-        for _ in range(2)
+        _result("kp", "full", level + better + rng.normal(0, 3, 50)) for _ in range(2)
       ]
     },
   }

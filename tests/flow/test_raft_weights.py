@@ -97,6 +97,7 @@ def test_weights_begin_as_large_as_torchvision_s(reference):
 
   def compare(own, their):
     if own.ndim == 4:
+      own, their = np.asarray(own), np.asarray(their)
       np.testing.assert_allclose(own.std(), their.std(), rtol=0.15)
 
   jax.tree.map(compare, ours, theirs)

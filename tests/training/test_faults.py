@@ -20,6 +20,8 @@ from mhmr_jax.training import checkpoints
 from tests.training import toy
 from tests.workdirs import losses, saved_steps
 
+pytestmark = pytest.mark.usefixtures("little_to_collect")
+
 
 @pytest.fixture
 def workdir(tmp_path):

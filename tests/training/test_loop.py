@@ -16,7 +16,10 @@ from tests.training import toy
 from tests.workdirs import losses
 
 # The tests read checkpoints without saying where on the devices they go.
-pytestmark = pytest.mark.filterwarnings("ignore:Sharding info not provided")
+pytestmark = [
+  pytest.mark.filterwarnings("ignore:Sharding info not provided"),
+  pytest.mark.usefixtures("little_to_collect"),
+]
 
 
 @pytest.fixture
@@ -103,11 +106,11 @@ def test_a_full_disk_is_one_sentence_and_the_run_resumes_to_the_same_bits(
 ):
   toy.run(workdir, toy.Numbers(), steps=3)
   # Writing the next checkpoint fails as on a full disk.
-  process = tiny.start_module(
+  process = tiny.start_alone(
     "tests.training.toy_program", f"--workdir={workdir}", largest_file=1
   )
-  _, errors = process.communicate(timeout=300)
-  assert process.returncode == 1
+  status, _, errors = tiny.end(process)
+  assert status == 1
   last = errors.strip().splitlines()[-1]
   assert last.startswith("error: A checkpoint cannot be written")
   assert "Traceback" not in errors

@@ -16,6 +16,8 @@ from mhmr_jax.training import starting_point
 from mhmr_jax.training.train_step import TrainState
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("little_to_collect")
+
 KEY = jax.random.key(0)
 
 

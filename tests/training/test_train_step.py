@@ -49,10 +49,6 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(tmp_path):
     model__encoder__norm="group",
     model__encoder__norm_groups=4,
     model__regressor__dropout=0.0,
-    # It compiles for less time so.
-    model__regressor__rounds=1,
-    model__encoder__stage_blocks=(1,),
-    model__encoder__stage_widths=(8,),
   )
   iterator = pipeline.training_iterator(make_source([10] * 4), config)
   batch = {**next(iterator)}

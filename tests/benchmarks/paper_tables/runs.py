@@ -45,7 +45,7 @@ QUICK: dict[str, Any] = {
   "model.encoder.pool_grid": 4,
   "model.lstm_features": 16,
   "model.regressor.hidden": (32, 32),
-  "model.regressor.rounds": 2,
+  "model.regressor.rounds": 1,
 }
 _QUICK_FLOW: dict[str, Any] = {
   "train.steps": 2,
