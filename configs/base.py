@@ -192,7 +192,7 @@ def small(inputs: tuple[str, ...]) -> ConfigDict:
   """A size that learns from pixels too, in half an hour on two CPU cores.
 
   Its encoder sees limbs, which are 4 pixels wide in crops of 64, before it halves the
-  map, and looks for joints in each frame, by heatmaps that see the whole person.
+  map, and looks for joints in each frame.
   """
   config = default(inputs)
   config.train.update(
@@ -202,16 +202,15 @@ def small(inputs: tuple[str, ...]) -> ConfigDict:
     checkpoint_every=250,
     print_every=50,
   )
-  config.loss.update(joints_seen=5.0, joint_heatmaps=5.0)
+  config.loss.joints_seen = 5.0
   config.data.update(variant="full", num_clips=6_250, test_fraction=0.04)
   config.flow.cache = True
   config.model.flow_standardised = True
   config.model.encoder.update(
-    stage_blocks=(1, 2),
-    stage_widths=(64, 128),
+    stage_widths=(64,),
     stem_stride=4,
     stem_pool=True,
-    pool_grid=4,
+    pool_grid=8,
     centroids=False,
     joints=True,
   )
