@@ -40,9 +40,10 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # The weights of the loss terms. `joints_3d` is the error of Procrustes-aligned 3D
   # joints (metres), `joints_2d` that of reprojected joints (crop units, -1 to 1); these
   # two are the paper's loss, and that of `paper`. `joints_seen` is the error of the
-  # joints that `model.encoder.joints` finds (crop units). `joints_relative` is the
-  # error of joints relative to the pelvis without alignment, `joints_velocity` that of
-  # their change from frame to frame (metres). The others are squared errors: of
+  # joints that `model.encoder.joints` finds (crop units), and `joint_heatmaps` the
+  # cross entropy of the heatmaps that it finds them by. `joints_relative` is the error
+  # of joints relative to the pelvis without alignment, `joints_velocity` that of their
+  # change from frame to frame (metres). The others are squared errors: of
   # rotation matrices, relative to the parent or in the camera's frame, of betas, of the
   # betas from 0, and of gravity's direction. `standing` is standing feet's cross
   # entropy.
@@ -54,6 +55,7 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       joints_3d=5.0,
       joints_2d=1.0,
       joints_seen=0.0,
+      joint_heatmaps=0.0,
       joints_relative=0.0,
       joints_velocity=0.0,
       rotations=0.0,
@@ -158,8 +160,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
         features=256,  # The numbers per frame; 0 is the channels of the last stage.
         pool_grid=4,  # The last map is averaged over a grid of 4 x 4 cells.
         centroids=True,  # Whether each input channel's centroid is a feature too.
-        # Whether SMPL's joints are looked for on the last map, as features too. The
-        # term `loss.joints_seen` teaches what to look for.
+        # Whether SMPL's joints are looked for, on a map of the first stage's size, as
+        # features too. The terms `loss.joints_seen` and `loss.joint_heatmaps` teach
+        # what to look for.
         joints=False,
         norm="batch",  # Or "ghost" or "group"; docs/scale.md compares them.
         norm_momentum=0.97,  # The part of the running statistics that an update keeps.

@@ -12,13 +12,18 @@ import re
 from typing import Any
 
 from absl import flags
+from etils import epy
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax.aot import measure, report, topologies
+from mhmr_jax.aot import choices, topologies
 from mhmr_jax.aot.topologies import Topology
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
 from mhmr_jax.runtime import config_check, program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  from mhmr_jax.aot import measure, report
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Experiment to compile.", **program.REDEFINED_FLAG
@@ -36,13 +41,13 @@ _BATCH = flags.DEFINE_string(
 _EFFORT = flags.DEFINE_enum(
   "effort",
   "default",
-  list(measure.EFFORTS),
+  list(choices.EFFORTS),
   "The compiler's effort; low is quick, but only default shows the real exchanges.",
 )
 _STEPS = flags.DEFINE_multi_enum(
   "step",
-  list(measure.STEPS),
-  list(measure.STEPS),
+  list(choices.STEPS),
+  list(choices.STEPS),
   "A step to compile; may be repeated.",
 )
 _PRICE = flags.DEFINE_float(
@@ -109,7 +114,7 @@ class Compiler:
 
   def cost(
     self, step: str, batch_per_chip: int, effort: str, text_file: str = ""
-  ) -> measure.Cost:
+  ) -> "measure.Cost":
     """Compiles a step, and writes the program to `text_file` unless that is ''."""
     config = self._config.copy_and_resolve_references()
     with config.unlocked():
@@ -175,7 +180,7 @@ def _reports(compiler: Compiler, batch_per_chip: int) -> dict[str, dict[str, Any
   """Compiles and reports the steps of `--step`; returns their figures by step."""
   return {
     step: _report(compiler, step, batch_per_chip)
-    for step in measure.STEPS
+    for step in choices.STEPS
     if step in _STEPS.value
   }
 

@@ -15,30 +15,43 @@ import itertools
 import json
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import jax
-import numpy as np
 from absl import flags
-from etils import epath
+from etils import epath, epy
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from configs import flow_kp
-from mhmr_jax.body import smpl
-from mhmr_jax.data import config_paths, sources
+from mhmr_jax.data import config_paths
 from mhmr_jax.errors import InputError
-from mhmr_jax.evaluation import baselines, predictions_file, results
-from mhmr_jax.evaluation.frame_errors import Errors
-from mhmr_jax.evaluation.results import Results, RunFacts
-from mhmr_jax.evaluation.scores import Scorer
-from mhmr_jax.evaluation.truth import Predicted, Truth
 from mhmr_jax.files import atomic
-from mhmr_jax.inference import fitted_sequences, keypoint_fit, sequences, trained
-from mhmr_jax.inference.sequences import SequencePrediction
-from mhmr_jax.models.motion_hmr import Variables
-from mhmr_jax.runtime import process_flags, processes, program, sharding
-from mhmr_jax.visualize import breakdown, charts, comparison, gallery, report
+from mhmr_jax.runtime import process_flags, processes, program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  import jax
+  import numpy as np
+
+  from mhmr_jax.body import smpl
+  from mhmr_jax.data import sources
+  from mhmr_jax.evaluation import (
+    baselines,
+    predictions_file,
+    results,
+    truth,
+  )
+  from mhmr_jax.inference import fitted_sequences, keypoint_fit, sequences, trained
+  from mhmr_jax.runtime import sharding
+  from mhmr_jax.visualize import breakdown, charts, comparison, gallery, report
+
+if TYPE_CHECKING:
+  from mhmr_jax.evaluation.frame_errors import Errors
+  from mhmr_jax.evaluation.results import Results
+  from mhmr_jax.evaluation.scores import Scorer
+  from mhmr_jax.evaluation.truth import Predicted
+  from mhmr_jax.inference.sequences import SequencePrediction
+  from mhmr_jax.models.motion_hmr import Variables
 
 _DATASET = flags.DEFINE_string(
   "dataset", None, f"The dataset to evaluate on: {', '.join(config_paths.NAMES)}."
@@ -82,7 +95,7 @@ class Run(NamedTuple):
   workdir: epath.Path
   config: ConfigDict
   variant: str
-  variables: Variables
+  variables: "Variables"
   step: int
 
   @classmethod
@@ -102,8 +115,8 @@ class Entrant(NamedTuple):
   """A run, the clips as its config names them, and the scorer with its body."""
 
   run: Run
-  source: sources.ClipSource
-  scorer: Scorer
+  source: "sources.ClipSource"
+  scorer: "Scorer"
 
 
 class Task(NamedTuple):
@@ -120,19 +133,19 @@ class Task(NamedTuple):
   """
 
   entrants: list[Entrant]
-  from_files: list[Predicted]
+  from_files: "list[Predicted]"
   names: list[str]
-  scorer: Scorer
+  scorer: "Scorer"
   config: ConfigDict
-  where: results.Where
+  where: "results.Where"
   out: pathlib.Path
 
 
 class Scored(NamedTuple):
   """The contents of `metrics.json`, and the errors of each clip behind them."""
 
-  results: Results
-  errors: list[Errors]
+  results: "Results"
+  errors: "list[Errors]"
 
 
 def main(argv: list[str]) -> None:
@@ -200,7 +213,7 @@ def open_task(dataset: str) -> Task:
   return Task(entrants, from_files, names, scorer, config, where, out)
 
 
-def _entrant(run: Run, scorer: Scorer, where: results.Where) -> Entrant:
+def _entrant(run: Run, scorer: "Scorer", where: "results.Where") -> Entrant:
   """Opens the clips of a run that is not the first.
 
   Raises:
@@ -208,9 +221,9 @@ def _entrant(run: Run, scorer: Scorer, where: results.Where) -> Entrant:
   """
   dataset = where["dataset"]
   source = sources.open_source(run.config, where["split"], dataset)
-  truth = Truth.of(list(sequences.labels(source)), dataset)
+  own = truth.Truth.of(list(sequences.labels(source)), dataset)
   first = scorer.truth
-  if truth.names != first.names or not np.array_equal(truth.pose, first.pose):
+  if own.names != first.names or not np.array_equal(own.pose, first.pose):
     raise InputError(
       f"{run.workdir} evaluates on other clips than the first workdir: give runs "
       "whose configs make the same clips."
@@ -220,7 +233,7 @@ def _entrant(run: Run, scorer: Scorer, where: results.Where) -> Entrant:
   return Entrant(run, source, dataclasses.replace(scorer, bodies=bodies))
 
 
-def predict(entrant: Entrant) -> list[SequencePrediction]:
+def predict(entrant: Entrant) -> "list[SequencePrediction]":
   """Predicts all clips of an entrant; each of several hosts computes a part of them."""
   run, source, scorer = entrant
   lengths = scorer.truth.lengths.tolist()
@@ -232,8 +245,8 @@ def predict(entrant: Entrant) -> list[SequencePrediction]:
 
 
 def fit(
-  entrant: Entrant, predictions: Sequence[SequencePrediction]
-) -> list[SequencePrediction]:
+  entrant: Entrant, predictions: "Sequence[SequencePrediction]"
+) -> "list[SequencePrediction]":
   """Fits an entrant's bodies to the keypoints that the network was given.
 
   Raises:
@@ -251,26 +264,26 @@ def fit(
 
 
 def score(
-  task: Task, predictions: Sequence[Sequence[SequencePrediction]]
+  task: Task, predictions: "Sequence[Sequence[SequencePrediction]]"
 ) -> Iterator[Scored]:
   """Scores the entrants' predictions and those from files, beside the baselines."""
   mean_pose = _mean_pose(task.entrants[0].run) if task.entrants else None
   base = results.score_baselines(task.scorer, mean_pose)
   for entrant, of_entrant in zip(task.entrants, predictions, strict=True):
-    joined = Predicted.of_bodies(
+    joined = truth.Predicted.of_bodies(
       np.concatenate([p.rotations for p in of_entrant]),
       np.concatenate([p.betas for p in of_entrant]),
     )
     figures, errors = results.of_predicted(entrant.scorer, joined, base)
     body = pathlib.Path(entrant.run.config.body.path).name or "free"
-    facts = RunFacts(step=entrant.run.step, body=body, fit=_WITH_FIT.value)
-    yield Scored(Results(**figures, **facts, **task.where), errors)
+    facts = results.RunFacts(step=entrant.run.step, body=body, fit=_WITH_FIT.value)
+    yield Scored(results.Results(**figures, **facts, **task.where), errors)
   for predicted in task.from_files:
     figures, errors = results.of_predicted(task.scorer, predicted, base)
-    yield Scored(Results(**figures, **task.where), errors)
+    yield Scored(results.Results(**figures, **task.where), errors)
 
 
-def _mean_pose(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
+def _mean_pose(run: Run) -> "tuple[np.ndarray, np.ndarray] | None":
   """The mean pose of a run's training clips; None if they are not on this machine."""
   config = ConfigDict(run.config.to_dict())
   config.data.variant = run.variant
@@ -284,14 +297,14 @@ def _mean_pose(run: Run) -> tuple[np.ndarray, np.ndarray] | None:
   )
 
 
-def write_metrics(scored: Results, out: pathlib.Path) -> None:
+def write_metrics(scored: "Results", out: pathlib.Path) -> None:
   """Writes `metrics.json`."""
   atomic.write(out / "metrics.json", json.dumps(scored, indent=2) + "\n")
 
 
 def write_report(
   task: Task,
-  predictions: Sequence[SequencePrediction],
+  predictions: "Sequence[SequencePrediction]",
   scored: Scored,
   out: pathlib.Path,
 ) -> None:
@@ -317,7 +330,7 @@ def write_report(
 
 
 def write_comparison(
-  rows: Mapping[str, Results], task: Task, out: pathlib.Path
+  rows: "Mapping[str, Results]", task: Task, out: pathlib.Path
 ) -> None:
   """Prints a table of several methods and the baselines; writes `comparison.*`."""
   first = next(iter(rows.values()))
@@ -346,7 +359,7 @@ def _facts(task: Task) -> str:
   )
 
 
-def table(scored: Results) -> str:
+def table(scored: "Results") -> str:
   """The scores as aligned text."""
   header = ("", list(report.MEASURES.values()))
   return aligned([header, *report.score_rows(scored)])

@@ -105,8 +105,10 @@ class Prediction(TypedDict):
   gravity: NotRequired[Float[Array, "batch time 3"]]
   standing_logits: NotRequired[Float[Array, "batch time 2"]]
   # In training, from an encoder that looks for them: SMPL's joints on the crop, as each
-  # frame alone shows them. The crop's corners are at -1 and 1.
+  # frame alone shows them, and the logarithms of the heatmaps whose means they are
+  # (`encoder.JointsSeen`). The crop's corners are at -1 and 1.
   joints_seen: NotRequired[Float[Array, "batch time 24 2"]]
+  joint_heatmaps: NotRequired[Float[Array, "batch time rows columns 24"]]
   # In training against a domain classifier: the logits that the clip is labelled.
   domain_logits: NotRequired[Float[Array, "batch time"]]
 

@@ -8,22 +8,25 @@ see `runtime/process_flags.py` for how they find each other, and `runtime/proces
 for what happens when one of them stops.
 """
 
-from etils import epath
+from etils import epath, epy
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax.body import smpl
-from mhmr_jax.data import (
-  config_paths,
-  device_examples,
-  device_flow,
-  pipeline,
-  sources,
-)
-from mhmr_jax.data.input_spec import InputSpec
-from mhmr_jax.inference import packed
-from mhmr_jax.runtime import config_check, processes, program, sharding
-from mhmr_jax.training import checkpoints, loop, starting_point, steps
-from mhmr_jax.training.train_step import TrainState
+from mhmr_jax.data import config_paths
+from mhmr_jax.runtime import config_check, processes, program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  from mhmr_jax.body import smpl
+  from mhmr_jax.data import (
+    device_examples,
+    device_flow,
+    input_spec,
+    pipeline,
+    sources,
+  )
+  from mhmr_jax.inference import packed
+  from mhmr_jax.runtime import sharding
+  from mhmr_jax.training import checkpoints, loop, starting_point, steps, train_step
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -34,7 +37,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 
 
-def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
+def train(config: ConfigDict, workdir: epath.Path) -> "train_step.TrainState":
   """Runs the experiment to its last step.
 
   Raises:
@@ -45,7 +48,7 @@ def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
   # ---- Check, before anything is made.
   config_check.check(config)
   config_paths.check_paths(config)
-  InputSpec.from_config(config)
+  input_spec.InputSpec.from_config(config)
   mesh = sharding.make_mesh(fsdp=config.mesh.fsdp)
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   body = smpl.load(config.body.path or None)

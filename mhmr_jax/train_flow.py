@@ -9,16 +9,21 @@ as mhmr_jax.train does.
 
 import functools
 
-import jax
-from etils import epath
+from etils import epath, epy
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax.data import config_paths, flow_pairs, pipeline, sources
+from mhmr_jax.data import config_paths
 from mhmr_jax.errors import InputError
-from mhmr_jax.flow import learned
-from mhmr_jax.runtime import config_check, processes, program, sharding
-from mhmr_jax.training import checkpoints, flow_step, loop, train_step
-from mhmr_jax.training.train_step import TrainState
+from mhmr_jax.runtime import config_check, processes, program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  import jax
+
+  from mhmr_jax.data import flow_pairs, pipeline, sources
+  from mhmr_jax.flow import learned
+  from mhmr_jax.runtime import sharding
+  from mhmr_jax.training import checkpoints, flow_step, loop, train_step
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -29,7 +34,7 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 
 
-def train(config: ConfigDict, workdir: epath.Path) -> TrainState:
+def train(config: ConfigDict, workdir: epath.Path) -> "train_step.TrainState":
   """Runs the experiment to its last step.
 
   Raises:

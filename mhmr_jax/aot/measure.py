@@ -23,6 +23,7 @@ from jax.experimental import topologies as jax_topologies
 from ml_collections import ConfigDict
 
 from mhmr_jax.aot import exchanges, hlo, work
+from mhmr_jax.aot.choices import EFFORTS
 from mhmr_jax.aot.topologies import Topology
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
@@ -31,11 +32,6 @@ from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
 
-# The compiler's effort. Low effort takes a fraction of the time. It gives the memory to
-# within some per cent, but leaves exchanges where the default effort would move, merge
-# or shrink them.
-EFFORTS = {"default": 0.0, "low": -1.0}
-STEPS = ("train", "eval")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -101,8 +97,8 @@ def measure(
   Args:
     config: the config; its `train.batch_size` is the size of the global batch.
     topology: the slice; its compiler is installed.
-    step: one of `STEPS`.
-    effort: one of `EFFORTS`.
+    step: one of `choices.STEPS`.
+    effort: one of `choices.EFFORTS`.
     gpu_target: XLA's description of the GPU; '' for TPUs.
     text_file: where the text of the compiled program is written; '' for nowhere.
 

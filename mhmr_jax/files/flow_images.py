@@ -9,12 +9,13 @@ import numpy as np
 from isal import isal_zlib
 from jaxtyping import Bool, Float, UInt8
 
+from mhmr_jax.files import png_chunks
+
 # KITTI 2015's encoding: 64 steps a pixel, zero flow at 2^15; the channels are
 # R = u, G = v, B = valid.
 _STEPS = 64.0
 _ZERO = 2.0**15
 _FIRST_BIT = np.uint16(1 << 15)
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER = struct.pack(">I", 13) + b"IHDR"
 # 16 bits a channel, colour type RGB; PNG's only compression and filter methods; no
 # interlacing.
@@ -58,7 +59,7 @@ def encode_png(
   size = struct.pack(">2I", width, height)
   return b"".join(
     [
-      _SIGNATURE,
+      png_chunks.SIGNATURE,
       _chunk(b"IHDR", size + _KIND),
       _chunk(b"IDAT", isal_zlib.compress(lines, 1)),
       _chunk(b"IEND", b""),
@@ -138,6 +139,8 @@ def _pixels(data: bytes, region: Region) -> UInt8[np.ndarray, "height width 6"]:
     rows = np.array(columns[region.y0 : region.y1])
     np.add.reduce(columns[: region.y0 + 1], out=rows[0])
     return _running_sums(rows).reshape(len(rows), -1, 6)
+  if not png_chunks.are_within(data):
+    raise _other_file()
   image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
   if image is None or image.dtype != np.uint16 or image.ndim != 3:
     raise _other_file()

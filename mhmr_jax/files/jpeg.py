@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from mhmr_jax.errors import InputError
+from mhmr_jax.files import png_chunks
 
 # EXIF's orientations that exchange width and height.
 _SIDEWAYS = (5, 6, 7, 8)
-_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"  # The marker that every image begins with.
 # The markers of JPEG's segments that hold the size: SOF0 to SOF15, without DHT, JPG
 # and DAC.
@@ -48,7 +48,9 @@ def _stated_size(data: bytes) -> tuple[int, int]:
   Raises:
     InputError: there is none.
   """
-  if data[:8] == _PNG and len(data) > 24:
+  if data.startswith(png_chunks.SIGNATURE):
+    if len(data) <= 24 or not png_chunks.are_within(data):
+      raise _damaged()
     width, height = struct.unpack_from(">2I", data, 16)
     return width, height
   place = len(_JPEG)

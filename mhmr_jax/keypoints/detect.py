@@ -7,11 +7,18 @@ and `person` [N, P] (the number by which `predict --person` takes each of them; 
 nobody). It needs no JAX, so it can run in an environment made for the detector.
 """
 
+from etils import epy
+
 from mhmr_jax.errors import InputError
-from mhmr_jax.files import atomic, video
-from mhmr_jax.keypoints import detection, keypoint_flags, tracking
-from mhmr_jax.keypoints.formats import detections_npz
+from mhmr_jax.files import atomic
+from mhmr_jax.keypoints import keypoint_flags
 from mhmr_jax.runtime import program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  from mhmr_jax.files import video
+  from mhmr_jax.keypoints import detection, tracking
+  from mhmr_jax.keypoints.formats import detections_npz
 
 
 def main(argv: list[str]) -> None:

@@ -9,10 +9,15 @@ can be learned from detections alone; rare events need several minutes of video.
 
 import dataclasses
 
+from etils import epy
+
 from mhmr_jax.files import atomic
-from mhmr_jax.keypoints import formats, keypoint_flags, noise_file, noise_fit, tracking
-from mhmr_jax.keypoints.noise import KeypointNoise
+from mhmr_jax.keypoints import keypoint_flags
 from mhmr_jax.runtime import program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  from mhmr_jax.keypoints import formats, noise, noise_file, noise_fit, tracking
 
 _DEFAULT_FPS = 30.0
 
@@ -27,7 +32,7 @@ def main(argv: list[str]) -> None:
   tracks = tracking.track(formats.read(path, keypoint_format), fps)
   fitted = noise_fit.fit(tracks, fps)
   noise_file.write(out, fitted)
-  default = dataclasses.asdict(KeypointNoise())
+  default = dataclasses.asdict(noise.KeypointNoise())
   print(f"{'':18}{'fitted':>10}{'default':>10}")
   for name, value in dataclasses.asdict(fitted).items():
     print(f"{name:18}{value:10.4g}{default[name]:10.4g}")

@@ -16,7 +16,7 @@ ModuleDef = Callable[..., Any]
 
 # The places of joints reach this far from the crop's centre, in half crops: people are
 # cut off at the crop's border.
-_REACH = 1.25
+REACH = 1.25
 
 
 class Encoded(NamedTuple):
@@ -24,12 +24,27 @@ class Encoded(NamedTuple):
 
   Attributes:
     features: one vector a frame.
-    joints_seen: SMPL's joints on the crop, whose corners are at -1 and 1; None for an
-      encoder that does not look for them.
+    joints: where the encoder sees SMPL's joints; None if it does not look for them.
   """
 
   features: Float[Array, "batch features"]
-  joints_seen: Float[Array, "batch 24 2"] | None
+  joints: "JointsSeen | None"
+
+
+class JointsSeen(NamedTuple):
+  """Where each frame alone shows SMPL's joints.
+
+  Attributes:
+    places: the mean place under each joint's heatmap; the crop's corners are at -1
+      and 1.
+    spreads: the standard deviation of the place under the heatmap.
+    heatmaps: the logarithms of the probabilities that the joint is in a cell, whose
+      centres are `cell_places`.
+  """
+
+  places: Float[Array, "*batch 24 2"]
+  spreads: Float[Array, "*batch 24"]
+  heatmaps: Float[Array, "*batch rows columns 24"]
 
 
 class PreactivationBlock(nn.Module):
@@ -104,6 +119,15 @@ def channel_centroids(
   return jnp.concatenate([jnp.max(peaks, axis=1), x_centre, y_centre], -1)
 
 
+def cell_places(rows: int, columns: int) -> Float[Array, "rows columns 2"]:
+  """The x and y of a heatmap's cells; they reach beyond the crop's corners, -1 and 1.
+
+  Joints are there too, since people are cut off at the crop's border.
+  """
+  y, x = (REACH * cell_centres(size) for size in (rows, columns))
+  return jnp.stack(jnp.meshgrid(x, y), axis=-1)
+
+
 class JointFinder(nn.Module):
   """Finds SMPL's joints on a map: the mean place under one heatmap a joint.
 
@@ -114,21 +138,19 @@ class JointFinder(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(
-    self, x: Float[Array, "batch height width channels"]
-  ) -> Float[Array, "batch 24 3"]:
-    """The x, y and the spread of each heatmap; the crop's corners are at -1 and 1."""
+  def __call__(self, x: Float[Array, "batch height width channels"]) -> JointsSeen:
+    """Returns the places and the heatmaps, which are as large as the map."""
     n, height, width, _ = x.shape
     logits = nn.Dense(24, dtype=self.dtype, name="heatmaps")(x)
     logits = logits.reshape(n, height * width, 24).astype(jnp.float32)
-    weights = nn.softmax(logits, axis=1)
-    rows, columns = (_REACH * cell_centres(size) for size in (height, width))
-    grid = jnp.stack(jnp.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    logs = nn.log_softmax(logits, axis=1)
+    weights = jnp.exp(logs)
+    grid = cell_places(height, width).reshape(-1, 2)
     place = jnp.einsum("npj,pc->njc", weights, grid)
     square = jnp.einsum("npj,p->nj", weights, jnp.sum(grid**2, axis=-1))
     variance = square - jnp.sum(place**2, axis=-1)
     spread = jnp.sqrt(jnp.maximum(variance, 0.0) + 1e-6)
-    return jnp.concatenate([place, spread[..., None]], axis=-1)
+    return JointsSeen(place, spread, logs.reshape(n, height, width, 24))
 
 
 class FrameEncoder(nn.Module):
@@ -207,11 +229,41 @@ class FrameEncoder(nn.Module):
     features: Float[Array, "batch features"],
     x: Float[Array, "batch height width channels"],
   ) -> Encoded:
-    found = JointFinder(dtype=self.dtype, name="joints")(x)
+    seen = JointFinder(dtype=self.dtype, name="joints")(x)
+    found = jnp.concatenate([seen.places, seen.spreads[..., None]], axis=-1)
     width = features.shape[-1]
     hidden = nn.Dense(width, name="joints_hidden")(found.reshape(len(found), -1))
     added = nn.Dense(width, name="joints_project")(nn.relu(hidden))
-    return Encoded(features + added, found[..., :2])
+    return Encoded(features + added, seen)
+
+  def _merged(
+    self,
+    top: Float[Array, "batch height width channels"],
+    maps: Sequence[Float[Array, "batch _ _ _"]],
+    unit: Callable[[int, int, str], nn.Module],
+    conv: ModuleDef,
+    norm: ModuleDef,
+  ) -> Float[Array, "batch height_out width_out out"]:
+    """Brings the last map, stage by stage, to the size of the first.
+
+    At each size it is added to that stage's own map, as in a feature pyramid (Lin et
+    al. 2017): a joint's place needs fine maps, and which joint it is the whole person.
+
+    Args:
+      top: the last map, after its normalisation.
+      maps: those of the stages before, from the first.
+      unit: makes a residual unit from a width, a stride and a name.
+      conv: makes convolutions.
+      norm: makes normalisations.
+    """
+    for stage in reversed(range(len(maps))):
+      height, columns, channels = maps[stage].shape[1:]
+      name = f"merged{stage + 1}"
+      top = conv(channels, 1, name=f"{name}_shortcut")(top)
+      top = jnp.repeat(jnp.repeat(top, 2, axis=1), 2, axis=2)[:, :height, :columns]
+      top = unit(self.stage_widths[stage], 1, name)(top + maps[stage])
+      top = nn.relu(norm(name=f"{name}_norm")(top))
+    return top
 
   @nn.compact
   def __call__(
@@ -227,15 +279,22 @@ class FrameEncoder(nn.Module):
     norm = self._norm(train)
     stack = x
     block = nn.remat(PreactivationBlock) if self.remat else PreactivationBlock
+
+    def unit(width: int, stride: int, name: str) -> nn.Module:
+      return block(width, stride, self.bottleneck, conv, norm, name=name)
+
     x = conv(self.stem_width, self.stem_kernel, self.stem_stride, name="stem")(x)
     if self.stem_pool:
       x = max_pool(x, form=self.conv_form)
+    maps = []
     stages = zip(self.stage_blocks, self.stage_widths, strict=True)
     for stage, (blocks, width) in enumerate(stages):
       for index in range(blocks):
         stride = 2 if stage > 0 and index == 0 else 1
-        name = f"stage{stage + 1}_block{index + 1}"
-        x = block(width, stride, self.bottleneck, conv, norm, name=name)(x)
+        x = unit(width, stride, f"stage{stage + 1}_block{index + 1}")(x)
+      maps.append(x)
     x = nn.relu(norm(name="norm")(x))
     features = self._pool(x, stack)
-    return self._add_joints(features, x) if self.joints else Encoded(features, None)
+    if not self.joints:
+      return Encoded(features, None)
+    return self._add_joints(features, self._merged(x, maps[:-1], unit, conv, norm))

@@ -22,7 +22,7 @@ from mhmr_jax.keypoints.form import reads_coordinates
 from mhmr_jax.models import coordinates
 from mhmr_jax.models.coordinates import CropState, PointEncoder, SmoothCrop
 from mhmr_jax.models.domain_adversarial import DomainClassifier
-from mhmr_jax.models.encoder import FrameEncoder
+from mhmr_jax.models.encoder import FrameEncoder, JointsSeen
 from mhmr_jax.models.regressor import IterativeRegressor, Observed
 from mhmr_jax.models.temporal import Carry as MemoryState
 from mhmr_jax.models.temporal import ResidualLSTM
@@ -70,13 +70,13 @@ class _FrameFeatures(NamedTuple):
 
   Attributes:
     features: the features of all encoders together.
-    joints_seen: SMPL's joints on the crop, if the encoder of pictures looks for them.
+    joints: where the encoder of pictures sees SMPL's joints, if it looks for them.
     observed: the points of keypoints as coordinates.
     crop: that of the points, for the frames that follow.
   """
 
   features: Float[Array, "batch time features"]
-  joints_seen: Float[Array, "batch time 24 2"] | None
+  joints: JointsSeen | None
   observed: Observed | None
   crop: CropState | None
 
@@ -143,7 +143,7 @@ class MotionHMR(nn.Module):
       batch: the fields that `inputs` names, and `valid` if not all frames are.
       carry: the carry of the frames before; None at the start of a clip.
       train: uses batch statistics and dropout (rng 'dropout'), and adds `joints_seen`
-        to the prediction if the encoder looks for joints.
+        and `joint_heatmaps` to the prediction if the encoder looks for joints.
       step: the training step; with it a domain classifier, if there is one, adds
         `domain_logits` to the prediction.
 
@@ -160,8 +160,9 @@ class MotionHMR(nn.Module):
       prediction["camera"] = _in_window(
         prediction["camera"], observed.crop, batch["window"]
       )
-    if train and found.joints_seen is not None:
-      prediction["joints_seen"] = found.joints_seen
+    if train and found.joints is not None:
+      prediction["joints_seen"] = found.joints.places
+      prediction["joint_heatmaps"] = found.joints.heatmaps
     if self.domain_classifier is not None and step is not None:
       # It takes the same features as the predictor of labels (Ganin et al.).
       prediction["domain_logits"] = self.domain_classifier(features, step)
@@ -171,13 +172,13 @@ class MotionHMR(nn.Module):
   def _frame_features(
     self, batch: Batch, crop: CropState | None, train: bool
   ) -> _FrameFeatures:
-    features, joints_seen = [], None
+    features, joints = [], None
     if self.encoder is not None:
       stack = self.channels(batch)
       encoded = self.encoder(stack.reshape(-1, *stack.shape[2:]), train)
       features.append(encoded.features.reshape(*stack.shape[:2], -1))
-      if encoded.joints_seen is not None:
-        joints_seen = encoded.joints_seen.reshape(*stack.shape[:2], 24, 2)
+      frames = stack.shape[:2]
+      joints = jax.tree.map(lambda x: x.reshape(*frames, *x.shape[1:]), encoded.joints)
     observed = None
     if self.point_encoder is not None:
       points = coordinates.in_camera(batch["keypoints"], batch["window"], self.size)
@@ -188,7 +189,7 @@ class MotionHMR(nn.Module):
       features.append(self.point_encoder(coordinates.features(points, followed, state)))
       observed = Observed(points, followed)
     added = functools.reduce(jnp.add, features)
-    return _FrameFeatures(added, joints_seen, observed, crop)
+    return _FrameFeatures(added, joints, observed, crop)
 
 
 def _in_window(

@@ -7,16 +7,25 @@ poses are those of procedural motion. Only the training split is read. The progr
 prints how likely the poses of the other split are.
 """
 
-import jax
-import numpy as np
-from absl import flags
-from jaxtyping import Float
+from typing import TYPE_CHECKING
 
-from mhmr_jax.body.joints import flip_pose
+from absl import flags
+from etils import epy
+
 from mhmr_jax.files import atomic
-from mhmr_jax.geometry import rotations as rot
-from mhmr_jax.motion import library, pose_prior
 from mhmr_jax.runtime import program
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  import jax
+  import numpy as np
+
+  from mhmr_jax.body import joints
+  from mhmr_jax.geometry import rotations as rot
+  from mhmr_jax.motion import library, pose_prior
+
+if TYPE_CHECKING:
+  from jaxtyping import Float
 
 _MOTION = flags.DEFINE_string(
   "motion", "", "A folder of motion capture; procedural motion if it is empty."
@@ -31,8 +40,11 @@ _EVERY = 6  # Neighbouring frames hardly differ.
 
 
 def draw_poses(
-  motions: library.MotionSource, split: str, count: int, rng: np.random.Generator
-) -> Float[np.ndarray, "_ 24 3"]:
+  motions: "library.MotionSource",
+  split: str,
+  count: int,
+  rng: "np.random.Generator",
+) -> 'Float[np.ndarray, "_ 24 3"]':
   """Draws poses of a split, axis-angle, and appends all of them mirrored.
 
   Raises:
@@ -43,7 +55,7 @@ def draw_poses(
     for _ in range(-(-count * _EVERY // _FRAMES))
   ]
   poses = np.concatenate(drawn)[:count]
-  return np.concatenate([poses, flip_pose(poses)]).astype(np.float32)
+  return np.concatenate([poses, joints.flip_pose(poses)]).astype(np.float32)
 
 
 def main(argv: list[str]) -> None:

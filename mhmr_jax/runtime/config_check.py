@@ -305,8 +305,9 @@ def _loss_conflicts(flat: Mapping[str, Any]) -> Iterator[str]:
         f"config.{term} is {terms[term]:g}: the network predicts it only with "
         "config.model.regressor.world = True"
       )
-  if terms.get("loss.joints_seen") and not flat.get("model.encoder.joints"):
-    yield (
-      f"config.loss.joints_seen is {terms['loss.joints_seen']:g}: the encoder looks "
-      "for joints only with config.model.encoder.joints = True"
-    )
+  for term in ("loss.joints_seen", "loss.joint_heatmaps"):
+    if terms.get(term) and not flat.get("model.encoder.joints"):
+      yield (
+        f"config.{term} is {terms[term]:g}: the encoder looks for joints only with "
+        "config.model.encoder.joints = True"
+      )

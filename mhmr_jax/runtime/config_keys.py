@@ -108,7 +108,7 @@ MOTION = {
   **{
     f"loss.{term}": Key(number(0, 1e6), required=False)
     for term in (
-      *("joints_seen", "joints_relative", "joints_velocity"),
+      *("joints_seen", "joint_heatmaps", "joints_relative", "joints_velocity"),
       *("rotations_camera", "betas", "gravity", "standing", "domain_loss"),
     )
   },

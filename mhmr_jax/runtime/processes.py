@@ -16,12 +16,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
-import numpy as np
-from jax._src import distributed
-from jax.experimental import multihost_utils
+from etils import epy
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
+
+# Imported at their first use: programs import this module for their flags, too.
+with epy.lazy_imports():
+  import jax
+  import numpy as np
+  from jax._src import distributed
+  from jax.experimental import multihost_utils
 
 HEARTBEAT_S = 30  # A process that is silent for this long counts as lost.
 _SHUTDOWN_S = 30  # At the end, processes wait this long for each other.

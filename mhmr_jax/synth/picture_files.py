@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from mhmr_jax.files import untrusted
+from mhmr_jax.files import png_chunks, untrusted
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 _TEST_SHARE = 0.2
@@ -38,9 +38,13 @@ def read(path: pathlib.Path, side: float) -> UInt8[np.ndarray, "height width 3"]
   """
   try:
     _check(path)
-    picture = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
+    data = path.read_bytes()
+    if data.startswith(png_chunks.SIGNATURE) and not png_chunks.are_within(data):
+      return None
+    array = np.frombuffer(data, np.uint8)
+    picture = cv2.imdecode(array, cv2.IMREAD_REDUCED_COLOR_2)
     if picture is None or min(picture.shape[:2]) < side:
-      picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+      picture = cv2.imdecode(array, cv2.IMREAD_COLOR)
   # Pillow and OpenCV raise errors of many kinds for damage.
   except Exception:
     return None

@@ -6,6 +6,7 @@ frames, the other terms over the frames that are valid and labelled.
 
 from collections.abc import Mapping
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from mhmr_jax.body import smpl
 from mhmr_jax.geometry import procrustes, rotations
+from mhmr_jax.models import encoder
 from mhmr_jax.models.predicted_joints import predicted_joints
 from mhmr_jax.schema import Batch, Prediction
 
@@ -21,6 +23,7 @@ DEFAULT_WEIGHTS = {
   "joints_3d": 1.0,
   "joints_2d": 1.0,
   "joints_seen": 0.0,
+  "joint_heatmaps": 0.0,
   "joints_relative": 0.0,
   "joints_velocity": 0.0,
   "rotations": 0.0,
@@ -33,6 +36,7 @@ DEFAULT_WEIGHTS = {
 }
 # Below this distance, in metres, the distance's penalty is quadratic.
 _DISTANCE_KNEE = 1e-3
+_HEATMAP_SIGMA = 0.12  # The standard deviation round a joint, in half crops.
 
 Terms = dict[str, Float[Array, ""]]
 
@@ -117,6 +121,27 @@ def _joints_2d(
   """The mean error |dx| + |dy| of the visible joints, in crop units (-1 to 1)."""
   target = jnp.where(weights[..., None] > 0, target, 0.0)
   return _weighted_mean(jnp.sum(jnp.abs(joints - target), axis=-1), weights)
+
+
+def _joint_heatmaps(
+  heatmaps: Float[Array, "batch time rows columns 24"],
+  target: Float[Array, "batch time 24 2"],
+  weights: Float[Array, "batch time 24"],
+) -> Float[Array, ""]:
+  """The mean cross entropy between heatmaps and Gaussians round the visible joints.
+
+  Unlike an error of the heatmap's mean, it tells each cell whether the joint is there,
+  so that heatmaps with several peaks get a gradient too. Joints beyond the cells do not
+  count.
+  """
+  places = encoder.cell_places(*heatmaps.shape[2:4])
+  reach = jnp.max(jnp.abs(target), axis=-1) < encoder.REACH
+  weights = jnp.where(reach, weights, 0.0)
+  target = jnp.where(weights[..., None] > 0, target, 0.0)
+  away = places[:, :, None] - target[:, :, None, None]
+  closeness = -jnp.sum(jnp.square(away), axis=-1) / (2 * _HEATMAP_SIGMA**2)
+  expected = nn.softmax(closeness, axis=(2, 3))
+  return _weighted_mean(-jnp.sum(expected * heatmaps, axis=(2, 3)), weights)
 
 
 def _parameter_terms(
@@ -207,8 +232,8 @@ def motion_hmr_loss(
       `rotations`, `betas`, `gravity`, `standing`) is absent is left out; `visibility`,
       `valid` and `labelled` default to ones.
     weights: weights of terms that replace those of `DEFAULT_WEIGHTS`. A term of weight
-      0 is reported too, unless it costs time: `joints_relative`, `joints_velocity` and
-      `rotations_camera` are then left out.
+      0 is reported too, unless it costs time: `joint_heatmaps`, `joints_relative`,
+      `joints_velocity` and `rotations_camera` are then left out.
 
   Returns:
     The loss, and its terms without their weights.
@@ -240,6 +265,9 @@ def motion_hmr_loss(
     terms["joints_2d"] = _joints_2d(joints_crop, target, visible)
     if "joints_seen" in prediction:
       terms["joints_seen"] = _joints_2d(prediction["joints_seen"], target, visible)
+    if "joint_heatmaps" in prediction and weights["joint_heatmaps"]:
+      heatmaps = prediction["joint_heatmaps"]
+      terms["joint_heatmaps"] = _joint_heatmaps(heatmaps, target, visible)
   terms |= _world_terms(prediction, batch, labelled)
   if "domain_logits" in prediction:
     clips = jnp.asarray(batch["labelled"])

@@ -10,17 +10,26 @@ does. It writes `sheet.jpg`, `clips.mp4`, `datasheet.json` and `datasheet.html`,
 import json
 import pathlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import numpy as np
 from absl import flags, logging
+from etils import epy
 from ml_collections import ConfigDict, config_flags
 
-from mhmr_jax.data import config_paths, sources
-from mhmr_jax.files import atomic, video_writer
+from mhmr_jax.data import config_paths
+from mhmr_jax.files import atomic
 from mhmr_jax.runtime import config_check, program
-from mhmr_jax.schema import Clip
-from mhmr_jax.visualize import datasheet, datasheet_page, panels, sheet
-from mhmr_jax.visualize.clip_view import ClipView, all_captions, caption_row
+
+# Imported at their first use: `--help` does without what takes seconds to import.
+with epy.lazy_imports():
+  import numpy as np
+
+  from mhmr_jax.data import sources
+  from mhmr_jax.files import video_writer
+  from mhmr_jax.visualize import clip_view, datasheet, datasheet_page, panels, sheet
+
+if TYPE_CHECKING:
+  from mhmr_jax.schema import Clip
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The experiment whose data is drawn.", **program.REDEFINED_FLAG
@@ -96,17 +105,17 @@ def spread(count: int, most: int) -> list[int]:
   return [(2 * i + 1) * count // (2 * number) for i in range(number)]
 
 
-def write_sheet(path: pathlib.Path, clips: list[Clip]) -> None:
+def write_sheet(path: pathlib.Path, clips: "list[Clip]") -> None:
   """Draws moments of the clips into one JPEG."""
   picture = sheet.clip_sheet(clips, columns=min(2, len(clips)))
   atomic.write(path, panels.encode_jpeg(picture, quality=90))
 
 
-def write_video(path: pathlib.Path, clips: list[Clip]) -> None:
+def write_video(path: pathlib.Path, clips: "list[Clip]") -> None:
   """Draws the middle of each clip into one video, clip after clip."""
-  views = [ClipView(clip, _VIDEO_PANEL) for clip in clips]
-  captions = all_captions(views)
-  heading = caption_row(captions, _VIDEO_PANEL)
+  views = [clip_view.ClipView(clip, _VIDEO_PANEL) for clip in clips]
+  captions = clip_view.all_captions(views)
+  heading = clip_view.caption_row(captions, _VIDEO_PANEL)
   blank = np.full((_VIDEO_PANEL, _VIDEO_PANEL, 3), 255, np.uint8)
   with video_writer.writing(path, float(clips[0].get("fps", 30.0))) as writer:
     for clip, view in zip(clips, views, strict=True):
@@ -118,7 +127,7 @@ def write_video(path: pathlib.Path, clips: list[Clip]) -> None:
         writer.write(np.concatenate([heading, strip, name]))
 
 
-def _read(source: sources.ClipSource, indices: list[int]) -> Iterator[Clip]:
+def _read(source: "sources.ClipSource", indices: list[int]) -> "Iterator[Clip]":
   for index in indices:
     yield source[index]
     if (index + 1) % 1000 == 0:

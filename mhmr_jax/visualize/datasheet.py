@@ -7,12 +7,12 @@ import collections
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import joints as body_joints
+from mhmr_jax.files import jpeg
 from mhmr_jax.schema import Clip
 from mhmr_jax.visualize import clip_view
 
@@ -176,9 +176,7 @@ def _measures(
   out |= _in_the_frame(clip, valid, steps, frame_height)
   if "mask" in clip:
     data = clip["mask"][int(np.flatnonzero(valid)[valid.sum() // 2])]
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    if mask is not None:
-      out["mask_share"] = np.array([np.mean(np.asarray(mask) > 0)])
+    out["mask_share"] = np.array([np.mean(jpeg.decode(data, colour=False) > 0)])
   return out
 
 

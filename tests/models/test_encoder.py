@@ -30,10 +30,10 @@ def _shapes(module):
 def test_resnet50_has_the_size_of_the_paper():
   frames = jax.ShapeDtypeStruct((2, 224, 224, 3), jnp.float32)
   module = FrameEncoder(dtype=jnp.bfloat16, remat=True)
-  (features, joints_seen), variables = jax.eval_shape(
+  (features, joints), variables = jax.eval_shape(
     module.init_with_output, jax.random.key(0), frames
   )
-  assert joints_seen is None
+  assert joints is None
   assert features.shape == (2, 2048)
   assert features.dtype == jnp.float32
   # ResNet-50's 25.557 million less the 1000-way classifier's 2.049, give or take
@@ -136,18 +136,20 @@ def test_a_joint_is_where_its_heatmap_is():
     maps[frame, *peaks[frame, joint], joint] = 1
   kernel, bias = 50 * np.eye(24, dtype=np.float32), np.zeros(24, np.float32)
   sharp = {"heatmaps": {"kernel": kernel, "bias": bias}}
-  found = np.asarray(jax.jit(JointFinder().apply)({"params": sharp}, maps))
+  found = jax.jit(JointFinder().apply)({"params": sharp}, maps)
   # The grid reaches a quarter of half a crop beyond the crop's border.
   place = 1.25 * ((2 * peaks[..., ::-1] + 1) / [8, 4] - 1)
-  np.testing.assert_allclose(found[:3, :, :2], place, atol=1e-4)
-  np.testing.assert_allclose(found[:3, :, 2], 0, atol=2e-3)
-  np.testing.assert_allclose(found[3, :, :2], 0, atol=1e-5)
+  np.testing.assert_allclose(found.places[:3], place, atol=1e-4)
+  np.testing.assert_allclose(found.spreads[:3], 0, atol=2e-3)
+  np.testing.assert_allclose(found.places[3], 0, atol=1e-5)
+  np.testing.assert_allclose(np.exp(found.heatmaps[:3]), maps[:3], atol=1e-5)
+  np.testing.assert_allclose(np.exp(found.heatmaps[3]), 1 / 32, rtol=1e-5)
   cells = (
     1.25 * ((2 * np.arange(8) + 1) / 8 - 1),
     1.25 * ((2 * np.arange(4) + 1) / 4 - 1),
   )
   spread = np.sqrt(sum(np.mean(axis**2) for axis in cells))
-  np.testing.assert_allclose(found[3, :, 2], spread, rtol=1e-5)
+  np.testing.assert_allclose(found.spreads[3], spread, rtol=1e-5)
 
 
 def test_an_encoder_learns_where_a_blob_is():
@@ -162,7 +164,7 @@ def test_an_encoder_learns_where_a_blob_is():
 
   def error(params, frames):
     encoded = module.apply({"params": params}, frames)
-    return jnp.mean(jnp.abs(encoded.joints_seen - target))
+    return jnp.mean(jnp.abs(encoded.joints.places - target))
 
   @jax.jit
   def step(params, frames):
@@ -182,6 +184,39 @@ def test_the_places_of_joints_are_features():
   frames = _frames()
   module = FrameEncoder(**SMALL, joints=True, features=8)
   encoded, variables = jax.jit(module.init_with_output)(jax.random.key(0), frames)
-  assert encoded.joints_seen.shape == (4, 24, 2)
+  assert encoded.joints.places.shape == (4, 24, 2)
   without = jax.jit(FrameEncoder(**SMALL, features=8).apply)(variables, frames)
   assert not np.allclose(encoded.features, without.features)
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+@pytest.mark.parametrize("size", [32, 36])
+def test_joints_are_looked_for_on_maps_as_large_as_the_first_stage_s(size, bottleneck):
+  changes = dict(
+    stage_blocks=(1, 1, 1), stage_widths=(8, 12, 16), bottleneck=bottleneck
+  )
+  module = FrameEncoder(**{**SMALL, **changes}, joints=True)
+  frames = jax.ShapeDtypeStruct((2, size, size, 3), np.float32)
+  (features, joints), _ = jax.eval_shape(
+    module.init_with_output, jax.random.key(0), frames
+  )
+  first = -(-size // module.stem_stride // (2 if module.stem_pool else 1))
+  assert joints.heatmaps.shape == (2, first, first, 24)
+  assert features.shape == (2, 64 if bottleneck else 16)
+
+
+def test_a_merged_map_sees_all_stages():
+  stages = dict(stage_blocks=(1, 1), stage_widths=(8, 12))
+  module = FrameEncoder(**{**SMALL, **stages}, joints=True, norm="group", norm_groups=4)
+  frames = jnp.asarray(_frames())
+  params = jax.jit(module.init)(jax.random.key(0), frames)["params"]
+
+  def spread(params):
+    encoded = module.apply({"params": params}, frames)
+    return jnp.sum(jnp.square(encoded.joints.places))
+
+  gradients = jax.jit(jax.grad(spread))(params)
+  for name in ("stage1_block1", "stage2_block1", "merged1", "merged1_shortcut"):
+    assert all(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradients[name])), (
+      name
+    )

@@ -80,8 +80,10 @@ def test_joints_are_seen_in_training_alone(batch):
 
     return jax.eval_shape(run, needed)
 
-  assert predict(True)["joints_seen"].shape == (2, TIME, 24, 2)
-  assert "joints_seen" not in predict(False)
+  seen = predict(True)
+  assert seen["joints_seen"].shape == (2, TIME, 24, 2)
+  assert seen["joint_heatmaps"].shape[:2] == (2, TIME)
+  assert not {"joints_seen", "joint_heatmaps"} & predict(False).keys()
 
 
 def test_channels_are_in_the_order_and_units_that_are_told(batch):

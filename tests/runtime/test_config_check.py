@@ -164,6 +164,7 @@ def test_a_bad_value_is_named_with_what_the_key_can_be(name, value):
     (flow_kp, {"model__encoder__stage_widths": (8, 8)}, "stage_blocks has 1"),
     (flow_kp, {"loss__gravity": 1.0}, "only with config.model.regressor.world"),
     (flow_kp, {"loss__joints_seen": 1.0}, "only with config.model.encoder.joints"),
+    (flow_kp, {"loss__joint_heatmaps": 1.0}, "only with config.model.encoder.joints"),
     (
       flow_kp,
       {"loss": dict.fromkeys(flow_kp.get_config().loss, 0.0)},

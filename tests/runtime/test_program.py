@@ -4,6 +4,7 @@ import functools
 import logging as python_logging
 import pathlib
 import re
+import subprocess
 import sys
 
 import pytest
@@ -13,6 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.errors import RESTART, InputError, RestartError
 from mhmr_jax.runtime import program
+from tests import tiny
 
 # ml_collections loads config files by it.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
@@ -301,3 +303,27 @@ def test_an_error_begins_a_line_of_its_own_after_a_progress_bar(start, capsys):
 
   assert start(fail) == 1
   assert capsys.readouterr().err.endswith("\nerror: x is damaged.\n")
+
+
+def test_the_help_of_programs_imports_nothing_that_takes_long():
+  code = (
+    "import runpy, sys\n"
+    "for name in sys.argv[1:]:\n"
+    "  sys.argv = [name, '--help']\n"
+    "  try: runpy.run_module(name, run_name='__main__', alter_sys=True)\n"
+    "  except SystemExit as end: assert not end.code, name\n"
+    "print(*sys.modules)\n"
+  )
+  programs = (
+    *("train", "train_flow", "evaluate", "compile", "predict"),
+    *("visualize.clips", "keypoints.detect", "keypoints.fit_noise"),
+    "motion.fit_pose_prior",
+  )
+  output = subprocess.check_output(
+    [sys.executable, "-c", code, *(f"mhmr_jax.{name}" for name in programs)],
+    cwd=tiny.ROOT,
+    text=True,
+  )
+  assert len(re.findall(r"^The usual flags:$", output, re.M)) == len(programs)
+  slow = {"av", "cv2", "grain", "jax", "orbax", "scipy", "tensorflow_datasets"}
+  assert not slow & set(output.splitlines()[-1].split())

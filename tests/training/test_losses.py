@@ -155,6 +155,38 @@ def test_joints_that_are_seen_count_where_they_are_visible(loss, batch):
   assert total - without == pytest.approx(0.4, rel=1e-4)
 
 
+def test_heatmaps_count_where_joints_are_visible_and_within_reach(body, batch):
+  rng = np.random.default_rng(0)
+  shape = batch["joints_crop"].shape[:2]
+  target = rng.uniform(-1.2, 1.2, (*shape, 24, 2)).astype(np.float32)
+  target[..., 3, :] = 1.3  # Beyond the heatmap's cells.
+  target[..., 20:, :] = np.nan
+  visibility = np.ones((*shape, 24), np.float32)
+  visibility[..., 20:] = 0
+  logits = rng.normal(size=(*shape, 4, 6, 24))
+  logs = logits - np.log(np.exp(logits).sum((2, 3), keepdims=True))
+  entropies = []
+  for clip, time, joint in np.ndindex(*shape, 20):
+    if joint == 3:
+      continue
+    x, y = target[clip, time, joint].astype(float)
+    expected = np.zeros((4, 6))
+    for row, column in np.ndindex(4, 6):
+      cell = 1.25 * ((2 * column + 1) / 6 - 1), 1.25 * ((2 * row + 1) / 4 - 1)
+      expected[row, column] = np.exp(
+        -((cell[0] - x) ** 2 + (cell[1] - y) ** 2) / (2 * 0.12**2)
+      )
+    expected /= expected.sum()
+    entropies.append(-(expected * logs[clip, time, :, :, joint]).sum())
+  prediction = Prediction(
+    {**_prediction(0)[0], "joint_heatmaps": logs.astype(np.float32)}
+  )
+  changed = _changed(batch, visibility=visibility, joints_crop=target)
+
+  _, terms = _own_loss(body, prediction, changed, {"joint_heatmaps": 1.0})
+  assert terms["joint_heatmaps"] == pytest.approx(np.mean(entropies), rel=1e-4)
+
+
 def test_gradients_are_finite_at_degenerate_joints(body, batch):
   # A body without extent: all joints at one point.
   collapsed = body.replace(
