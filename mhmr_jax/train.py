@@ -12,7 +12,12 @@ from etils import epath, epy
 from ml_collections import ConfigDict, config_flags
 
 from mhmr_jax.data import config_paths
-from mhmr_jax.runtime import config_check, processes, program
+from mhmr_jax.runtime import (
+  config_check,
+  process_flags,  # noqa: F401  # Its flags are read by `loop`.
+  processes,
+  program,
+)
 
 # Imported at their first use: `--help` does without what takes seconds to import.
 with epy.lazy_imports():
