@@ -12,4 +12,4 @@ ruff format --check .
 mypy
 shellcheck --external-sources launch/*.sh launch/*.sbatch .ci/run
 # A file's tests share a process, for their fixtures, in the order of tests/conftest.py.
-python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder "$@"
+python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder "$@"

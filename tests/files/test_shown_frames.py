@@ -88,7 +88,8 @@ def test_ten_bit_file_of_hlg_is_read_in_its_colours(tmp_path):
   light = 203 * _srgb_to_linear(expected / 255) @ _TO_BT2020.T
   path = tmp_path / "phone.mov"
   with av.open(str(path), "w") as container:
-    options = {"x265-params": "log-level=none:crf=4"}
+    # One frame needs no threads, with which the packets were once refused.
+    options = {"x265-params": "log-level=none:crf=4:pools=none:frame-threads=1"}
     stream = container.add_stream("libx265", rate=30, options=options)
     stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p10le"
     context = stream.codec_context

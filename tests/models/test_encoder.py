@@ -159,7 +159,9 @@ def test_an_encoder_learns_where_a_blob_is():
   away = (rows - centres[:, 1, None, None]) ** 2 + (columns - centres[:, :1, None]) ** 2
   frames = np.exp(-away / 4)[..., None].astype(np.float32)
   target = (centres / 8 - 1)[:, None].astype(np.float32)
-  module = FrameEncoder(**SMALL, joints=True, features=8, norm="group", norm_groups=4)
+  one_stage = {**SMALL, "stage_blocks": (1,), "stage_widths": (8,)}
+  norm = dict(norm="group", norm_groups=4)
+  module = FrameEncoder(**one_stage, joints=True, features=8, **norm)
   params = jax.jit(module.init)(jax.random.key(0), frames)["params"]
 
   def error(params, frames):
