@@ -186,3 +186,19 @@ def end(process: Started) -> tuple[int, str, str]:
   """Waits for a program: exit status, standard output, standard error."""
   output, errors = process.communicate(timeout=300)
   return process.returncode, output, errors
+
+
+def help_of(program: str) -> tuple[str, set[str]]:
+  """What `python -m mhmr_jax.<program> --help` prints, and the modules it imports.
+
+  It is started alone: another program might have imported some of them.
+  """
+  code = (
+    "import atexit, runpy, sys; atexit.register(lambda: print(*sys.modules)); "
+    f"runpy.run_module('mhmr_jax.{program}', run_name='__main__', alter_sys=True)"
+  )
+  output = subprocess.check_output(
+    [sys.executable, "-c", code, "--help"], cwd=ROOT, text=True
+  )
+  shown, _, modules = output.rstrip().rpartition("\n")
+  return shown, set(modules.split())

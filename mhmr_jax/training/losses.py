@@ -6,7 +6,6 @@ frames, the other terms over the frames that are valid and labelled.
 
 from collections.abc import Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -140,7 +139,7 @@ def _joint_heatmaps(
   target = jnp.where(weights[..., None] > 0, target, 0.0)
   away = places[:, :, None] - target[:, :, None, None]
   closeness = -jnp.sum(jnp.square(away), axis=-1) / (2 * _HEATMAP_SIGMA**2)
-  expected = nn.softmax(closeness, axis=(2, 3))
+  expected = jax.nn.softmax(closeness, axis=(2, 3))
   return _weighted_mean(-jnp.sum(expected * heatmaps, axis=(2, 3)), weights)
 
 

@@ -4,7 +4,6 @@ import functools
 import logging as python_logging
 import pathlib
 import re
-import subprocess
 import sys
 
 import pytest
@@ -314,16 +313,8 @@ HELPED = (
 
 @pytest.mark.parametrize("program", HELPED)
 def test_help_imports_nothing_that_takes_long(program):
-  """Each program is started alone: another one might import its flags."""
-  code = (
-    "import atexit, runpy, sys; atexit.register(lambda: print(*sys.modules)); "
-    f"runpy.run_module('mhmr_jax.{program}', run_name='__main__', alter_sys=True)"
-  )
-  output = subprocess.check_output(
-    [sys.executable, "-c", code, "--help"], cwd=tiny.ROOT, text=True
-  )
-  shown, _, modules = output.rstrip().rpartition("\n")
+  shown, modules = tiny.help_of(program)
   slow = {"av", "cv2", "grain", "jax", "orbax", "scipy", "tensorflow_datasets"}
-  assert not slow & set(modules.split())
+  assert not slow & modules
   joins = program in ("train", "train_flow", "evaluate")
   assert ("--coordinator" in shown) == joins
