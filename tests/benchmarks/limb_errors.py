@@ -20,6 +20,20 @@ LIMB_JOINTS = tuple(
   for side in ("left", "right")
 )
 _FPS = 30.0  # The rate whose frames accelerations are given in.
+# The bones between limb joints, which keep their lengths.
+_BONES = (
+  ("left_hip", "right_hip"),
+  *(
+    (f"{side}_{upper}", f"{side}_{lower}")
+    for upper, lower in (
+      ("hip", "knee"),
+      ("knee", "ankle"),
+      ("shoulder", "elbow"),
+      ("elbow", "wrist"),
+    )
+    for side in ("left", "right")
+  ),
+)
 
 
 # Operation by operation they would take much longer.
@@ -59,6 +73,31 @@ def measure(
   )
   per_second2 = float(np.asarray(acceleration)[np.asarray(defined)].mean())
   return Errors(float(np.mean(pa_mpjpe)), per_second2 / _FPS**2)
+
+
+def acceleration_noise(truth: Float[np.ndarray, "frames 12 3"], fps: float) -> float:
+  """The acceleration error that a perfect motion would have: the truth's own noise.
+
+  It is estimated from the second differences of the bones' lengths, which are noise
+  only, because bones keep their lengths. The noise is taken to be the same in all
+  joints and directions, and independent from joint to joint.
+
+  Args:
+    truth: LIMB_JOINTS of one person in frames that follow each other, metres.
+    fps: the frames a second.
+
+  Returns:
+    The expected error, mm a frame² of 1/30 s, of joints relative to the middle of the
+    hips.
+  """
+  ends = np.array([[LIMB_JOINTS.index(name) for name in bone] for bone in _BONES])
+  lengths = np.linalg.norm(truth[:, ends[:, 0]] - truth[:, ends[:, 1]], axis=-1)
+  second = 1000 * np.diff(lengths, n=2, axis=0) * (fps / _FPS) ** 2
+  variance = np.mean(np.square(second)) / 2  # Each bone has the noise of two joints.
+  # The middle of the hips has half the variance of a joint, and each hip shares it.
+  from_hips = np.array([0.5 if "hip" in name else 1.5 for name in LIMB_JOINTS])
+  # The mean length of a vector of three normal numbers.
+  return float(np.sqrt(8 / np.pi) * np.mean(np.sqrt(variance * from_hips)))
 
 
 def best_constant(

@@ -10,7 +10,8 @@ too. The errors are those of 12 limb joints (see `limb_errors`) in every second 
 the 30 a second that the network is given: SMPL's joints against triangulated keypoints,
 so a part of the error is the difference between what the two call a hip. Beside
 `predict` stand MediaPipe's own 3D pose, SMPL's rest pose, and the true pose that fits
-all others best.
+all others best; last, the acceleration error that a perfect motion would have, since
+the truth is noisy.
 
 This recording is for choosing: a method that was chosen on it has to be checked on
 others.
@@ -54,6 +55,7 @@ _HEIGHT = 480  # Of a frame in a picture, px.
 
 # By method, the errors in each view.
 Table = dict[str, list[Errors]]
+_PERFECT = "perfect motion, noise of the truth"
 WORLD, REST, CONSTANT = "world_landmarks", "rest_pose", "constant_pose"
 _TITLES = {
   balancing_man.GIVEN: "predict, OpenPose's keypoints",
@@ -121,6 +123,13 @@ def measure_constants(recording: Recording) -> dict[str, Errors]:
     name: errors_in(every, np.broadcast_to(pose, truth.shape), recording)
     for name, pose in poses.items()
   }
+
+
+def noise_of_truth(recording: Recording) -> float:
+  """The acceleration error that a perfect motion would have, mm a frame²."""
+  stride = _stride(recording)
+  truth = recording.truth[np.isfinite(recording.truth).all((1, 2))][::stride]
+  return limb_errors.acceleration_noise(truth, recording.fps / stride)
 
 
 class _Window(NamedTuple):
@@ -193,6 +202,9 @@ def show(table: Table, recording: Recording) -> None:
       if other in table:
         ours, theirs = (result[f"real_video_{n}_pa_mpjpe"] for n in (name, other))
         result[f"real_video_{name}_over_{other}"] = round(ours / theirs, 3)
+  noise = noise_of_truth(recording)
+  result["real_video_truth_acceleration_noise"] = round(noise, 2)
+  print(f"{_PERFECT:<34}{noise:{8 * (len(names) + 1)}.1f}")
   print(json.dumps(dict(sorted(result.items()))))
 
 

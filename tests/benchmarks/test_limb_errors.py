@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from tests.benchmarks import limb_errors
@@ -47,6 +48,29 @@ def test_acceleration_of_a_constant_is_the_truth_s_own(truth, fps, factor):
   constant = np.repeat(truth[:1], _FRAMES, axis=0)
   errors = limb_errors.measure(constant, truth, _EVERY, fps)
   assert errors.acceleration == pytest.approx(factor * own, rel=1e-3)
+
+
+@pytest.mark.parametrize("fps", [30.0, 60.0])
+def test_noise_of_the_truth_is_told_from_its_motion(fps):
+  rng = np.random.default_rng(2)
+  limbs = limb_errors.LIMB_JOINTS
+  chain = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
+  seconds = np.arange(300) / fps
+  motion = np.zeros((300, 12, 3))
+  for side, x in (("left", 0.1), ("right", -0.1)):
+    for first, *others in chain:
+      place = np.full((300, 3), [x, 0.5 * (first == "shoulder"), 0.0])
+      motion[:, limbs.index(f"{side}_{first}")] = place
+      for name in others:
+        turns = np.sin(np.outer(seconds, rng.uniform(3, 6, 3)))
+        bone = Rotation.from_rotvec(turns).apply([0, -0.3, 0])
+        place = place + bone
+        motion[:, limbs.index(f"{side}_{name}")] = place
+  noise = ndimage.gaussian_filter1d(rng.normal(0, 0.004, motion.shape), 1.0, axis=0)
+  errors = limb_errors.measure(motion, motion + noise, np.arange(300), fps)
+  estimate = limb_errors.acceleration_noise(motion + noise, fps)
+  assert estimate == pytest.approx(errors.acceleration, rel=0.1)
+  assert limb_errors.acceleration_noise(motion, fps) < 1e-6
 
 
 def test_no_acceleration_is_taken_across_a_gap(truth):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.benchmarks import real_video
+from tests.benchmarks import limb_errors, real_video
 from tests.benchmarks.balancing_man import Recording, View
 from tests.benchmarks.limb_errors import Errors
 
@@ -36,7 +36,11 @@ def test_table_and_json_have_the_means_and_ratios(recording, capsys):
   real_video.show(table, recording)
   *lines, last = capsys.readouterr().out.splitlines()
   assert lines[1].split()[-3:] == ["40.0", "60.0", "50.0"]
-  assert json.loads(last) == {
+  result = json.loads(last)
+  noise = limb_errors.acceleration_noise(recording.truth[1::2], 30.0)
+  assert result.pop("real_video_truth_acceleration_noise") == pytest.approx(noise, 1e-3)
+  assert float(lines[-1].split()[-1]) == pytest.approx(noise, abs=0.06)
+  assert result == {
     "real_video_given_pa_mpjpe": 50.0,
     "real_video_given_acceleration": 6.0,
     "real_video_given_over_world_landmarks": 0.5,
