@@ -146,6 +146,9 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
       # that cameras' motion does not matter, nor whether people move fast or slowly.
       flow_standardised=False,
       lstm_features=256,  # The size of the LSTM's state; 0 is a model without memory.
+      # Whether a second LSTM runs backwards over the frames of a window, which then see
+      # those after them: in files, not in streams.
+      lstm_backward=False,
       dtype="float32",  # The activations' type; parameters are float32.
       # A pre-activation ResNet on every frame.
       encoder=dict(

@@ -139,6 +139,8 @@ class MotionHMR(nn.Module):
   ) -> tuple[Prediction, Carry | None]:
     """Predicts the body in every frame from that frame and the frames before it.
 
+    If the memory has a `backward` LSTM, also from the frames after it in the batch.
+
     Args:
       batch: the fields that `inputs` names, and `valid` if not all frames are.
       carry: the carry of the frames before; None at the start of a clip.
@@ -223,7 +225,8 @@ def from_config(config: ConfigDict) -> MotionHMR:
   dtype = jnp.dtype(config.dtype)
   memory = None
   if config.lstm_features:
-    memory = ResidualLSTM(config.lstm_features, dtype=dtype)
+    backward = config.get("lstm_backward", False)
+    memory = ResidualLSTM(config.lstm_features, backward, dtype=dtype)
   domain_classifier = None
   if "domain_classifier" in config:
     domain_classifier = DomainClassifier(**_hashable(config.domain_classifier))

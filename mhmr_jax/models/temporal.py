@@ -1,4 +1,4 @@
-"""The LSTM over time, whose output is added to the frames' features."""
+"""The LSTMs over time, whose output is added to the frames' features."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -162,9 +162,16 @@ class LSTM(nn.Module):
 
 
 class ResidualLSTM(nn.Module):
-  """An LSTM whose output is added to its input, after a projection if widths differ."""
+  """An LSTM whose output is added to its input, after a projection if widths differ.
+
+  With `backward` a second LSTM runs from the last frame to the first (Schuster and
+  Paliwal 1997), so that a frame sees those after it, and both outputs are projected
+  together. It always begins without memory: of the frames after the given ones nothing
+  is known.
+  """
 
   features: int
+  backward: bool = False
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -174,10 +181,15 @@ class ResidualLSTM(nn.Module):
     carry: Carry | None = None,
     valid: Bool[Array, "batch time"] | None = None,
   ) -> tuple[Float[Array, "batch time features"], Carry]:
-    """Runs over the clip as `LSTM` does."""
+    """Runs over the clip as `LSTM` does; the carry is that of the forward LSTM."""
     hidden, carry = LSTM(self.features, dtype=self.dtype, name="lstm")(
       inputs, carry, valid
     )
+    if self.backward:
+      reverse = lambda x: None if x is None else jnp.flip(x, axis=1)
+      second = LSTM(self.features, dtype=self.dtype, name="backward_lstm")
+      later, _ = second(reverse(inputs), None, reverse(valid))
+      hidden = jnp.concatenate([hidden, reverse(later)], axis=-1)
     if hidden.shape[-1] != inputs.shape[-1]:
       hidden = nn.Dense(inputs.shape[-1], dtype=self.dtype, name="project")(hidden)
     return inputs + hidden.astype(inputs.dtype), carry

@@ -221,6 +221,11 @@ def _input_conflicts(flat: Mapping[str, Any]) -> Iterator[str]:
       "config.model.regressor.feedback needs keypoints as coordinates: set "
       "config.keypoints.form = 'coordinates' and keypoints among config.model.inputs"
     )
+  if flat.get("model.lstm_backward") and not flat["model.lstm_features"]:
+    yield (
+      "config.model.lstm_backward is set, but config.model.lstm_features is 0: give "
+      "its size, or leave it out"
+    )
   if as_points and not flat["model.encoder.features"]:
     yield (
       "config.model.encoder.features is 0: with keypoints as coordinates give their "

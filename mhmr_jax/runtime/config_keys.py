@@ -126,6 +126,7 @@ MOTION = {
   "model.flow_unit": Key(number(0, 100, above=True)),
   "model.flow_standardised": Key(switch(), required=False),
   "model.lstm_features": Key(whole(0, _WIDTH)),
+  "model.lstm_backward": Key(switch(), required=False),
   "model.dtype": Key(choice("float32", "bfloat16")),
   "model.encoder.stage_blocks": Key(wholes(1, 1000, 8)),
   "model.encoder.stage_widths": Key(wholes(1, _WIDTH, 8)),

@@ -106,6 +106,7 @@ TRAININGS: dict[str, dict[str, Any]] = {
   "captured_alone": {"keypoint_examples.procedural": 0.0},
   "base_1": {"seed": 1, "data.seed": 1},
   "no_memory": {"model.lstm_features": 0},
+  "backward_lstm": {"model.lstm_backward": True},
   "window_4": {"data.window": 4},
   "window_8": {"data.window": 8},
   "window_32": {"data.window": 32},

@@ -11,6 +11,8 @@ from mhmr_jax.schema import INPUT_CHANNELS, Batch
 from tests import tiny
 
 SIZE, TIME = 16, 4
+# Changes the last frame's flow.
+_LATER = np.array([1, 1, 1, -1], np.float32)[:, None, None, None]
 
 
 def _model(inputs=("flow", "keypoints"), form="heatmaps", **changes):
@@ -136,6 +138,18 @@ def test_streaming_in_chunks_equals_the_whole(batch):
   alone, _ = apply(variables, Batch({k: v[:, 2:] for k, v in batch.items()}))
   ours, theirs = np.asarray(alone["betas"]), np.asarray(whole["betas"])[:, 2:]
   assert np.abs(ours - theirs).max() > 1e-4
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_frames_see_later_ones_with_a_backward_lstm_alone(batch, backward):
+  model = _model(lstm_backward=backward)
+  variables = jax.jit(model.init)(jax.random.key(0), batch)
+  apply = jax.jit(model.apply)
+  whole, _ = apply(variables, batch)
+  changed, _ = apply(variables, Batch({**batch, "flow": batch["flow"] * _LATER}))
+  moved = np.abs(np.asarray(whole["betas"]) - changed["betas"]).max(axis=(0, 2))
+  assert (moved[:3] > 1e-4).all() == backward
+  assert moved[3] > 1e-4
 
 
 def test_without_lstm_every_frame_is_on_its_own(batch):

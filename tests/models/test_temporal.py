@@ -109,6 +109,25 @@ def test_output_is_added_to_the_feature(inputs, hidden):
   np.testing.assert_array_equal(jax.jit(module.apply)(zeros, inputs)[0], inputs)
 
 
+@pytest.mark.parametrize("hidden", [WIDTH, HIDDEN])
+def test_backward_is_an_lstm_from_the_last_frame_to_the_first(inputs, hidden):
+  module = temporal.ResidualLSTM(hidden, backward=True)
+  carry = tuple(np.full((2, BATCH, hidden), 0.3, np.float32))
+  variables = jax.jit(module.init)(jax.random.key(1), inputs)
+  valid = np.arange(TIME) < np.array([[TIME], [TIME - 2], [1]])
+  outputs, last = jax.jit(module.apply)(variables, inputs, carry, valid)
+  params = variables["params"]
+  run = jax.jit(temporal.LSTM(hidden).apply)
+  forward, forward_carry = run({"params": params["lstm"]}, inputs, carry, valid)
+  jax.tree.map(np.testing.assert_array_equal, last, forward_carry)
+  for clip, length in enumerate(valid.sum(axis=1)):
+    turned = inputs[clip : clip + 1, :length][:, ::-1]
+    backward, _ = run({"params": params["backward_lstm"]}, turned)
+    both = np.concatenate([forward[clip, :length], backward[0, ::-1]], axis=-1)
+    expected = inputs[clip, :length] + both @ params["project"]["kernel"]
+    np.testing.assert_allclose(outputs[clip, :length], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_bfloat16_keeps_a_float32_state(inputs):
   module = temporal.ResidualLSTM(HIDDEN, dtype=jnp.bfloat16)
   variables = jax.jit(module.init)(jax.random.key(1), inputs)

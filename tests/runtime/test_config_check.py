@@ -133,6 +133,7 @@ def test_a_bad_value_is_named_with_what_the_key_can_be(name, value):
     (flow_kp, {"data__test_fraction": 0.9999}, "leaves none to train on"),
     (flow_kp, {"data__window": 17}, r"clips have config.data.clip_frames = 16"),
     (flow_kp, {"keypoints__form": "heatmaps"}, "feedback needs keypoints as coor"),
+    (hmr, {"model__lstm_backward": True}, "but config.model.lstm_features is 0"),
     (kp_video, {"model__encoder__features": 0}, "features is 0: with keypoints as"),
     (kp_video, {"model__inputs": ("rgb", "keypoints")}, "hold no pictures"),
     (
