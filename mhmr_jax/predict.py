@@ -5,8 +5,8 @@
 
 Without --workdir the network has the weights that come with the package. Without
 --keypoints a detector finds the people (see `keypoints.detect`). docs/predict.md says
-what the files in the folder are. The video is read frame by frame: memory grows by a
-few kilobytes for each person and frame; the pictures are not kept.
+what the files in the folder are. The video is read frame by frame: memory grows by
+two kilobytes for each person and frame; the pictures are not kept.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from absl import flags
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
 from mhmr_jax.keypoints import keypoint_flags
-from mhmr_jax.runtime import program
+from mhmr_jax.runtime import garbage, program
 
 # What takes seconds to import is imported where it is needed: `--help` does without it.
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def main(argv: list[str]) -> None:
   """Reads the flags, predicts and writes the files."""
   del argv
   with contextlib.ExitStack() as stack:
+    stack.enter_context(garbage.seldom_collected())
     if _LIVE_ROWS.value == "-":  # Then nothing else goes to standard output.
       stack.enter_context(contextlib.redirect_stdout(sys.stderr))
     _predict()
@@ -195,9 +196,6 @@ def main(argv: list[str]) -> None:
 
 def _predict() -> None:
   """Predicts and writes the files."""
-  # All that finding people imports comes first: two threads must not import at once.
-  import scipy.optimize  # noqa: F401
-
   from mhmr_jax.files import live, video
   from mhmr_jax.runtime import ahead
   from mhmr_jax.runtime.stage_times import StageTimes
@@ -247,6 +245,7 @@ def _predict() -> None:
     )
     numbers = {person.number for person in wanted}
     left_out = [person for person in found if person.number not in numbers]
+    del found, wanted  # Their keypoints are in the motions.
     files = prediction_folder.write(
       out, motions, left_out, recovery.body, video_path, info, times, late
     )

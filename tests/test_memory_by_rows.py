@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from mhmr_jax.body import smpl
-from mhmr_jax.export import amass_npz, bvh, prediction_npz
+from mhmr_jax.export import amass_npz, bvh, gltf, prediction_npz
 from mhmr_jax.geometry import pinhole
 from mhmr_jax.inference import placement, sampling, smoothing, world
 from mhmr_jax.inference.streaming import CropOutputs
+from mhmr_jax.keypoints import outliers, swaps
 from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.visualize import viewer
 from tests import motions
 
 _FEW, _MANY = 1100, 2200  # More than any stage works on at once.
@@ -50,6 +52,16 @@ def _outputs(rows):
     gravity=constant(0, 1, 0),
     standing=constant(0.5, 0.5),
   )
+
+
+def _find_outliers(rows):
+  keypoints = _track(rows).keypoints
+  return lambda: outliers.of_track(keypoints)
+
+
+def _undo_swaps(rows):
+  track = _track(rows)
+  return lambda: swaps.undo(track, 30.0)
 
 
 def _sample(rows):
@@ -100,10 +112,12 @@ def _kilobytes_a_row(make):
 def test_the_stages_take_kilobytes_a_row(body):
   # Rotation matrices alone are 0.84 KB, and the rows of a whole motion are 1.4 KB.
   limits = {
-    _sample: 2.5,
-    _smooth: 1.6,
+    _find_outliers: 0.5,
+    _undo_swaps: 1.0,
+    _sample: 1.4,
+    _smooth: 0.5,
     functools.partial(_place, body): 1.0,
-    functools.partial(_into_world, body): 2.5,
+    functools.partial(_into_world, body): 1.6,
   }
   for make, limit in limits.items():
     assert _kilobytes_a_row(make) < limit
@@ -113,6 +127,7 @@ def test_files_of_motions_are_written_bit_by_bit(body, motion, tmp_path):
   writers = {
     "motion.bvh": lambda path, own: bvh.write(path, own, body),
     "motion_amass.npz": amass_npz.write,
+    "motion.glb": lambda path, own: gltf.write(path, [own], body),
     "prediction.npz": prediction_npz.write,
   }
   for name, write in writers.items():
@@ -122,3 +137,11 @@ def test_files_of_motions_are_written_bit_by_bit(body, motion, tmp_path):
       return lambda: write(tmp_path / name, own)
 
     assert _kilobytes_a_row(make) < 0.1
+
+
+def test_a_page_takes_the_texts_of_its_rotations_twice(body, motion, tmp_path):
+  def make(rows):
+    own = _longer(motion, rows)
+    return lambda: viewer.write(tmp_path / "motion.html", [own], body, None)
+
+  assert _kilobytes_a_row(make) < 1.2

@@ -11,6 +11,10 @@ are left out, because they would need a mesh for each frame.
 
 import colorsys
 import pathlib
+import shutil
+import struct
+import tempfile
+from typing import BinaryIO
 
 import numpy as np
 import pygltflib
@@ -50,28 +54,43 @@ def write(path: pathlib.Path, motions: list[Motion], body: smpl.SmplModel) -> No
     scenes=[pygltflib.Scene(nodes=[])],
     animations=[pygltflib.Animation(name="motion")],
   )
-  buffer = _Buffer(file)
-  end = max(float(motion.times[-1]) for motion in motions)
-  for motion in motions:
-    first = _add_person(file, buffer, motion, body)
-    _animate(file, buffer, first, motion, end)
-  file.set_binary_blob(buffer.data)
-  file.buffers = [pygltflib.Buffer(byteLength=len(buffer.data))]
-  with atomic.whole(path) as partial, partial.open("wb") as opened:
-    opened.writelines(file.save_to_bytes())
+  with (
+    atomic.whole(path) as partial,
+    partial.open("wb") as opened,
+    tempfile.TemporaryFile(dir=partial.parent) as arrays,
+  ):
+    buffer = _Buffer(file, arrays)
+    end = max(float(motion.times[-1]) for motion in motions)
+    for motion in motions:
+      first = _add_person(file, buffer, motion, body)
+      _animate(file, buffer, first, motion, end)
+    file.buffers = [pygltflib.Buffer(byteLength=buffer.length)]
+    described = file.gltf_to_json(separators=(",", ":"), indent=None).encode()
+    described += b" " * (-len(described) % 4)
+    # pygltflib would have all motions in memory, and copy them three times.
+    length = 12 + 8 + len(described) + 8 + buffer.length
+    opened.write(struct.pack("<4sII", b"glTF", 2, length))
+    opened.write(struct.pack("<I4s", len(described), b"JSON") + described)
+    opened.write(struct.pack("<I4s", buffer.length, b"BIN\0"))
+    arrays.seek(0)
+    shutil.copyfileobj(arrays, opened)
 
 
 class _Buffer:
-  """Appends arrays to the file's one buffer, each as an accessor."""
+  """Appends arrays to the file's one buffer, each as an accessor.
 
-  def __init__(self, file: pygltflib.GLTF2):
-    self.data = bytearray()
+  The buffer stands behind all that describes it, so it is kept in `arrays` until then.
+  """
+
+  def __init__(self, file: pygltflib.GLTF2, arrays: BinaryIO):
+    self._arrays = arrays
+    self.length = 0
     self._file = file
 
   def add(self, array: np.ndarray, target: int | None = None) -> int:
     """Returns the new accessor's index; `target` says what a mesh uses it for."""
     view = pygltflib.BufferView(
-      buffer=0, byteOffset=len(self.data), byteLength=array.nbytes, target=target
+      buffer=0, byteOffset=self.length, byteLength=array.nbytes, target=target
     )
     bounded = array.dtype == np.float32 and array.ndim <= 2 and array.shape[-1] != 4
     accessor = pygltflib.Accessor(
@@ -84,8 +103,8 @@ class _Buffer:
     )
     self._file.bufferViews.append(view)
     self._file.accessors.append(accessor)
-    self.data += array.tobytes()
-    self.data += bytes(-len(self.data) % 4)  # Offsets are multiples of 4.
+    filled = array.tobytes() + bytes(-array.nbytes % 4)  # Offsets are multiples of 4.
+    self.length += self._arrays.write(filled)
     return len(self._file.accessors) - 1
 
 
@@ -214,9 +233,9 @@ def _animate(
 
   times = buffer.add(motion.times.astype(np.float32))
   add(first + 1, "translation", times, motion.joints_world[:, 0], "LINEAR")
-  rotations = _quaternions(motion.pose_world)
-  for joint in range(24):
-    add(first + 1 + joint, "rotation", times, rotations[:, joint], "LINEAR")
+  for joint in range(24):  # All at once would take several times the memory.
+    rotations = _quaternions(motion.pose_world[:, joint])
+    add(first + 1 + joint, "rotation", times, rotations, "LINEAR")
   switched, shown = _presence(motion, end)
   if not shown.all():
     scale = np.repeat(shown[:, None], 3, axis=1)
@@ -227,11 +246,14 @@ def _animate(
 
 
 def _quaternions(
-  pose: Float[np.ndarray, "time 24 3"],
-) -> Float[np.ndarray, "time 24 4"]:
-  """Unit quaternions x, y, z, w, whose signs do not change from row to row."""
-  quaternions = Rotation.from_rotvec(pose.reshape(-1, 3)).as_quat()
-  quaternions = quaternions.reshape(*pose.shape[:2], 4)
+  rotations: Float[np.ndarray, "time 3"],
+) -> Float[np.ndarray, "time 4"]:
+  """Unit quaternions x, y, z, w, whose signs do not change from row to row.
+
+  Args:
+    rotations: a joint's, axis-angle.
+  """
+  quaternions = Rotation.from_rotvec(rotations).as_quat()
   cosine = np.sum(quaternions[1:] * quaternions[:-1], axis=-1, keepdims=True)
   quaternions[1:] *= np.cumprod(np.where(cosine < 0, -1, 1), axis=0)
   return quaternions

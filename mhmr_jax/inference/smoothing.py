@@ -16,10 +16,13 @@ _MIN_SCALE = 1e-3
 
 
 def smooth(outputs: CropOutputs) -> CropOutputs:
-  """Smooths all outputs of the network except the shape; the crops stay."""
-  rotations = np.empty_like(outputs.rotations)
+  """Smooths all outputs of the network except the shape; the crops stay.
+
+  The smooth rotations take the place of the others, which are most of the memory.
+  """
+  rotations = outputs.rotations
   for joint in range(rotations.shape[1]):  # One after the other, to save memory.
-    means = _along(outputs.rotations[:, joint], outputs.segment)
+    means = _along(rotations[:, joint], outputs.segment)
     rotations[:, joint] = nearest_rotations(means)
   half = (outputs.box[:, 2:] - outputs.box[:, :2]).mean(axis=1) / 2
   centre = (outputs.box[:, :2] + outputs.box[:, 2:]) / 2

@@ -300,6 +300,22 @@ def frame_boxes(
   return moved.reshape(-1, 4).astype(np.float32)
 
 
-def join(parts: Sequence[CropOutputs]) -> CropOutputs:
-  """Puts the chunks' outputs one after the other."""
-  return CropOutputs(*(np.concatenate(field) for field in zip(*parts, strict=True)))
+def join(parts: Iterable[CropOutputs], chunks: Sequence[Chunk]) -> CropOutputs:
+  """Puts the chunks' outputs one after the other, as they come.
+
+  To collect them first would take twice the memory.
+  """
+  count, start = sum(len(chunk.frames) for chunk in chunks), 0
+  whole: CropOutputs | None = None
+  for part in parts:
+    if whole is None:
+      whole = CropOutputs(
+        *(np.empty((count, *field.shape[1:]), field.dtype) for field in part)
+      )
+    rows = slice(start, start + len(part.times))
+    for field, own in zip(whole, part, strict=True):
+      field[rows] = own
+    start = rows.stop
+  if whole is None or start != count:
+    raise ValueError(f"there are outputs for {start} frames of {count}")
+  return whole

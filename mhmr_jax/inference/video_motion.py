@@ -8,7 +8,7 @@ motions = inference.predict_video("run.mp4")
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -243,8 +243,9 @@ class Recovery:
     if is_fitted(scene.fit, source_name):
       with times.running("fit"):
         crops = _fitted(self.body, crops, matrices, info)
+    crops = [one._replace(chunks=[]) for one in crops]  # The rest takes memory, too.
     placed = self._place_before_camera(crops, matrices, times)
-    del crops  # The rest takes memory, too.
+    del crops
     return self._place_in_world(people, placed, info, matrices, scene.camera, times)
 
   def _see(
@@ -267,14 +268,17 @@ class Recovery:
       "network",
       streaming.run(chunks, times.over("inputs", batches), self._run_step, self._carry),
     )
-    parts = []
-    for part in outputs:
-      parts.append(part)
-      if progress is not None:
-        progress.update(len(part.times))
+
+    def followed() -> Iterator[CropOutputs]:
+      for part in outputs:
+        yield part
+        if progress is not None:
+          progress.update(len(part.times))
+
     boxes = streaming.frame_boxes(chunks, spec, matrices)
-    smooth = smoothing.smooth(streaming.join(parts)._replace(box=boxes))
-    return _Crops(chunks, sampling.rows(track, info.times), smooth)
+    joined = streaming.join(followed(), chunks)._replace(box=boxes)
+    rows = sampling.rows(track, info.times)
+    return _Crops(chunks, rows, smoothing.smooth(joined))
 
   def _place_before_camera(
     self,

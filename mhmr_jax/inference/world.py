@@ -260,7 +260,7 @@ def _onto_floor(person: _Person, level: _Level, floor: float) -> _Person:
 
 
 def _settled(person: _Person, floor: float, body: smpl.SmplModel) -> WorldMotion:
-  """Solves for the path and locks the feet."""
+  """Solves for the path and locks the feet; changes the arrays of `person`."""
   evidence = root_path.Evidence(
     times=person.times,
     measured=person.pelvis,
@@ -269,22 +269,24 @@ def _settled(person: _Person, floor: float, body: smpl.SmplModel) -> WorldMotion
     toe_height=floor + person.soles.toe,
   )
   path = root_path.solve(evidence) - [0, floor, 0]
-  rows = len(path)
+  del evidence
+  rows, pose, joints = len(path), person.pose, person.joints
+  joints += path[:, None].astype(np.float32)
   legs = np.empty((rows, *_LEGS.shape, 3, 3), np.float32)
   for at in blocks(rows, _ROWS):
-    legs[at] = _matrices(person.pose[at][:, _LEGS])
+    legs[at] = _matrices(pose[at][:, _LEGS])
   standing = foot_lock.Body(
     times=person.times,
     pelvis=Rotation.from_rotvec(person.pose[:, 0]).as_matrix(),
     legs=legs,
-    joints=person.joints + path[:, None].astype(np.float32),
+    joints=joints,
   )
   legs, shift = foot_lock.lock(standing, person.contacts, person.soles)
-  pose = person.pose.copy()
+  del standing  # The rest takes memory, too.
   for at in blocks(rows, _ROWS):
     turned = Rotation.from_matrix(legs[at].reshape(-1, 3, 3)).as_rotvec()
     pose[at][:, _LEGS] = turned.reshape(-1, *_LEGS.shape, 3)
-  return _motion(person._replace(pose=pose, pelvis=path + shift), body)
+  return _motion(person._replace(pelvis=path + shift), body)
 
 
 def _matrices(pose: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3 3"]:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from mhmr_jax.files import video
 from mhmr_jax.keypoints import detection_cache, detectors, tracking
 from mhmr_jax.keypoints.formats import Detections
+from mhmr_jax.runtime import ahead
 
 
 def detect(
@@ -41,7 +42,8 @@ def detect(
     print(f"Keypoints found before: {path}")
     return detections
   with adapter.open_detector(weights, people) as run:
-    frames = video.read_frames(video_path)
+    # The next frame is decoded while the detector looks at one.
+    frames = ahead.made_ahead(video.read_frames(video_path), 2)
     found = detect_frames(frames, info.times, run)
   detections, person = by_person(found, tracking.track(found, info.fps))
   kept = detection_cache.write(video_path, source, detections, person=person)

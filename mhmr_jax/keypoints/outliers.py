@@ -9,6 +9,8 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from mhmr_jax.runtime.batching import blocks
+
 # A person's reach is the distance from the middle of their points within which three
 # quarters of the points are: 0.4 of the height of somebody who stands.
 _REACH_QUANTILE = 0.75
@@ -18,6 +20,7 @@ _MIN_POINTS = 5
 _MAX_REACHES = 3.0
 # In one frame perhaps only a head is seen, and a hand.
 _MAX_REACHES_OF_FRAME = 8.0
+_ROWS = 1024  # Frames that are looked at at once, to save memory.
 _NEIGHBOURS = 15  # Frames before and after that tell a person's reach.
 
 # More points than a head has are never at one place again and again.
@@ -78,6 +81,15 @@ def _middle_and_reach(
   keypoints: Float[np.ndarray, "frames 17 3"],
 ) -> tuple[Float[np.ndarray, "frames 2"], Float[np.ndarray, "frames"]]:
   """The median point of each frame, and the reach; NaN where points are few."""
+  middle, reach = np.empty((len(keypoints), 2)), np.empty(len(keypoints))
+  for rows in blocks(len(keypoints), _ROWS):
+    middle[rows], reach[rows] = _middle_and_reach_of(keypoints[rows])
+  return middle, reach
+
+
+def _middle_and_reach_of(
+  keypoints: Float[np.ndarray, "frames 17 3"],
+) -> tuple[Float[np.ndarray, "frames 2"], Float[np.ndarray, "frames"]]:
   known = keypoints[..., 2] > 0
   points = np.where(known[..., None], keypoints[..., :2].astype(np.float64), np.nan)
   count = known.sum(axis=-1)
@@ -110,10 +122,12 @@ def _beyond(
   limit: Float[np.ndarray, "n"],
 ) -> Bool[np.ndarray, "n 17"]:
   """Which points are farther than a limit from the middle; False where it is NaN."""
-  away = np.linalg.norm(
-    keypoints[..., :2].astype(np.float64) - middle[:, None], axis=-1
-  )
-  return (keypoints[..., 2] > 0) & (away > limit[:, None])
+  beyond = np.empty(keypoints.shape[:2], bool)
+  for rows in blocks(len(keypoints), _ROWS):
+    own = keypoints[rows]
+    away = np.linalg.norm(own[..., :2].astype(np.float64) - middle[rows, None], axis=-1)
+    beyond[rows] = (own[..., 2] > 0) & (away > limit[rows, None])
+  return beyond
 
 
 def _running_median(
@@ -122,9 +136,12 @@ def _running_median(
   """The median of the values around each that are known; NaN where none is."""
   padded = np.pad(values, _NEIGHBOURS, constant_values=np.nan)
   around = np.lib.stride_tricks.sliding_window_view(padded, 2 * _NEIGHBOURS + 1)
-  unknown = np.isnan(around).all(axis=-1)
-  medians = np.nanmedian(np.where(unknown[:, None], 0, around), axis=-1)
-  return np.where(unknown, np.nan, medians)
+  medians = np.empty(len(values))
+  for rows in blocks(len(values), _ROWS):
+    unknown = np.isnan(around[rows]).all(axis=-1)
+    known = np.nanmedian(np.where(unknown[:, None], 0, around[rows]), axis=-1)
+    medians[rows] = np.where(unknown, np.nan, known)
+  return medians
 
 
 def _stuck(

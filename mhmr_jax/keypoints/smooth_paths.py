@@ -10,6 +10,8 @@ depends on the frame rate; it smooths, and interpolates between frames, without 
 import numpy as np
 from jaxtyping import Float
 
+from mhmr_jax.runtime.batching import blocks
+
 # Half of the window, s. On captured motion with a jitter of 0.5 % of the person's size,
 # seen at 20 to 60 frames a second, wider windows lower the mean error by less than they
 # raise those of the fastest hundredth.
@@ -47,7 +49,7 @@ def positions(
   before = np.where(times[after] > moments, np.maximum(after - 1, 0), after)
   span = times[after] - times[before]
   half = np.clip(_REACH * span, HALF_WINDOW, _WIDEST * HALF_WINDOW)
-  points, weight = keypoints[..., :2].astype(np.float64), _weights(times, keypoints)
+  points, weight = keypoints[..., :2], _weights(times, keypoints)
   places = _fitted(times, points, weight, moments, half)
   longest = np.maximum(moments - times[before], times[after] - moments)
   far = np.flatnonzero(longest >= half)
@@ -64,17 +66,30 @@ def _weights(
   times: Float[np.ndarray, "frames"], keypoints: Float[np.ndarray, "frames 17 3"]
 ) -> Float[np.ndarray, "frames 17"]:
   """How much each detection counts: its score, times Geman and McClure's weight."""
-  points, score = keypoints[..., :2].astype(np.float64), keypoints[..., 2]
-  score = np.maximum(score, 0).astype(np.float64)
-  half, weight = np.full(len(times), HALF_WINDOW), score
+  score = np.maximum(keypoints[..., 2], 0).astype(np.float64)
+  weight = score.copy()
   for _ in range(_ROUNDS):
-    smooth = _fitted(times, points, weight, times, half)
-    away = np.linalg.norm(points - smooth, axis=-1)
-    known = np.where(score > 0, away, np.nan)
-    usual = np.nanmedian(np.where((score > 0).any(axis=0), known, 0), axis=0)
-    share = away / (_FAR * np.maximum(usual, _LEAST_DEVIATION))
-    weight = score / np.square(1 + np.square(share))
+    away = _deviations(times, keypoints[..., :2], weight)
+    for point in range(17):  # One after the other, to save memory.
+      own, found = away[:, point], score[:, point] > 0
+      usual = np.median(own[found]) if found.any() else 0.0
+      share = own / (_FAR * max(usual, _LEAST_DEVIATION))
+      weight[:, point] = score[:, point] / np.square(1 + np.square(share))
   return weight
+
+
+def _deviations(
+  times: Float[np.ndarray, "frames"],
+  points: Float[np.ndarray, "frames 17 2"],
+  weight: Float[np.ndarray, "frames 17"],
+) -> Float[np.ndarray, "frames 17"]:
+  """How far each detection is from the course of those around it, px."""
+  away = np.empty(weight.shape)
+  for rows in blocks(len(times), _MOMENTS):
+    half = np.full(len(times[rows]), HALF_WINDOW)
+    smooth = _fitted(times, points, weight, times[rows], half)
+    away[rows] = np.linalg.norm(points[rows].astype(np.float64) - smooth, axis=-1)
+  return away
 
 
 def _fitted(
@@ -95,7 +110,7 @@ def _fitted(
     away = (times[frames] - moments[rows, None]) / half[rows, None]
     kernel = np.where(inside, (1 - np.minimum(np.abs(away), 1) ** 3) ** 3, 0)
     near = kernel[..., None] * weight[frames]
-    places[rows] = _quadratic(away, near, points[frames])
+    places[rows] = _quadratic(away, near, points[frames].astype(np.float64))
   return places
 
 

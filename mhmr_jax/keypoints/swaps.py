@@ -21,6 +21,7 @@ from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.geometry import windows
 from mhmr_jax.geometry.windows import MIN_SCORE
 from mhmr_jax.keypoints.tracking import Track
+from mhmr_jax.runtime.batching import blocks
 
 # The left points of the pairs. The face is swapped with the whole person only.
 _ARMS, _LEGS, _FACE = (5, 7, 9), (11, 13, 15), (1, 3)
@@ -43,6 +44,7 @@ _MOST_COURSE, _MOST_PLACE = 6.0, 10.0
 # What it costs that some begins or ends to be swapped, and each second of it.
 _CHANGE, _SECOND = 7.0, 3.0
 _SIZE_SECONDS = 1.0  # Over which the median of the person's size is taken.
+_ROWS = 1024  # Frames whose states are compared at once, to save memory.
 _LONGEST_GAP = 0.5  # s; over longer gaps nothing tells how a person moved on.
 
 
@@ -62,7 +64,7 @@ def undo(track: Track, fps: float) -> tuple[Track, Bool[np.ndarray, "frames 2"]]
   """
   times = track.frame_index / fps
   difference, weight = _differences(track.keypoints, times)
-  swapped = _SWAPPED[_best_states(_step_costs(difference, weight, times), times)]
+  swapped = _SWAPPED[_best_states(difference, weight, times)]
   flipped = np.repeat(swapped, _PAIRS, axis=1)[..., None]
   keypoints = track.keypoints.copy()
   left, right = track.keypoints[:, _LEFT], track.keypoints[:, _RIGHT]
@@ -90,12 +92,15 @@ def _frame_seconds(times: Float[np.ndarray, "frames"]) -> float:
   return float(np.median(np.diff(times))) if len(times) > 1 else 1.0
 
 
-def _step_costs(
+def _pair_costs(
   difference: Float[np.ndarray, "frames 8 2"],
   weight: Float[np.ndarray, "frames 8"],
   times: Float[np.ndarray, "frames"],
-) -> Float[np.ndarray, "frames 4 4 4"]:
-  """The cost of the states of each frame, of one before and of two before together.
+) -> Float[np.ndarray, "2 2 frames 8"]:
+  """The cost of each pair in each frame.
+
+  The axes before say whether the pair's sides change from two frames before to the one
+  before, and from that one to the frame.
 
   A difference is expected to go on as it went from frame to frame, and over two frames
   to stay near where it was, so that a frame between a point's two places is no movement
@@ -118,14 +123,21 @@ def _step_costs(
   ratio = ratio[..., None]
 
   of_pair = np.empty((2, 2, len(times), len(_LEFT)))
-  for flips in np.ndindex(2, 2):  # Changes from two frames before to one, and to now.
+  for flips in np.ndindex(2, 2):
     first, then = (now * (1 - 2 * flips[1]), earlier * (1 - 2 * flips[0]))
     near = _robust(first - before, stays, _MOST_PLACE)
     course = first - before - ratio * (before - then)
     path = _robust(course, goes_on, _MOST_COURSE)
     path += _robust(first - then, stays_long, _MOST_PLACE)
     of_pair[flips] = np.where(of_three > 0, of_three * path, of_two * near)
-  costs = np.empty((len(times), 4, 4, 4))
+  return of_pair
+
+
+def _step_costs(
+  of_pair: Float[np.ndarray, "2 2 frames 8"],
+) -> Float[np.ndarray, "frames 4 4 4"]:
+  """The cost of the states of each frame, of one before and of two before together."""
+  costs = np.empty((of_pair.shape[2], 4, 4, 4))
   pairs = np.arange(len(_LEFT))
   for states in np.ndindex(4, 4, 4):
     one, two, three = (np.repeat(_SWAPPED[state], _PAIRS) for state in states)
@@ -152,7 +164,9 @@ def _robust(
 
 
 def _best_states(
-  costs: Float[np.ndarray, "frames 4 4 4"], times: Float[np.ndarray, "frames"]
+  difference: Float[np.ndarray, "frames 8 2"],
+  weight: Float[np.ndarray, "frames 8"],
+  times: Float[np.ndarray, "frames"],
 ) -> Int[np.ndarray, "frames"]:
   """The states whose costs have the least sum."""
   every = _SECOND * _frame_seconds(times) * (np.arange(4) > 0)
@@ -160,10 +174,15 @@ def _best_states(
   apart = np.diff(times, prepend=times[0]) > _LONGEST_GAP
   total = np.tile(every, (4, 1))  # By the states of the frame before, and of this one.
   origins = np.zeros((len(times), 4, 4), np.int8)
-  for frame in range(1, len(times)):
-    arrived = total[:, :, None] + costs[frame]
-    origins[frame] = arrived.argmin(axis=0)
-    total = arrived.min(axis=0) + every + (0 if apart[frame] else change)
+  for at in blocks(len(times), _ROWS):
+    # A frame's costs depend on the two before it.
+    around = slice(max(at.start - 2, 0), at.stop)
+    of_pair = _pair_costs(difference[around], weight[around], times[around])
+    costs = _step_costs(of_pair)
+    for frame in range(max(at.start, 1), at.stop):
+      arrived = total[:, :, None] + costs[frame - around.start]
+      origins[frame] = arrived.argmin(axis=0)
+      total = arrived.min(axis=0) + every + (0 if apart[frame] else change)
   states = np.zeros(len(times), int)
   before, now = np.unravel_index(total.argmin(), total.shape)
   for frame in range(len(times) - 1, -1, -1):

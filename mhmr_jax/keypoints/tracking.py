@@ -7,6 +7,8 @@ import itertools
 import numpy as np
 from absl import logging
 from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.geometry import windows
@@ -121,10 +123,10 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
   follower = _Follower(fps)
   for frame, found in enumerate(detections):
     follower.add(float(frame), found)
-  tracks = [
-    Track(np.array(one.frames, int), np.stack(one.people))
-    for one in _rejoin(follower.ended + follower.active, fps)
-  ]
+  joined = _rejoin(follower.ended + follower.active, fps)
+  # An array for each frame takes more memory than all that follows.
+  follower.ended, follower.active = [], []
+  tracks = [_closed(joined.pop(0)) for _ in range(len(joined))]
   is_lying = [outliers.of_track(one.keypoints) for one in tracks]
   lying = follower.lying + sum(int(points.sum()) for points in is_lying)
   if lying:
@@ -137,6 +139,10 @@ def track(detections: Detections, fps: float = 30.0) -> list[Track]:
     for one, points in zip(tracks, is_lying, strict=True)
   ]
   return sorted(tracks, key=lambda one: -one.area)
+
+
+def _closed(one: _OpenTrack) -> Track:
+  return Track(np.array(one.frames, int), np.stack(one.people))
 
 
 class StreamTracker:
@@ -201,21 +207,33 @@ def _assign(
   """Maps the index of each person who is followed already to that of their track."""
   if not active or not people:
     return {}
-  # scipy.optimize takes a second to import, which programs without a video save.
-  from scipy.optimize import linear_sum_assignment
-
   cost = np.array(
     [[_distance(one, person, frame) for person in people] for one in active]
   )
   waited = np.array([frame - one.frames[-1] - 1 for one in active])
   gate = _GATE + _GATE_GROWTH * waited[:, None] / fps
   # A pair outside the gate costs more than any within, so it is never preferred.
-  rows, columns = linear_sum_assignment(np.where(cost < gate, cost, 1e3))
+  rows, columns = _cheapest_pairs(np.where(cost < gate, cost, 1e3))
   return {
     int(column): int(row)
     for row, column in zip(rows, columns, strict=True)
     if cost[row, column] < gate[row, 0]
   }
+
+
+def _cheapest_pairs(
+  cost: Float[np.ndarray, "rows columns"],
+) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
+  """The rows and columns whose pairs cost least in all, of the shorter side each one.
+
+  It is what `scipy.optimize.linear_sum_assignment` finds, which takes half a second to
+  import: as long as a detector takes for a dozen frames.
+  """
+  if 1 in cost.shape:  # Nearly always, and then the general way would take a third of
+    best = np.unravel_index([cost.argmin()], cost.shape)  # the time of tracking.
+    return best[0], best[1]
+  # A sparse matrix has no element of cost 0, which would be no pair.
+  return min_weight_full_bipartite_matching(csr_array(cost + 1))
 
 
 def _distance(one: _OpenTrack, person: np.ndarray, frame: float) -> float:

@@ -1,6 +1,7 @@
 """Computes results and items in a thread before they are used."""
 
 import contextlib
+import os
 import queue
 import sys
 import threading
@@ -13,6 +14,9 @@ _END = object()
 # By default a thread that comes back from a library's code waits for up to 5 ms, each
 # time, for another one that runs Python.
 _SWITCH_SECONDS = 2e-4
+# How many functions of `computed_ahead` run now.
+_running = 0
+_counting = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -33,8 +37,27 @@ def computed_ahead(function: Callable[[], Item]) -> Iterator[Callable[[], Item]]
   That function raises the error if the first one failed. The block ends only after the
   first one has ended.
   """
+  _count(1)
+
+  def counted() -> Item:
+    try:
+      return function()
+    finally:
+      _count(-1)
+
   with quick_switches(), ThreadPoolExecutor(1) as pool:
-    yield pool.submit(function).result
+    yield pool.submit(counted).result
+
+
+def _count(change: int) -> None:
+  global _running
+  with _counting:
+    _running += change
+
+
+def free_cores() -> int:
+  """How many cores no function of `computed_ahead` needs now; one at least."""
+  return max((os.cpu_count() or 1) - _running, 1)
 
 
 def made_ahead(items: Iterable[Item], count: int = 4) -> Iterator[Item]:

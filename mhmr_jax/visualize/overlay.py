@@ -144,7 +144,7 @@ def _blend(
 ) -> None:
   """Lays pixels over a part of an image, which changes; `opacity` is by the share."""
   weights = cv2.LUT(share, opacity), cv2.LUT(share, 1 - opacity)
-  patch[:] = cv2.blendLinear(pixels, np.ascontiguousarray(patch), *weights)
+  cv2.blendLinear(pixels, patch, *weights, dst=patch)
 
 
 def _blend_mean(

@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from jaxtyping import Float
 from tqdm import tqdm
@@ -24,8 +25,8 @@ from mhmr_jax.visualize import charts, overlay, viewer
 _PERSON_FILES = ("prediction.npz", "motion_amass.npz", "motion.bvh")
 _BATCH = 32  # Frames whose meshes are computed at once.
 _SCREEN_SIDE = 1280  # The longer side of larger videos' overlays, px.
-# Overlays are looked at, and not measured: they have the encoder's usual quality.
-_OVERLAY_QUALITY = video_writer.Quality(crf=23)
+# Overlays are looked at, and not measured.
+_OVERLAY_QUALITY = video_writer.Quality(crf=25, quick=True)
 # A video goes into the page as it is if a minute of the page, in which it is a third
 # larger, has less than 15 MB. Others are encoded for it, with this longer side, px, and
 # 7 MB a minute.
@@ -99,7 +100,7 @@ def _write_videos(
     copied = video_copy.copy(video_path, page_path, info, _PAGE_BIT_RATE)
   timing = (info.fps, info.times)
   with contextlib.ExitStack() as stack:
-    stack.enter_context(ahead.quick_switches())
+    stack.enter_context(_opencv_in_one_thread())
     # Reading, drawing and encoding are in threads of their own.
     pictures = ahead.made_ahead(
       times.over("reading the video", video.read_stored(video_path))
@@ -115,6 +116,20 @@ def _write_videos(
         whole.write(shown)
         if not copied:
           small.write(yuv.shrunk(picture, _PAGE_SIDE))
+
+
+@contextlib.contextmanager
+def _opencv_in_one_thread() -> Iterator[None]:
+  """Keeps OpenCV from waking other threads for work that takes less than a ms.
+
+  They wait in a loop for more of it, and take the cores from encoding and decoding.
+  """
+  threads = cv2.getNumThreads()
+  cv2.setNumThreads(1)
+  try:
+    yield
+  finally:
+    cv2.setNumThreads(threads)
 
 
 def _folder_of(person: int) -> str:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from mhmr_jax.body import smpl
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import atomic
+from mhmr_jax.runtime.batching import blocks
 from mhmr_jax.schema import Motion
 from mhmr_jax.visualize import viewer_data
 
@@ -28,8 +29,8 @@ _SCRIPTS = (
   "data.js", "clock.js", "body.js", "orbit.js", "stage.js", "angles.js", "plot.js",
   "main.js",
 )  # fmt: skip
-# Stands for the video until it is copied, which no text of a page contains.
-_VIDEO_MARK = "\0video\0"
+# They stand for what is large, and written part by part. No text of a page has them.
+_MOTION_MARK, _VIDEO_MARK = "\0motion\0", "\0video\0"
 # Bytes that are encoded at once: a multiple of 3, so that the texts can be joined.
 _CHUNK = 3 * 2**20
 # The first script begins with the library, which is followed by its add-ons.
@@ -64,13 +65,11 @@ def write(
   packed = viewer_data.pack(motions, body)
   if video is not None:
     packed["video_type"] = _video_type(video)
-  before, after = _render(packed, title).split(_VIDEO_MARK)
+  parts = {_MOTION_MARK: _json_parts(packed), _VIDEO_MARK: _base64_chunks(video)}
   with atomic.whole(path) as partial, partial.open("wb") as file:
-    file.write(before.encode())
-    if video is not None:
-      for text in _base64_chunks(video):
-        file.write(text)
-    file.write(after.encode())
+    for text in re.split("(\0[a-z]+\0)", _render(title)):
+      for part in parts.get(text, [text.encode()]):
+        file.write(part)
 
 
 def read_three_js() -> str:
@@ -102,15 +101,13 @@ def _no_three_js() -> InputError:
   )
 
 
-def _render(packed: viewer_data.PackedMotion, title: str) -> str:
-  # "<" would begin a tag, as in a name with "</script>"; JSON may write it as a code.
-  motion = json.dumps(packed, separators=(",", ":")).replace("<", "\\u003c")
+def _render(title: str) -> str:
   read = lambda name: (_PAGE / name).read_text(encoding="utf-8")
   return string.Template(read("page.html")).substitute(
     title=html.escape(title.replace("\0", "")),
     style=read("page.css"),
     three=read_three_js(),
-    motion=motion,
+    motion=_MOTION_MARK,
     video=_VIDEO_MARK,
     script="\n".join(map(read, _SCRIPTS)),
   )
@@ -128,7 +125,16 @@ def _video_type(video: pathlib.Path) -> str:
   )
 
 
-def _base64_chunks(video: pathlib.Path) -> Iterator[bytes]:
+def _json_parts(packed: viewer_data.PackedMotion) -> Iterator[bytes]:
+  for part in json.JSONEncoder(separators=(",", ":")).iterencode(packed):
+    for at in blocks(len(part), _CHUNK):
+      # "<" would begin a tag, as in "</script>"; JSON may write it as a code.
+      yield part[at].replace("<", "\\u003c").encode()
+
+
+def _base64_chunks(video: pathlib.Path | None) -> Iterator[bytes]:
+  if video is None:
+    return
   with _open(video) as file:
     while chunk := file.read(_CHUNK):
       yield base64.b64encode(chunk)

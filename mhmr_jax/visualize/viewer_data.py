@@ -16,9 +16,13 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import joints, smpl
+from mhmr_jax.runtime.batching import blocks
 from mhmr_jax.schema import Motion
 from mhmr_jax.visualize import charts
 
+# Rows of rotations that are packed at once, in a multiple of 3 bytes, so that the texts
+# can be joined.
+_ROWS = 3 * 256
 _INFLUENCES = 4  # Joints that move a vertex: as many as WebGL's skinning takes.
 
 
@@ -127,12 +131,22 @@ def _person(motion: Motion, body: smpl.SmplModel) -> dict[str, PackedArray]:
     "rest_joints": _packed(rest_joints.astype(np.float32)),
     "times": _packed(np.asarray(motion.times, np.float64)),
     "followed": _packed(followed.astype(np.uint8)),
-    "rotations": _rounded(_quaternions(motion.pose_world), np.int16, 1.0),
+    "rotations": _rotations(motion.pose_world),
     "root": _packed(root.astype(np.float32)),
     "confidence": _rounded(motion.confidence, np.uint8, 1.0),
     "detected": _packed(motion.detected.astype(np.uint8)),
     "contacts": _rounded(motion.contacts, np.uint8, 1.0),
   }
+
+
+def _rotations(pose: Float[np.ndarray, "N 24 3"]) -> PackedArray:
+  """The rounded quaternions of the joints, packed in blocks to save memory."""
+  scale = 1.0 / np.iinfo(np.int16).max
+  parts = [
+    _packed(np.rint(_quaternions(pose[rows]) / scale).astype(np.int16))["base64"]
+    for rows in blocks(len(pose), _ROWS)
+  ]
+  return PackedArray(type="int16", scale=scale, base64="".join(parts))
 
 
 def _quaternions(
@@ -164,8 +178,8 @@ def _video_camera(motions: Sequence[Motion]) -> VideoCamera:
 
 
 def _packed(array: np.ndarray, scale: float | None = None) -> PackedArray:
-  little = array.astype(array.dtype.newbyteorder("<"))
-  text = base64.b64encode(little.tobytes()).decode()
+  little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+  text = base64.b64encode(little.data).decode()
   return PackedArray(type=array.dtype.name, scale=scale, base64=text)
 
 

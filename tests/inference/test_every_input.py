@@ -43,7 +43,7 @@ def test_a_stored_clip_is_predicted_as_a_video_is(name, tmp_path, monkeypatch):
     video = None
   batches = streaming.make_batches(chunks, video, spec, clip["intrinsics"])
   step = streaming.make_step(config, variables)
-  streamed = streaming.join(list(streaming.run(chunks, batches, *step)))
+  streamed = streaming.join(streaming.run(chunks, batches, *step), chunks)
 
   np.testing.assert_allclose(streamed.times, np.arange(LENGTH) / FPS)
   np.testing.assert_array_equal(streamed.box, stored.box)

@@ -83,7 +83,7 @@ def of_file(shipped):
         timing = Timing(moments[chunk.frames], np.ones(len(chunk.frames)))
         cut.append(chunk._replace(timing=timing))
     batches = streaming.make_batches(cut, None, spec, _INTRINSICS)
-    return streaming.join(list(streaming.run(cut, batches, step, carry)))
+    return streaming.join(streaming.run(cut, batches, step, carry), cut)
 
   return run
 
@@ -244,7 +244,7 @@ def test_flow_is_that_of_a_file_in_windows_of_the_past(tmp_path):
   intrinsics = pinhole.centred_intrinsics(*size)
   batches = streaming.make_batches(cut, iter(video), spec, intrinsics)
   step, carry = streaming.make_step(run.config, run.variables)
-  expected = streaming.join(list(streaming.run(cut, batches, step, carry)))
+  expected = streaming.join(streaming.run(cut, batches, step, carry), cut)
 
   rows = [
     people.add(float(moment), image, own[None])[0]

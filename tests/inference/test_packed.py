@@ -168,7 +168,7 @@ def test_the_shipped_weights_see_a_person_who_walks(caplog):
 
   def see(run):
     step, carry = streaming.make_step(run.config, run.variables, mirrored=True)
-    return streaming.join(list(streaming.run(chunks, batches, step, carry)))
+    return streaming.join(streaming.run(chunks, batches, step, carry), chunks)
 
   outputs = see(shipped)
   assert np.isfinite(outputs.camera).all()

@@ -212,7 +212,7 @@ def test_the_state_is_carried_through_a_segment_and_no_further():
 
   nothing = np.zeros((1, 1), np.float32)
   parts = streaming.run(chunks, batches, count, Carry((nothing, nothing), None))
-  outputs = streaming.join(list(parts))
+  outputs = streaming.join(parts, chunks)
   np.testing.assert_allclose(outputs.times, track.frame_index / 30)
   np.testing.assert_array_equal(outputs.segment, [0] * 6 + [1] * 10)
   np.testing.assert_array_equal(outputs.camera[:, 0], [*range(1, 7), *range(1, 11)])
@@ -241,6 +241,6 @@ def test_gravity_and_standing_feet_are_the_network_s():
     }
     return prediction, carry
 
-  outputs = streaming.join(list(streaming.run(chunks, batches, predict, None)))
+  outputs = streaming.join(streaming.run(chunks, batches, predict, None), chunks)
   np.testing.assert_allclose(outputs.gravity, np.tile(down, (6, 1)))
   np.testing.assert_allclose(outputs.standing, np.tile([0.5, 0.75], (6, 1)), rtol=1e-6)

@@ -37,7 +37,7 @@ def joints_of():
     track = Track(np.arange(_FRAMES), keypoints)
     chunks = streaming.plan(track, times, spec, _SIZE)
     batches = streaming.make_batches(chunks, None, spec, taken_for)
-    outputs = streaming.join(list(streaming.run(chunks, batches, step, carry)))
+    outputs = streaming.join(streaming.run(chunks, batches, step, carry), chunks)
     boxes = streaming.frame_boxes(chunks, spec, taken_for)
     rows = sampling.rows(track, times)
     placed = placement.place(body, outputs._replace(box=boxes), rows, taken_for)

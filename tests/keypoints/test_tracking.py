@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import linear_sum_assignment
 
 from mhmr_jax.body.joints import COCO_FLIP
 from mhmr_jax.errors import InputError
@@ -194,3 +195,15 @@ def test_a_point_far_off_its_person_is_missing_in_a_stream():
   person[3, :2] = 9000
   (found,) = tracking.StreamTracker().add(0.0, person[None]).values()
   assert np.flatnonzero(found[:, 2] == 0).tolist() == [3]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (3, 1), (2, 2), (3, 5), (6, 4)])
+def test_the_pairs_are_those_of_the_hungarian_method(shape):
+  rng = np.random.default_rng(shape[0])
+  for _ in range(20):
+    # Zeros, and many of one high cost, as pairs have that cannot be.
+    cost = np.where(rng.random(shape) < 0.3, 1e3, rng.random(shape))
+    cost.flat[0] = 0
+    found, known = tracking._cheapest_pairs(cost), linear_sum_assignment(cost)
+    assert cost[tuple(found)].sum() == pytest.approx(cost[tuple(known)].sum())
+    assert len(set(found[0])) == len(set(found[1])) == min(shape)

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from mhmr_jax.runtime import ahead
 from mhmr_jax.runtime.ahead import computed_ahead, made_ahead
 
 
@@ -77,3 +78,20 @@ def test_a_block_that_fails_waits_for_the_computation():
   with pytest.raises(KeyError), computed_ahead(ended.set):
     raise KeyError
   assert ended.is_set()
+
+
+def test_what_is_computed_ahead_needs_a_core(monkeypatch):
+  monkeypatch.setattr(ahead.os, "cpu_count", lambda: 4)
+  go_on = threading.Event()
+  assert ahead.free_cores() == 4
+  with computed_ahead(lambda: go_on.wait(10)) as result:
+    assert ahead.free_cores() == 3
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 1)
+    assert ahead.free_cores() == 1
+    monkeypatch.setattr(ahead.os, "cpu_count", lambda: 4)
+    go_on.set()
+    assert result()
+    assert ahead.free_cores() == 4
+  with pytest.raises(ZeroDivisionError), computed_ahead(lambda: 1 / 0) as result:
+    result()
+  assert ahead.free_cores() == 4

@@ -232,18 +232,21 @@ def _refine(
   Points in the crop go from 0 to 1. A point up to three cells below the crop is moved
   too, as in MediaPipe.
   """
-  refined = points.copy()
   cells = np.trunc(np.clip(points * _HEATMAP_SIZE, -1e6, 1e6)).astype(int)
-  for index, (column, row) in enumerate(cells):
-    if not (0 <= column < _HEATMAP_SIZE and row >= 0):
-      continue
-    x0, y0 = max(column - _HEATMAP_REACH, 0), max(row - _HEATMAP_REACH, 0)
-    end = _HEATMAP_REACH + 1
-    patch = _sigmoid(heatmaps[y0 : row + end, x0 : column + end, index])
-    if patch.size and patch.max() >= _MIN_SCORE:
-      x = patch.sum(0) @ np.arange(x0, x0 + patch.shape[1])
-      y = patch.sum(1) @ np.arange(y0, y0 + patch.shape[0])
-      refined[index] = np.array([x, y]) / (patch.sum() * _HEATMAP_SIZE)
+  size = np.array(heatmaps.shape[1::-1])
+  index = np.flatnonzero((cells >= 0).all(axis=-1) & (cells[:, 0] < _HEATMAP_SIZE))
+  # Those beside the heatmap weigh nothing.
+  around = cells[index, None] + np.arange(-_HEATMAP_REACH, _HEATMAP_REACH + 1)[:, None]
+  within = (around >= 0) & (around < size)
+  columns, rows = np.moveaxis(np.clip(around, 0, size - 1), -1, 0)
+  patches = _sigmoid(heatmaps[rows[:, :, None], columns[:, None], index[:, None, None]])
+  patches *= within[:, :, None, 1] & within[:, None, :, 0]
+  sure = patches.max(axis=(1, 2)) >= _MIN_SCORE
+  index, patches, around = index[sure], patches[sure], around[sure]
+  refined = points.copy()
+  means = [(patches.sum(axis) * around[..., c]).sum(1) for c, axis in enumerate((1, 2))]
+  total = patches.sum((1, 2)) * _HEATMAP_SIZE
+  refined[index] = np.stack(means, -1) / total[:, None]
   return refined
 
 

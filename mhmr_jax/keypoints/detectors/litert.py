@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from mhmr_jax.keypoints import detectors
+from mhmr_jax.runtime import ahead
 
 _MAX_THREADS = 4
 
@@ -32,17 +33,10 @@ class Network:
       size: the side that its input [1, size, size, 3] must have.
       output_shapes: the shapes that its outputs must have, in their order.
     """
-    try:
-      from ai_edge_litert import interpreter
-    except ImportError as error:
-      raise detectors.not_installed("LiteRT", error) from error
-    threads = min(os.cpu_count() or 1, _MAX_THREADS)
-    with _silent_stderr():
-      self._run: Any = interpreter.Interpreter(
-        model_content=content, num_threads=threads
-      )
-      self._run.allocate_tensors()
-    inputs, outputs = self._run.get_input_details(), self._run.get_output_details()
+    self._content = content
+    self._by_threads: dict[int, Any] = {}
+    run = self._interpreter()
+    inputs, outputs = run.get_input_details(), run.get_output_details()
     if [_form(tensor) for tensor in inputs] != [((1, size, size, 3), np.float32)]:
       raise ValueError(f"its input is not an image of {size} x {size} pixels")
     if [_form(tensor) for tensor in outputs] != [
@@ -56,9 +50,29 @@ class Network:
     self, image: Float[np.ndarray, "size size 3"]
   ) -> list[Float[np.ndarray, "..."]]:
     """The outputs for one image, without the axis of the batch."""
-    self._run.set_tensor(self._input, image[None])
-    self._run.invoke()
-    return [self._run.get_tensor(index)[0] for index in self._outputs]
+    run = self._interpreter()
+    run.set_tensor(self._input, image[None])
+    run.invoke()
+    return [run.get_tensor(index)[0] for index in self._outputs]
+
+  def _interpreter(self) -> Any:
+    """One with as many threads as there are cores for it now.
+
+    Its threads wait for each other in a loop after every layer, so one that has to
+    share its core holds up all, and the loops take that core's time. The results are
+    the same with any number of threads.
+    """
+    try:
+      from ai_edge_litert import interpreter
+    except ImportError as error:
+      raise detectors.not_installed("LiteRT", error) from error
+    threads = min(ahead.free_cores(), _MAX_THREADS)
+    if threads not in self._by_threads:
+      with _silent_stderr():
+        made = interpreter.Interpreter(model_content=self._content, num_threads=threads)
+        made.allocate_tensors()
+      self._by_threads[threads] = made
+    return self._by_threads[threads]
 
 
 def _form(tensor: dict[str, Any]) -> tuple[tuple[int, ...], type]:

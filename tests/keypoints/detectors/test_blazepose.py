@@ -134,6 +134,23 @@ def test_heatmaps_refine_only_what_they_are_sure_of():
   np.testing.assert_allclose(refined[1:], points[1:] * 64)
 
 
+def test_heatmaps_refine_points_near_their_edges_by_what_is_inside():
+  rng = np.random.default_rng(0)
+  points = rng.uniform(-0.1, 1.1, (39, 2))
+  heatmaps = rng.normal(1, 4, (64, 64, 39))
+  refined = blazepose._refine(points, heatmaps)
+  chance = 1 / (1 + np.exp(-heatmaps))
+  y, x = np.mgrid[:64, :64]
+  for number, (column, row) in enumerate(np.trunc(points * 64)):
+    near = (abs(x - column) <= 3) & (abs(y - row) <= 3)
+    inside = 0 <= column < 64 and row >= 0
+    expected = points[number]
+    if inside and near.any() and chance[near, number].max() >= 0.5:
+      weight = chance[near, number]
+      expected = [np.average(axis[near], weights=weight) / 64 for axis in (x, y)]
+    np.testing.assert_allclose(refined[number], expected, atol=1e-6)
+
+
 def test_anchors_are_as_many_as_the_network_has():
   anchors = blazepose._anchors()
   assert anchors.shape == (2254, 2)
