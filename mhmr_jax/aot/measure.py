@@ -213,7 +213,8 @@ def _lower(
   """The step as lowered for the devices, and the number of parameters."""
   with config.unlocked():
     # 'auto' would choose the form of convolution that suits this machine.
-    config.model.encoder.conv_form = "plain"
+    form = "fused" if devices[0].platform == "tpu" else "plain"
+    config.model.encoder.conv_form = form
   mesh = sharding.make_mesh(devices, config.mesh.fsdp)
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   train = steps.make_train_step(config, mesh)

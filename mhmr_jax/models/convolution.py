@@ -3,8 +3,11 @@
 XLA's CPU backend is slow at convolutions of patches and of single pixels, at the
 gradient of large kernels, and at that of max pooling. The form "dots" computes these as
 matrix products and as a maximum over slices; at 3x3 kernels the plain convolution is
-the faster one. Accelerators use the plain operations alone. Both forms agree up to
-rounding and share their parameters.
+the faster one. Accelerators use the plain operations alone. On TPUs, whose compiler
+computes what is elementwise as it reads or writes a convolution's operands, the form
+"fused" also takes batch norm and the convolutions after it together
+(`models.normalised_convolutions`). All forms agree up to rounding and share their
+parameters.
 """
 
 import functools
@@ -17,15 +20,15 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-FORMS = ("auto", "plain", "dots")
+FORMS = ("auto", "plain", "dots", "fused")
 # The side of the largest kernel whose gradient XLA's CPU backend computes fast enough.
 _LARGEST_PLAIN = 3
 
 
 def resolve_form(form: str) -> str:
-  """Returns 'plain' or 'dots'; 'auto' becomes the one that suits the default backend.
+  """Returns the form; 'auto' becomes the one that suits the default backend.
 
-  Compiling ahead of time for an accelerator on a CPU host needs 'plain'.
+  Compiling ahead of time on a CPU host needs 'fused' for TPUs, 'plain' for GPUs.
 
   Raises:
     ValueError: the form is not one of FORMS.
@@ -33,12 +36,12 @@ def resolve_form(form: str) -> str:
   if form not in FORMS:
     raise ValueError(f"form must be one of {FORMS}, got {form!r}")
   if form == "auto":
-    return "dots" if jax.default_backend() == "cpu" else "plain"
+    return {"cpu": "dots", "tpu": "fused"}.get(jax.default_backend(), "plain")
   return form
 
 
-def _padding(
-  size: int, window: int, stride: int, padding: int | None
+def padding_of(
+  size: int, window: int, stride: int, padding: int | None = None
 ) -> tuple[int, int]:
   """Padding before and after an axis; None is XLA's SAME."""
   if padding is not None:
@@ -67,7 +70,7 @@ def _shifted_slices(
   """
   pads = [(0, 0)] * x.ndim
   for axis in (rows, rows + 1):
-    pads[axis] = _padding(x.shape[axis], window, stride, padding)
+    pads[axis] = padding_of(x.shape[axis], window, stride, padding)
   x = jnp.pad(x, pads, constant_values=pad_value)
   start, stop, steps = [0] * x.ndim, list(x.shape), [1] * x.ndim
   steps[rows : rows + 2] = stride, stride
@@ -198,7 +201,7 @@ def max_pool(
 ) -> Float[Array, "batch height_out width_out channels"]:
   """The largest value under a square window, with SAME padding.
 
-  At ties the two forms differ in which of the equal values receives the gradient.
+  At ties the forms differ in which of the equal values receives the gradient.
   """
   if resolve_form(form) == "dots":
     slices = list(_shifted_slices(x, window, stride, -jnp.inf))
@@ -207,6 +210,20 @@ def max_pool(
       largest = jnp.maximum(largest, candidate)
     return largest
   return nn.max_pool(x, (window, window), (stride, stride), "SAME")
+
+
+class ConvKernel(nn.Module):
+  """The kernel of a `Conv2D` of the same name."""
+
+  features: int
+  kernel_size: int = 3
+  kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
+
+  @nn.compact
+  def __call__(self, channels: int) -> Float[Array, "k k channels out"]:
+    """Returns the kernel for a map of so many channels."""
+    shape = (self.kernel_size, self.kernel_size, channels, self.features)
+    return self.param("kernel", self.kernel_init, shape, jnp.float32)
 
 
 class Conv2D(nn.Module):
@@ -218,7 +235,7 @@ class Conv2D(nn.Module):
   padding: int | None = None  # See `convolve`.
   use_bias: bool = False
   dtype: DTypeLike = jnp.float32  # The computation's; parameters are float32.
-  form: str = "auto"  # 'auto', 'plain' or 'dots': see `resolve_form`.
+  form: str = "auto"  # One of FORMS.
   kernel_init: nn.initializers.Initializer = nn.initializers.he_normal()
 
   @nn.compact

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from mhmr_jax.models.convolution import Conv2D, max_pool
+from mhmr_jax.models.convolution import Conv2D, ConvKernel, max_pool, resolve_form
 from mhmr_jax.models.norm import GhostBatchNorm
+from mhmr_jax.models.normalised_convolutions import NormalisedConvolutions
 
 ModuleDef = Callable[..., Any]
 
@@ -51,7 +52,8 @@ class PreactivationBlock(nn.Module):
   """A residual unit of ResNet v2 (He et al. 2016): normalise, ReLU, convolve.
 
   It has two 3x3 convolutions or, with `bottleneck`, a 1x1, a 3x3 (which carries the
-  stride) and a 1x1 convolution to four times the width.
+  stride) and a 1x1 convolution to four times the width. `together` makes the modules
+  that take a norm and the convolutions after it together; None if they are apart.
   """
 
   width: int
@@ -59,6 +61,7 @@ class PreactivationBlock(nn.Module):
   bottleneck: bool
   conv: ModuleDef
   norm: ModuleDef
+  together: ModuleDef | None = None
 
   @nn.compact
   def __call__(
@@ -66,20 +69,49 @@ class PreactivationBlock(nn.Module):
   ) -> Float[Array, "batch height_out width_out out"]:
     """Adds the unit's residual to its input, or to the input's 1x1 projection."""
     features = self.width * (4 if self.bottleneck else 1)
-    y = nn.relu(self.norm(name="norm1")(x))
-    if x.shape[-1] != features or self.stride != 1:
-      x = self.conv(features, 1, self.stride, name="shortcut")(y)
+    first = _Convolution("conv1", features, 3, self.stride)
     if self.bottleneck:
-      y = self.conv(self.width, 1, name="conv1")(y)
-      y = nn.relu(self.norm(name="norm2")(y))
-      y = self.conv(self.width, 3, self.stride, name="conv2")(y)
-      y = nn.relu(self.norm(name="norm3")(y))
-      y = self.conv(features, 1, name="conv3")(y)
+      first = _Convolution("conv1", self.width, 1)
+    convolutions = [first]
+    if x.shape[-1] != features or self.stride != 1:
+      convolutions.append(_Convolution("shortcut", features, 1, self.stride))
+    y, *shortcut = self._after_norm("norm1", x, convolutions)
+    if self.bottleneck:
+      second = _Convolution("conv2", self.width, 3, self.stride)
+      (y,) = self._after_norm("norm2", y, [second])
+      (y,) = self._after_norm("norm3", y, [_Convolution("conv3", features, 1)])
     else:
-      y = self.conv(features, 3, self.stride, name="conv1")(y)
-      y = nn.relu(self.norm(name="norm2")(y))
-      y = self.conv(features, 3, name="conv2")(y)
-    return x + y
+      (y,) = self._after_norm("norm2", y, [_Convolution("conv2", features)])
+    return (shortcut[0] if shortcut else x) + y
+
+  def _after_norm(
+    self,
+    name: str,
+    x: Float[Array, "batch height width in"],
+    convolutions: Sequence["_Convolution"],
+  ) -> Sequence[Float[Array, "batch _ _ _"]]:
+    """The convolutions of the normalised map after ReLU; `name` is the norm's."""
+    if self.together is None:
+      y = nn.relu(self.norm(name=name)(x))
+      return [
+        self.conv(each.features, each.kernel_size, each.stride, name=each.name)(y)
+        for each in convolutions
+      ]
+    kernels = [
+      ConvKernel(each.features, each.kernel_size, name=each.name)(x.shape[-1])
+      for each in convolutions
+    ]
+    strides = [each.stride for each in convolutions]
+    return self.together(name=name)(x, kernels, strides)
+
+
+class _Convolution(NamedTuple):
+  """A convolution without bias: the module's name and its settings."""
+
+  name: str
+  features: int
+  kernel_size: int = 3
+  stride: int = 1
 
 
 def cell_centres(size: int) -> Float[Array, " size"]:
@@ -180,7 +212,8 @@ class FrameEncoder(nn.Module):
   norm_groups: int = 32  # Groups of channels in group norm.
   remat: bool = False  # Recomputes blocks in the backward pass to save memory.
   dtype: DTypeLike = jnp.float32
-  conv_form: str = "auto"
+  conv_form: str = "auto"  # See `convolution.resolve_form`.
+  batch_parts: int = 1  # The devices that share a batch, for `NormalisedConvolutions`.
 
   def _norm(self, train: bool) -> ModuleDef:
     if self.norm == "batch":
@@ -203,6 +236,18 @@ class FrameEncoder(nn.Module):
         nn.GroupNorm, num_groups=self.norm_groups, dtype=self.dtype
       )
     raise ValueError(f"norm must be 'batch', 'ghost' or 'group', got {self.norm!r}")
+
+  def _together(self, train: bool) -> ModuleDef | None:
+    """What takes norms and convolutions together, where that is faster."""
+    fused = resolve_form(self.conv_form) == "fused"
+    if not (train and fused and self.norm == "batch"):
+      return None
+    return functools.partial(
+      NormalisedConvolutions,
+      momentum=self.norm_momentum,
+      parts=self.batch_parts,
+      dtype=self.dtype,
+    )
 
   def _pool(
     self,
@@ -276,12 +321,12 @@ class FrameEncoder(nn.Module):
       train: whether to normalise by this batch's statistics, not the running ones.
     """
     conv = functools.partial(Conv2D, dtype=self.dtype, form=self.conv_form)
-    norm = self._norm(train)
+    norm, together = self._norm(train), self._together(train)
     stack = x
     block = nn.remat(PreactivationBlock) if self.remat else PreactivationBlock
 
     def unit(width: int, stride: int, name: str) -> nn.Module:
-      return block(width, stride, self.bottleneck, conv, norm, name=name)
+      return block(width, stride, self.bottleneck, conv, norm, together, name=name)
 
     x = conv(self.stem_width, self.stem_kernel, self.stem_stride, name="stem")(x)
     if self.stem_pool:

@@ -7,6 +7,7 @@ of their own.
 """
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
@@ -20,6 +21,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.keypoints.form import reads_coordinates
 from mhmr_jax.models import coordinates
+from mhmr_jax.models.convolution import resolve_form
 from mhmr_jax.models.coordinates import CropState, PointEncoder, SmoothCrop
 from mhmr_jax.models.domain_adversarial import DomainClassifier
 from mhmr_jax.models.encoder import FrameEncoder, JointsSeen
@@ -97,25 +99,52 @@ class MotionHMR(nn.Module):
 
   def channels(self, batch: Batch) -> Float[Array, "batch time size size channels"]:
     """Stacks the encoder's inputs: RGB in [-1, 1], flow, heatmaps in [0, 1]."""
+    fields = cast(dict[str, Array], batch)
+    drawn = [
+      name for name in self.inputs if name != "keypoints" or self.point_encoder is None
+    ]
+    form = resolve_form(cast(FrameEncoder, self.encoder).conv_form)
+    chosen = form == "fused" and len(drawn) > 1
+    ends = list(itertools.accumulate(INPUT_CHANNELS[name] for name in drawn))
     stack = []
-    for name in self.inputs:
-      if name == "keypoints" and self.point_encoder is not None:
-        continue
-      if name == "rgb":
-        stack.append(batch["rgb"].astype(jnp.float32) / 127.5 - 1.0)
-      elif name == "flow":
-        stack.append(self._flow(batch["flow"] / self.size))
-      elif name == "keypoints":
-        sigma = self.heatmap_sigma * self.size
-        stack.append(heatmaps.draw(batch["keypoints"], self.size, sigma))
+    for name, end in zip(drawn, ends, strict=True):
+      # The frames of all clips are one axis here already: between this and the
+      # convolution a reshape would not be computed as the operand is read.
+      values = fields[name].reshape(-1, *fields[name].shape[2:])
+      if name == "keypoints":
+        place = (end - 17, ends[-1]) if chosen else (0, 17)
+        stack.append(self._heatmaps(values, *place))
       else:
-        raise ValueError(f"inputs are {tuple(INPUT_CHANNELS)}, got {name!r}")
-    dtype = cast(FrameEncoder, self.encoder).dtype
-    return jnp.concatenate([x.astype(dtype) for x in stack], axis=-1)
+        stack.append(self._pixels(name, values))
+    joined = _chosen(stack, drawn, ends) if chosen else jnp.concatenate(stack, -1)
+    return joined.reshape(*fields[drawn[0]].shape[:2], *joined.shape[1:])
+
+  def _pixels(
+    self, name: str, values: Array
+  ) -> Float[Array, "frames size size channels"]:
+    """RGB or flow in the encoder's units and type."""
+    if name == "rgb":
+      values = values.astype(jnp.float32) / 127.5 - 1.0
+    else:
+      values = self._flow(values / self.size)
+    return values.astype(cast(FrameEncoder, self.encoder).dtype)
+
+  def _heatmaps(
+    self, keypoints: Float[Array, "frames 17 3"], start: int, channels: int
+  ) -> Float[Array, "frames size size channels"]:
+    """Heatmaps at the channels from `start` of as many as asked for, 0 at others."""
+    rows, columns = (
+      jnp.pad(profile, ((0, 0), (0, 0), (start, channels - start - 17)))
+      for profile in heatmaps.profiles(
+        keypoints, self.size, self.heatmap_sigma * self.size
+      )
+    )
+    planes = rows[:, :, None] * columns[:, None]
+    return planes.astype(cast(FrameEncoder, self.encoder).dtype)
 
   def _flow(
-    self, flow: Float[Array, "batch time size size 2"]
-  ) -> Float[Array, "batch time size size 2"]:
+    self, flow: Float[Array, "frames size size 2"]
+  ) -> Float[Array, "frames size size 2"]:
     """Brings flow in crop widths a frame to the encoder's units."""
     if not self.flow_standardised:
       return flow / self.flow_unit
@@ -192,6 +221,33 @@ class MotionHMR(nn.Module):
       observed = Observed(points, followed)
     added = functools.reduce(jnp.add, features)
     return _FrameFeatures(added, joints, observed, crop)
+
+
+def _chosen(
+  stack: Sequence[Float[Array, "frames size size _"]],
+  names: Sequence[str],
+  ends: Sequence[int],
+) -> Float[Array, "frames size size channels"]:
+  """The concatenation of inputs as a choice between broadcasts.
+
+  XLA's TPU backend computes these, and heatmaps, which are products of broadcasts, as
+  it reads the first convolution's operand. It would store a concatenation.
+
+  Args:
+    stack: the inputs; heatmaps have all channels already, at their place.
+    names: the inputs' names.
+    ends: the number of channels up to each input's last.
+  """
+  place = jnp.arange(ends[-1])
+  chosen: Array | float = 0.0
+  for values, name, end in zip(stack, names, ends, strict=True):
+    start = end - INPUT_CHANNELS[name]
+    if name == "keypoints":
+      chosen = jnp.where((place >= start) & (place < end), values, chosen)
+      continue
+    for index in range(start, end):
+      chosen = jnp.where(place == index, values[..., index - start, None], chosen)
+  return cast(Array, chosen)
 
 
 def _in_window(

@@ -45,6 +45,8 @@ class TrainStep(NamedTuple):
 def make_train_step(config: ConfigDict, mesh: Mesh) -> TrainStep:
   """The training step of a config, its state divided as `config.mesh` says."""
   model = motion_hmr.from_config(config)
+  if model.encoder is not None:
+    model = model.clone(encoder=model.encoder.clone(batch_parts=mesh.size))
   optimizer = train_step.make_optimizer(config.train)
   init = functools.partial(
     train_step.init_state,

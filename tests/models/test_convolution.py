@@ -88,6 +88,8 @@ def test_computes_in_dtype_with_float32_parameters(form):
 
 def test_auto_follows_the_backend(monkeypatch):
   monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+  assert convolution.resolve_form("auto") == "fused"
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   assert convolution.resolve_form("auto") == "plain"
   monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
   assert convolution.resolve_form("auto") == "dots"

@@ -42,10 +42,10 @@ def test_resnet50_has_the_size_of_the_paper():
   assert count == pytest.approx(23.508e6, rel=1e-3)
 
 
-def test_remat_and_form_leave_parameters_and_gradients():
+def _forms_agree(first, second):
+  """Checks that two encoders have the same parameters, gradients and statistics."""
   frames = _frames()
-  reference = FrameEncoder(**SMALL, conv_form="dots")
-  variables = jax.jit(reference.init)(jax.random.key(1), frames)
+  variables = jax.jit(first.init)(jax.random.key(1), frames)
 
   def grads(module):
     def loss(params):
@@ -58,8 +58,25 @@ def test_remat_and_form_leave_parameters_and_gradients():
 
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
-    grads(FrameEncoder(**SMALL, conv_form="plain", remat=True)),
-    grads(reference),
+    grads(first),
+    grads(second),
+  )
+
+
+def test_remat_and_form_leave_parameters_and_gradients():
+  _forms_agree(
+    FrameEncoder(**SMALL, conv_form="dots"),
+    FrameEncoder(**SMALL, conv_form="plain", remat=True),
+  )
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_the_form_of_tpus_leaves_parameters_and_gradients(bottleneck):
+  changes = dict(stage_blocks=(2, 1), stage_widths=(4, 8), bottleneck=bottleneck)
+  small = {**SMALL, **changes}
+  _forms_agree(
+    FrameEncoder(**small, conv_form="plain"),
+    FrameEncoder(**small, conv_form="fused", batch_parts=2),
   )
 
 

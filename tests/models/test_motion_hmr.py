@@ -88,14 +88,16 @@ def test_joints_are_seen_in_training_alone(batch):
   assert not {"joints_seen", "joint_heatmaps"} & predict(False).keys()
 
 
-def test_channels_are_in_the_order_and_units_that_are_told(batch):
-  channels = jax.jit(_model(("keypoints", "rgb", "flow")).channels)
+@pytest.mark.parametrize("form", ["dots", "fused"])
+def test_channels_are_in_the_order_and_units_that_are_told(batch, form):
+  model = _model(("rgb", "keypoints", "flow"), encoder=dict(conv_form=form))
+  channels = jax.jit(model.channels)
   stack = np.asarray(channels(batch))
   draw = jax.jit(heatmaps.draw, static_argnums=(1, 2))
   maps = draw(batch["keypoints"], SIZE, 0.05 * SIZE)
-  np.testing.assert_allclose(stack[..., :17], maps, atol=1e-6)
+  np.testing.assert_allclose(stack[..., 3:20], maps, atol=1e-6)
   np.testing.assert_allclose(
-    (stack[..., 17:20] + 1) * 127.5, batch["rgb"], rtol=1e-5, atol=1e-4
+    (stack[..., :3] + 1) * 127.5, batch["rgb"], rtol=1e-5, atol=1e-4
   )
   # Motion by a twentieth of the crop's width is 1.
   np.testing.assert_allclose(stack[..., 20:] * 0.05 * SIZE, batch["flow"], rtol=1e-5)
