@@ -99,6 +99,8 @@ class MotionHMR(nn.Module):
 
   def channels(self, batch: Batch) -> Float[Array, "batch time size size channels"]:
     """Stacks the encoder's inputs: RGB in [-1, 1], flow, heatmaps in [0, 1]."""
+    if unknown := [name for name in self.inputs if name not in INPUT_CHANNELS]:
+      raise ValueError(f"inputs are {tuple(INPUT_CHANNELS)}, got {unknown[0]!r}")
     fields = cast(dict[str, Array], batch)
     drawn = [
       name for name in self.inputs if name != "keypoints" or self.point_encoder is None
