@@ -186,10 +186,11 @@ class ResidualLSTM(nn.Module):
       inputs, carry, valid
     )
     if self.backward:
-      reverse = lambda x: None if x is None else jnp.flip(x, axis=1)
-      second = LSTM(self.features, dtype=self.dtype, name="backward_lstm")
-      later, _ = second(reverse(inputs), None, reverse(valid))
-      hidden = jnp.concatenate([hidden, reverse(later)], axis=-1)
+      turned_valid = None if valid is None else jnp.flip(valid, axis=1)
+      later, _ = LSTM(self.features, dtype=self.dtype, name="backward_lstm")(
+        jnp.flip(inputs, axis=1), None, turned_valid
+      )
+      hidden = jnp.concatenate([hidden, jnp.flip(later, axis=1)], axis=-1)
     if hidden.shape[-1] != inputs.shape[-1]:
       hidden = nn.Dense(inputs.shape[-1], dtype=self.dtype, name="project")(hidden)
     return inputs + hidden.astype(inputs.dtype), carry
