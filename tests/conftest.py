@@ -14,7 +14,10 @@ from collections.abc import Iterator
 import pytest
 from absl import flags
 
-from tests import forked
+from tests import (
+  checked_calls,  # noqa: F401  # By its name, in setup.cfg.
+  forked,
+)
 
 # The first process of a run makes the folder; its workers and the programs that tests
 # start inherit the environment.
@@ -32,6 +35,9 @@ os.environ.setdefault(
   "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true "
   "--xla_cpu_multi_thread_eigen=false",
 )
+os.environ.setdefault("JAX_OPTIMIZATION_LEVEL", "O0")
+# Nor does anyone read in compiled programs where an operation comes from.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_RUN}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
