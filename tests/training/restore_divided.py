@@ -26,7 +26,9 @@ def main(folder: pathlib.Path) -> None:
   config = tiny.config(folder, mesh__fsdp_min_size=64)
   one = sharding.make_mesh(jax.devices()[:1])
   init = steps.make_train_step(config, one).init
-  abstract = jax.eval_shape(init, jax.random.key(0))
+  # The first state has been traced for a key that lies so.
+  key = jax.device_put(jax.random.key(0), sharding.replicated(one))
+  abstract = jax.eval_shape(init, key)
   lying = functools.partial(_lying, abstract, config.mesh.fsdp_min_size)
   for index, (saved, restored) in enumerate(WAYS):
     checkpoint = checkpoints.Checkpoints(folder / str(index))
