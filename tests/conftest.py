@@ -1,5 +1,6 @@
 """What all tests share: one folder a run, compiled programs in it, and fixtures."""
 
+import contextlib
 import functools
 import gc
 import itertools
@@ -14,7 +15,10 @@ from collections.abc import Iterator
 import pytest
 from absl import flags
 
-from tests import forked
+from tests import (
+  checked_calls,  # noqa: F401  # By its name, in setup.cfg.
+  forked,
+)
 
 # The first process of a run makes the folder; its workers and the programs that tests
 # start inherit the environment.
@@ -32,9 +36,14 @@ os.environ.setdefault(
   "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true "
   "--xla_cpu_multi_thread_eigen=false",
 )
+os.environ.setdefault("JAX_OPTIMIZATION_LEVEL", "O0")
+# Nor does anyone read in compiled programs where an operation comes from.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{_RUN}/compiled")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# Those who make clips have one thread, too.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # Modules are compiled once, and not by each of the programs that tests start.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -44,6 +53,8 @@ gc.set_threshold(*forked.GARBAGE_THRESHOLDS)
 
 # Grain's worker processes read absl flags, which pytest never parses.
 flags.FLAGS.mark_as_parsed()
+
+_at_end = contextlib.ExitStack()
 
 _SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
@@ -64,9 +75,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
   items.sort(key=lambda item: (item.path.name != longest, item.path not in slow))
 
 
+def pytest_unconfigure() -> None:
+  _at_end.close()
+
+
 def pytest_collection_finish() -> None:
   """Keeps modules and collected tests, which stay, out of the garbage collector."""
   _share_mlir_contexts()
+  _share_a_clip_worker()
   gc.collect()
   gc.freeze()
 
@@ -83,6 +99,20 @@ def _share_mlir_contexts() -> None:
   make = functools.lru_cache(1)(lambda _, make=mlir.make_ir_context: make())
   programs = itertools.count()
   mlir.make_ir_context = lambda: make(next(programs) // 100)
+
+
+def _share_a_clip_worker() -> None:
+  """Has all builds by one worker share it, as it takes seconds to start.
+
+  Builds by several workers start their own.
+  """
+  if (clips := sys.modules.get("mhmr_jax.synth.clips")) is None:
+    return  # No collected test makes clips.
+  start = clips.workers
+  shared = functools.cache(lambda: _at_end.enter_context(start(1)))
+  clips.workers = lambda count: (
+    contextlib.nullcontext(shared()) if count == 1 else start(count)
+  )
 
 
 @pytest.fixture(scope="session")

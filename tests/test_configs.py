@@ -103,8 +103,11 @@ def test_two_steps_without_memory_change_the_whole_network(tmp_path):
   iterator = pipeline.training_iterator(make_source([10] * 4), config)
   batch, following = next(iterator), next(iterator)
   iterator.close()
-  made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
-  key, body = jax.random.key(0), smpl.load()
+  mesh = sharding.make_mesh(jax.devices()[:1])
+  made = steps.make_train_step(config, mesh)
+  # The first state has been traced for a key that lies so.
+  key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
+  body = smpl.load()
   # A state that lies as the step's own results do, or the step would be compiled twice.
   state = jax.jit(made.init, out_shardings=made.state_shardings)(key)
   before = jax.tree.map(np.array, state)

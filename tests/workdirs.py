@@ -104,7 +104,10 @@ def _once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
 def write_initial(workdir: pathlib.Path, config: ConfigDict, step: int = 0) -> None:
   """Makes the run of a config with its initial parameters, as of that step."""
   mesh = sharding.make_mesh(jax.devices()[:1])
-  state = jax.jit(steps.make_train_step(config, mesh).init)(jax.random.key(0))
+  made = steps.make_train_step(config, mesh)
+  # As the loop does, so that no other program is traced and compiled.
+  key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
+  state = jax.jit(made.init, out_shardings=made.state_shardings)(key)
   checkpoints.prepare_workdir(epath.Path(workdir), config)
   saved = checkpoints.Checkpoints(epath.Path(workdir))
   saved.save(state.replace(step=state.step + step), {pipeline.POSITION: 4 * step})

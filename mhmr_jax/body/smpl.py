@@ -205,11 +205,11 @@ def world_rotations(
   rotations: Float[Array, "*batch 24 3 3"],
 ) -> Float[Array, "*batch 24 3 3"]:
   """Each joint's rotation in the frame that the pelvis' is in: camera or world."""
-  world = [rotations[..., 0, :, :]]
-  for joint in range(1, 24):
-    parent = body_joints.SMPL_PARENTS[joint]
-    world.append(rot.product(world[parent], rotations[..., joint, :, :]))
-  return jnp.stack(world, axis=-3)
+  world = [rotations[..., :1, :, :]]
+  for joints, parents in _levels(body_joints.SMPL_PARENTS):
+    above = _of_joints(world[-1], parents)
+    world.append(rot.product(above, rotations[..., joints, :, :]))
+  return jnp.concatenate(world, axis=-3)
 
 
 def parent_relative(
@@ -316,16 +316,42 @@ def _kinematic_chain(
   batch = jnp.broadcast_shapes(rotations.shape[:-3], rest_joints.shape[:-2])
   R = [jnp.broadcast_to(rotations[..., :1, :, :], (*batch, 1, 3, 3))]
   t = [jnp.broadcast_to(rest_joints[..., :1, :], (*batch, 1, 3))]
+  for joints, above in _levels(parents):
+    R_parent = _of_joints(R[-1], above)
+    bones = offsets[..., joints.start - 1 : joints.stop - 1, :]
+    moved = _einsum("...ik,...k->...i", R_parent, bones)
+    t.append(_of_joints(t[-1][..., None], above)[..., 0] + moved)
+    R.append(_einsum("...ik,...kl->...il", R_parent, rotations[..., joints, :, :]))
+  return jnp.concatenate(R, axis=-3), jnp.concatenate(t, axis=-2)
+
+
+@functools.cache
+def _levels(parents: tuple[int, ...]) -> tuple[tuple[slice, tuple[int, ...]], ...]:
+  """The levels of the tree of joints below its root.
+
+  Returns:
+    The joints of each level, and their parents' places in the level above.
+  """
+  levels = []
   above = slice(0, 1)
   while above.stop < len(parents):
     # SMPL's joints are sorted by their depth in the tree, so a level is a slice.
     start = stop = above.stop
     while stop < len(parents) and parents[stop] < start:
       stop += 1
-    parent = [parents[joint] - above.start for joint in range(start, stop)]
-    R_parent = R[-1][..., parent, :, :]
-    moved = _einsum("...ik,...k->...i", R_parent, offsets[..., start - 1 : stop - 1, :])
-    t.append(t[-1][..., parent, :] + moved)
-    R.append(_einsum("...ik,...kl->...il", R_parent, rotations[..., start:stop, :, :]))
+    places = tuple(parents[joint] - above.start for joint in range(start, stop))
     above = slice(start, stop)
-  return jnp.concatenate(R, axis=-3), jnp.concatenate(t, axis=-2)
+    levels.append((above, places))
+  return tuple(levels)
+
+
+def _of_joints(
+  values: Float[Array, "*batch above i k"], places: tuple[int, ...]
+) -> Float[Array, "*batch level i k"]:
+  """The values of the joints in those places, which may repeat."""
+  # Slices: the gradient of indexing by a list is a scatter for every level.
+  first, number = places[0], len(places)
+  if places == tuple(range(first, first + number)):
+    return values[..., first : first + number, :, :]
+  parts = [values[..., place : place + 1, :, :] for place in places]
+  return jnp.concatenate(parts, axis=-3)

@@ -20,7 +20,9 @@ _einsum = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
 _SWEEPS = 5
 
 # Vectors of a batch; the batch is the last axis, so that it is contiguous.
-_Vectors = Float[Array, "3 n"]
+_Vectors = Float[Array, "3 *#n"]
+# One number for each of them.
+_Numbers = Float[Array, "1 *#n"]
 # A column of M stacked on the same column of V.
 _Column = Float[Array, "6 n"]
 
@@ -46,15 +48,16 @@ def _nearest_rotation_jvp(
   # instead.
   (matrix,), (tangent,) = primals, tangents
   R, p, V = _polar(_batch_last(matrix))
-  turned = [_cross(dM, row) for dM, row in zip(_batch_last(tangent), R, strict=True)]
-  w = turned[0] + turned[1] + turned[2]  # The vector of X - X^T.
-  a = jnp.zeros_like(w)
-  for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
-    divisor = p[j] + p[k]
-    determined = divisor > 100 * jnp.finfo(p.dtype).eps * p[0]
-    share = _dot(V[:, i], w) / jnp.where(determined, divisor, 1.0)
-    a += jnp.where(determined, share, 0.0) * V[:, i]
-  dR = jnp.stack([_cross(row, a) for row in R])
+  columns = R.swapaxes(0, 1)
+  turned = _cross(_batch_last(tangent).swapaxes(0, 1), columns).swapaxes(0, 1)
+  w = _sum(turned)[0]  # The vector of X - X^T.
+  following = _rotated(p)
+  divisor = following + _rotated(following)
+  determined = divisor > 100 * jnp.finfo(p.dtype).eps * p[:1]
+  share = _dot(V, w[:, None])[0] / jnp.where(determined, divisor, 1.0)
+  shares = V * jnp.where(determined, share, 0.0)
+  a = _sum(shares.swapaxes(0, 1))[0]
+  dR = _cross(columns, a[:, None]).swapaxes(0, 1)
   return _batch_first(R, matrix), _batch_first(dR, matrix)
 
 
@@ -75,7 +78,7 @@ def _polar(
   x, y, z, squares = jax.lax.fori_loop(
     0, _SWEEPS, _sweep, (*columns, jnp.zeros_like(rows[0]))
   )
-  x2, y2, z2 = squares
+  x2, y2, z2 = squares[:1], squares[1:2], squares[2:]
   x, x2, y, y2 = _longer_first(x, x2, y, y2)
   x, x2, z, z2 = _longer_first(x, x2, z, z2)
   y, y2, z, z2 = _longer_first(y, y2, z, z2)
@@ -85,7 +88,7 @@ def _polar(
   u1, u2, length2 = _left_basis(x[:3], y[:3])
   u3 = _cross(u1, u2)
   # The product with u3 gives the last value its sign.
-  p = jnp.stack([_length(x[:3]), length2, _dot(u3, z[:3])]) * largest
+  p = jnp.concatenate([_length(x[:3]), length2, _dot(u3, z[:3])]) * largest
   R = u1[:, None] * v1 + u2[:, None] * v2 + u3[:, None] * v3
   return R, p, jnp.stack([v1, v2, v3], axis=1)
 
@@ -108,7 +111,8 @@ def _sweep(
   x, y = _orthogonalise(x, y)
   x, z = _orthogonalise(x, z)
   y, z = _orthogonalise(y, z)
-  return x, y, z, jnp.stack([_dot(column[:3], column[:3]) for column in (x, y, z)])
+  squares = [_dot(column[:3], column[:3]) for column in (x, y, z)]
+  return x, y, z, jnp.concatenate(squares)
 
 
 def _orthogonalise(a: _Column, b: _Column) -> tuple[_Column, _Column]:
@@ -123,8 +127,8 @@ def _orthogonalise(a: _Column, b: _Column) -> tuple[_Column, _Column]:
 
 
 def _longer_first(
-  a: _Column, a_square: Float[Array, " n"], b: _Column, b_square: Float[Array, " n"]
-) -> tuple[_Column, Float[Array, " n"], _Column, Float[Array, " n"]]:
+  a: _Column, a_square: _Numbers, b: _Column, b_square: _Numbers
+) -> tuple[_Column, _Numbers, _Column, _Numbers]:
   """Swaps columns where b's is longer in M; a sign changes, so V stays a rotation."""
   # XLA repeats the comparison for each of its uses. Squares computed here might round
   # differently in each, and a near tie put one column in both places: columns as long
@@ -140,7 +144,7 @@ def _longer_first(
 
 def _left_basis(
   first: _Vectors, second: _Vectors
-) -> tuple[_Vectors, _Vectors, Float[Array, " n"]]:
+) -> tuple[_Vectors, _Vectors, _Numbers]:
   """Returns unit vectors along two orthogonal vectors, and the second's length.
 
   A vector that vanishes (rank one or zero) is replaced by some perpendicular one.
@@ -152,29 +156,33 @@ def _left_basis(
   rest_length = _length(rest)
   # Below this length the second vector is a zero with rounding errors.
   found = rest_length > 4 * jnp.finfo(first.dtype).eps * length
-  away = jnp.where(jnp.abs(u1[0]) < 0.6, x_axis, y_axis)
+  away = jnp.where(jnp.abs(u1[:1]) < 0.6, x_axis, y_axis)
   u2 = _unit(jnp.where(found, rest, _rejection(away, u1)))
   return u1, u2, rest_length
 
 
-def _dot(a: _Vectors, b: _Vectors) -> Float[Array, " n"]:
+def _dot(a: _Vectors, b: _Vectors) -> _Numbers:
+  return _sum(a * b)
+
+
+def _sum(a: _Vectors) -> _Numbers:
+  """The sum of the three components."""
   # Neither a dot nor a sum over an axis: on CPUs XLA (jaxlib 0.10.2, 0.11.0) hands
   # such sums to a library that is slower, and wrong for some arrays of 16,384 rows or
   # more.
-  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+  return a[:1] + a[1:2] + a[2:]
 
 
 def _cross(a: _Vectors, b: _Vectors) -> _Vectors:
-  return jnp.stack(
-    [
-      a[1] * b[2] - a[2] * b[1],
-      a[2] * b[0] - a[0] * b[2],
-      a[0] * b[1] - a[1] * b[0],
-    ]
-  )
+  return _rotated(a * _rotated(b) - _rotated(a) * b)
 
 
-def _length(a: _Vectors) -> Float[Array, " n"]:
+def _rotated(a: _Vectors) -> _Vectors:
+  """The components in the order y, z, x."""
+  return jnp.concatenate([a[1:], a[:1]])
+
+
+def _length(a: _Vectors) -> _Numbers:
   return jnp.sqrt(_dot(a, a))
 
 

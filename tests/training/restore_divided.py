@@ -24,11 +24,15 @@ WAYS = (((4, 2), (2, 1)), ((2, 1), (4, 4)), ((4, 1), (1, 1)))
 
 def main(folder: pathlib.Path) -> None:
   config = tiny.config(folder, mesh__fsdp_min_size=64)
-  step = functools.cache(functools.partial(_step, config))
-  abstract = jax.eval_shape(step(*WAYS[0][0]).init, jax.random.key(0))
+  one = sharding.make_mesh(jax.devices()[:1])
+  init = steps.make_train_step(config, one).init
+  # The first state has been traced for a key that lies so.
+  key = jax.device_put(jax.random.key(0), sharding.replicated(one))
+  abstract = jax.eval_shape(init, key)
+  lying = functools.partial(_lying, abstract, config.mesh.fsdp_min_size)
   for index, (saved, restored) in enumerate(WAYS):
     checkpoint = checkpoints.Checkpoints(folder / str(index))
-    state, iterator = _state(abstract, step(*saved)), _iterator(config)
+    state, iterator = _state(abstract, lying(*saved)), _iterator(config)
     divided = any(
       not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state)
     )
@@ -38,9 +42,9 @@ def main(folder: pathlib.Path) -> None:
     checkpoint.wait()
     following = next(iterator)
 
-    other, again = step(*restored), _iterator(config)
-    result = checkpoint.resume(abstract, again, other.state_shardings)
-    leaves = map(jax.tree.leaves, (state, result, other.state_shardings))
+    shardings, again = lying(*restored), _iterator(config)
+    result = checkpoint.resume(abstract, again, shardings)
+    leaves = map(jax.tree.leaves, (state, result, shardings))
     for old, new, lies in zip(*leaves, strict=True):
       assert new.sharding.is_equivalent_to(lies, new.ndim)
       np.testing.assert_array_equal(np.asarray(old), np.asarray(new))
@@ -52,18 +56,19 @@ def main(folder: pathlib.Path) -> None:
       opened.close()
 
 
-def _step(config, devices, fsdp):
+def _lying(abstract, fsdp_min_size, devices, fsdp):
+  """Where the leaves of a state go, as the training step has it."""
   mesh = sharding.make_mesh(jax.devices()[:devices], fsdp)
-  return steps.make_train_step(config, mesh)
+  return sharding.of_state(abstract, mesh, fsdp_min_size)
 
 
-def _state(abstract, step):
-  """A state of random numbers, divided as the step has it."""
+def _state(abstract, shardings):
+  """A state of random numbers, divided."""
   rng = np.random.default_rng(0)
   state = jax.tree.map(
     lambda leaf: rng.integers(0, 100, leaf.shape).astype(leaf.dtype), abstract
   )
-  return jax.device_put(state, step.state_shardings)
+  return jax.device_put(state, shardings)
 
 
 def _iterator(config):

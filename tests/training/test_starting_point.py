@@ -12,7 +12,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.inference import packed
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.models import motion_hmr
-from mhmr_jax.training import starting_point
+from mhmr_jax.training import loop, starting_point
 from mhmr_jax.training.train_step import TrainState
 from tests import tiny
 
@@ -128,7 +128,7 @@ def test_the_program_begins_with_packed_weights(tmp_path, monkeypatch):
   config = config_of("kp")
   path, trained = tmp_path / "kp.safetensors", random_variables(config)
   packed.write(TrainedRun(config, trained, 20), path)
-  monkeypatch.setattr(train.loop, "run", lambda task, *_, **__: jax.jit(task.init)(KEY))
+  monkeypatch.setattr(loop, "run", lambda task, *_, **__: jax.jit(task.init)(KEY))
   config.train.start = str(path)
   state = train.train(config, epath.Path(tmp_path / "run"))
   for own, given in zip(
