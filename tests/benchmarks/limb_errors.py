@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from mhmr_jax.body.joints import SMPL_BONES, SMPL_JOINTS
 from mhmr_jax.geometry import metrics, procrustes
 
 LIMB_JOINTS = tuple(
@@ -20,19 +21,14 @@ LIMB_JOINTS = tuple(
   for side in ("left", "right")
 )
 _FPS = 30.0  # The rate whose frames accelerations are given in.
-# The bones between limb joints, which keep their lengths.
-_BONES = (
-  ("left_hip", "right_hip"),
-  *(
-    (f"{side}_{upper}", f"{side}_{lower}")
-    for upper, lower in (
-      ("hip", "knee"),
-      ("knee", "ankle"),
-      ("shoulder", "elbow"),
-      ("elbow", "wrist"),
-    )
-    for side in ("left", "right")
-  ),
+# The bones between limb joints, which keep their lengths, by the places of their ends.
+_BONES = np.array(
+  [
+    [LIMB_JOINTS.index(SMPL_JOINTS[joint]) for joint in bone]
+    for bone in SMPL_BONES
+    if {SMPL_JOINTS[joint] for joint in bone} <= {*LIMB_JOINTS}
+  ]
+  + [[LIMB_JOINTS.index("left_hip"), LIMB_JOINTS.index("right_hip")]]
 )
 
 
@@ -90,10 +86,10 @@ def acceleration_noise(truth: Float[np.ndarray, "frames 12 3"], fps: float) -> f
     The expected error, mm a frame² of 1/30 s, of joints relative to the middle of the
     hips.
   """
-  ends = np.array([[LIMB_JOINTS.index(name) for name in bone] for bone in _BONES])
-  lengths = np.linalg.norm(truth[:, ends[:, 0]] - truth[:, ends[:, 1]], axis=-1)
-  second = 1000 * np.diff(lengths, n=2, axis=0) * (fps / _FPS) ** 2
-  variance = np.mean(np.square(second)) / 2  # Each bone has the noise of two joints.
+  first, second = _BONES.T
+  lengths = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
+  change = 1000 * np.diff(lengths, n=2, axis=0) * (fps / _FPS) ** 2
+  variance = np.mean(np.square(change)) / 2  # Each bone has the noise of two joints.
   # The middle of the hips has half the variance of a joint, and each hip shares it.
   from_hips = np.array([0.5 if "hip" in name else 1.5 for name in LIMB_JOINTS])
   # The mean length of a vector of three normal numbers.
