@@ -23,9 +23,7 @@ from data_builders.synthetic_clips import on_beam
 SHARD = 2  # Clips of a shard.
 
 
-def _build(
-  folder: pathlib.Path, mode: str = "", workers: int = 2, beam_folder: str = ""
-) -> pathlib.Path:
+def _build(folder: pathlib.Path, mode: str = "", beam_folder: str = "") -> pathlib.Path:
   """Builds by Beam in a mode of its DirectRunner; '' builds without Beam."""
   config = synthetic.SyntheticClipsConfig(
     num_train=3, num_test=1, frames=3, size=48, processes=1, beam_folder=beam_folder
@@ -34,7 +32,7 @@ def _build(
   options = [
     "--runner=DirectRunner",
     f"--direct_running_mode={mode}",
-    f"--direct_num_workers={workers}",
+    "--direct_num_workers=2",
   ]
   builder.download_and_prepare(
     download_config=tfds.download.DownloadConfig(
@@ -64,9 +62,7 @@ def _small_shards(monkeypatch):
 def test_processes_make_the_same_files_to_the_byte(plain, tmp_path):
   expected = _contents(plain)
   assert len(expected) == 2 + 1 + 2  # Shards of both splits, and TFDS's two files.
-  # One process besides this one, as its imports take seconds: the next test has two
-  # workers.
-  assert _contents(_build(tmp_path, "multi_processing", workers=1)) == expected
+  assert _contents(_build(tmp_path, "multi_processing")) == expected
 
 
 @pytest.mark.slow
