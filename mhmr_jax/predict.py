@@ -162,8 +162,9 @@ def _record(
   from mhmr_jax.export import live_rows
   from mhmr_jax.inference import live_motion
 
+  assert run is not None  # It is read early for this.
   with live_rows.opened(_LIVE_ROWS.value) as rows:
-    people = live_motion.LiveMotion(run or flag_run(), flag_scene())
+    people = live_motion.LiveMotion(run, flag_scene())
 
     def use(timed: "Timed", found: "np.ndarray") -> None:
       rows.add(timed, people.add(timed.seconds, timed.frame, found))
@@ -211,9 +212,11 @@ def _predict() -> None:
   late = None
   times = StageTimes()
   with _results_folder(out):
-    # What is wrong with a run of one's own is said before people are looked for.
+    # What is wrong with a run of one's own is said before people are looked for, and
+    # rows of a stream need the network while it runs.
+    early = program.WORKDIR.value is not None or _LIVE_ROWS.value is not None
     with times.running("loading"):
-      given = None if program.WORKDIR.value is None else flag_run()
+      given = flag_run() if early else None
     if live.is_live(name):
       video_path = out / "recording.mp4"
       with times.running("recording"):
