@@ -11,6 +11,7 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
+from optax.contrib import MuonDimensionNumbers
 
 from mhmr_jax.body.smpl import SmplModel
 from mhmr_jax.errors import InputError
@@ -72,7 +73,8 @@ def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
 
   "adamw" is Adam. "muon" makes the updates of matrices near-orthogonal (Jordan et al.
   2024), scaled to the size of Adam's updates, and leaves all other parameters to Adam
-  with Nesterov's momentum. The learning rate warms up linearly, stays for `hold` of the
+  with Nesterov's momentum. A convolution's kernel is a matrix from what it sees to its
+  channels. The learning rate warms up linearly, stays for `hold` of the
   steps, and decays to zero at the last step as a cosine.
 
   Args:
@@ -107,10 +109,22 @@ def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
       weight_decay=decay,
       adam_b2=0.99,
       consistent_rms=_MUON_RMS,
+      muon_weight_dimension_numbers=_as_matrices,
     )
   else:
     raise InputError(f"config.train.optimizer is {name!r}: use 'adamw' or 'muon'.")
   return optax.chain(optax.clip_by_global_norm(settings.grad_clip), optimizer)
+
+
+def _as_matrices(params: Any) -> Any:
+  """For each parameter the axes of a matrix's rows and columns; None for vectors."""
+  # A kernel's axes are rows, columns, inputs and outputs.
+  return jax.tree.map(
+    lambda leaf: (
+      MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), -1) if leaf.ndim > 1 else None
+    ),
+    params,
+  )
 
 
 def _with_plateau(schedule: optax.Schedule, start: int, length: int) -> optax.Schedule:

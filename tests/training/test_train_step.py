@@ -128,22 +128,23 @@ def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
   assert plain[100] == pytest.approx(0, abs=1e-6)
 
 
-def test_muon_updates_matrices_near_orthogonally_and_the_rest_as_adam():
+@pytest.mark.parametrize("shape", [(24, 12), (2, 3, 4, 12)])
+def test_muon_updates_kernels_near_orthogonally_and_the_rest_as_adam(shape):
   rng = np.random.default_rng(0)
   params = {
-    "kernel": np.zeros((24, 12), np.float32),
+    "kernel": np.zeros(shape, np.float32),
     "bias": np.zeros(12, np.float32),
   }
   # A gradient of very different singular values.
   left, right = rng.normal(size=(24, 12)), rng.normal(size=(12, 12))
   gradient = left @ np.diag(np.geomspace(1, 30, 12)) @ right
   gradients = {
-    "kernel": gradient.astype(np.float32),
+    "kernel": gradient.astype(np.float32).reshape(shape),
     "bias": rng.normal(size=12).astype(np.float32),
   }
   optimizer = _optimizer(optimizer="muon", warmup_steps=0, learning_rate=0.1)
   updates = _updates(optimizer, gradients, params)
-  update = np.asarray(updates["kernel"], np.float64)
+  update = np.asarray(updates["kernel"], np.float64).reshape(24, 12)
   singular = np.linalg.svd(update, compute_uv=False)
   before = np.linalg.svd(gradient, compute_uv=False)
   assert before.max() / before.min() > 30
