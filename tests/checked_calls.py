@@ -8,6 +8,8 @@ is wrong, and takes twice as long.
 
 import functools
 import inspect
+import types
+import typing
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +36,8 @@ def at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
+  for name, annotation in function.__annotations__.items():
+    function.__annotations__[name] = _evaluated(annotation, function.__globals__)
   checked = beartype(function)
   by_value = "{" in str(inspect.signature(function))
   if by_value or inspect.isgeneratorfunction(function):
@@ -41,6 +45,15 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     # a context that jaxtyping makes for the call, which takes longer.
     return _decorate(checked, typechecker=None)
   return checked
+
+
+def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
+  """The annotation without strings; any value for names of type checkers alone."""
+  holder = types.SimpleNamespace(__annotations__={"value": annotation})
+  try:
+    return typing.get_type_hints(holder, names, include_extras=True)["value"]
+  except (NameError, AttributeError):
+    return Any
 
 
 def _jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
