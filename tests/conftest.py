@@ -28,13 +28,13 @@ if _FIRST:
 _RUN = os.environ["MHMR_JAX_TEST_RUN"]
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Most time would go into compiling what runs for a moment: XLA and LLVM do less for it,
-# and what one process compiled, the others read. The arrays are too small to share out
-# among threads.
+# and what one process compiled, the others read. XLA does not verify its programs after
+# each of its passes. The arrays are too small to share out among threads.
 os.environ.setdefault(
   "XLA_FLAGS",
   "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
   "--xla_cpu_parallel_codegen_split_count=1 --xla_llvm_disable_expensive_passes=true "
-  "--xla_cpu_multi_thread_eigen=false",
+  "--xla_cpu_multi_thread_eigen=false --xla_disable_hlo_passes=hlo-verifier",
 )
 os.environ.setdefault("JAX_OPTIMIZATION_LEVEL", "O0")
 # Nor does anyone read in compiled programs where an operation comes from.

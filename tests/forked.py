@@ -3,10 +3,11 @@
   python -m tests.forked SOCKET
 
 is a process that imports what the programs do, and forks for each that a test asks
-for. The fork ends as a process does that was started alone. It has no JAX backend
-before, and takes XLA_FLAGS and other variables from the test; those named JAX_* are
-read by the imports, and are the same for all. The order of sets is the same for all,
-too: processes whose orders must not matter to each other start alone.
+for. One serves all processes of a test run. The fork ends as a process does that was
+started alone. It has no JAX backend before, and takes XLA_FLAGS and other variables
+from the test; those named JAX_* are read by the imports, and are the same for all. The
+order of sets is the same for all, too: processes whose orders must not matter to each
+other start alone.
 """
 
 import atexit
@@ -118,39 +119,72 @@ class Program:
 
 @functools.cache
 def _server() -> socket.socket:
-  """The socket of this process's server, which ends when the socket is closed."""
+  """A connection to the run's server, which ends with the last of them."""
+  from mhmr_jax.files import locks
+
+  run = pathlib.Path(os.environ["MHMR_JAX_TEST_RUN"])
+  connection = socket.socket(socket.AF_UNIX)
+  with locks.exclusive(run / "programs"):
+    path = str(run / "programs" / "socket")
+    try:
+      connection.connect(path)
+    except (FileNotFoundError, ConnectionRefusedError):
+      _start_server(path)
+      connection.connect(path)
+  atexit.register(connection.close)
+  return connection
+
+
+def _start_server(path: str) -> None:
   from tests import tiny
 
-  ours, theirs = socket.socketpair()
-  with theirs:
+  pathlib.Path(path).unlink(missing_ok=True)  # One that has been killed left it.
+  with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(path)
+    listener.listen()
     process = subprocess.Popen(
-      [sys.executable, "-m", __name__, str(theirs.fileno())],
+      [sys.executable, "-m", __name__, str(listener.fileno())],
       cwd=tiny.ROOT,
       env=os.environ | tiny.environment(),
-      pass_fds=[theirs.fileno()],
+      pass_fds=[listener.fileno()],
     )
-  atexit.register(process.wait)
-  atexit.register(ours.close)  # It is the first to be called.
-  return ours
+  atexit.register(process.wait)  # It is called after the connection has been closed.
 
 
-def _serve(requests: socket.socket) -> list:
+def _serve(listener: socket.socket) -> list:
   """Returns what a test asks for, in the fork that is to run it.
 
   Its parent is a fork too, which waits for it and tells the test how it ended.
   """
   signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # The system forgets ended forks.
-  while True:
-    line, files, _, _ = socket.recv_fds(requests, 1, 1)
-    if not line:
-      sys.exit()
-    (status,) = files
-    while not line.endswith(b"\n"):
-      line += requests.recv(1 << 16)
-    if os.fork() == 0:
-      break
-    os.close(status)
-  requests.close()
+  connections = [listener.accept()[0]]
+  while connections:
+    for ready in select.select([listener, *connections], [], [])[0]:
+      if ready is listener:
+        connections.append(listener.accept()[0])
+        continue
+      line, files, _, _ = socket.recv_fds(ready, 1, 1)
+      if not line:
+        connections.remove(ready)
+        ready.close()
+        continue
+      (status,) = files
+      while not line.endswith(b"\n"):
+        line += ready.recv(1 << 16)
+      if os.fork() == 0:
+        for one in (listener, *connections):
+          one.close()
+        return _watched(json.loads(line), status)
+      os.close(status)
+    if not connections:
+      os.unlink(listener.getsockname())
+      if select.select([listener], [], [], 0)[0]:  # It came at the last moment.
+        connections.append(listener.accept()[0])
+  sys.exit()
+
+
+def _watched(request: list, status: int) -> list:
+  """Returns the request in a fork whose end is written to `status`."""
   signal.signal(signal.SIGCHLD, signal.SIG_DFL)
   if pid := os.fork():
     os.write(status, _NUMBER.pack(pid))
@@ -158,17 +192,17 @@ def _serve(requests: socket.socket) -> list:
     os.write(status, _NUMBER.pack(ended))
     os._exit(0)
   os.close(status)
-  return json.loads(line)
+  return request
 
 
-def _main(requests: socket.socket) -> None:
+def _main(listener: socket.socket) -> None:
   for name in _IMPORTED:
     importlib.import_module(name)
   with contextlib.suppress(ModuleNotFoundError):  # It is of an extra.
     importlib.import_module("tensorboardX")
   gc.freeze()
   gc.set_threshold(*GARBAGE_THRESHOLDS)
-  module, arguments, folder, variables, printed = _serve(requests)
+  module, arguments, folder, variables, printed = _serve(listener)
   for number, name in enumerate(_PRINTED, 1):
     file = os.open(os.path.join(printed, name), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, number)

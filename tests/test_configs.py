@@ -11,7 +11,7 @@ from mhmr_jax.body import smpl
 from mhmr_jax.data import pipeline
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
-from tests import tiny
+from tests import drawn, tiny
 from tests.data.clips import make_source
 
 # Another program trains these: tests/test_train_flow.py has their steps.
@@ -109,7 +109,8 @@ def test_two_steps_without_memory_change_the_whole_network(tmp_path):
   key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
   body = smpl.load()
   # A state that lies as the step's own results do, or the step would be compiled twice.
-  state = jax.jit(made.init, out_shardings=made.state_shardings)(key)
+  state = drawn.state(jax.eval_shape(made.init, key))
+  state = jax.device_put(state, made.state_shardings)
   before = jax.tree.map(np.array, state)
   state, _ = made.step(state, batch, key, body)
   state, scalars = made.step(state, following, key, body)

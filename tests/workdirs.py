@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 
 import jax
+import numpy as np
 from etils import epath
 from ml_collections import ConfigDict
 
@@ -13,7 +14,7 @@ from mhmr_jax.data import pipeline, sources
 from mhmr_jax.files import locks
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import checkpoints, steps
-from tests import tiny
+from tests import drawn, tiny
 
 STEP = 7  # The step of the untrained run.
 
@@ -102,15 +103,16 @@ def _once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
 
 
 def write_initial(workdir: pathlib.Path, config: ConfigDict, step: int = 0) -> None:
-  """Makes the run of a config with its initial parameters, as of that step."""
+  """Makes the run of a config with untrained parameters, as of that step."""
   mesh = sharding.make_mesh(jax.devices()[:1])
   made = steps.make_train_step(config, mesh)
-  # As the loop does, so that no other program is traced and compiled.
+  # The first state has been traced for a key that lies so.
   key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-  state = jax.jit(made.init, out_shardings=made.state_shardings)(key)
+  state = drawn.state(jax.eval_shape(made.init, key))
   checkpoints.prepare_workdir(epath.Path(workdir), config)
   saved = checkpoints.Checkpoints(epath.Path(workdir))
-  saved.save(state.replace(step=state.step + step), {pipeline.POSITION: 4 * step})
+  state = jax.device_put(state.replace(step=np.int32(step)), made.state_shardings)
+  saved.save(state, {pipeline.POSITION: 4 * step})
   saved.close()
 
 

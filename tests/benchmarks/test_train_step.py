@@ -5,6 +5,7 @@ import torch
 
 from mhmr_jax.body import smpl
 from mhmr_jax.models import motion_hmr
+from tests import drawn
 from tests.benchmarks import torch_twin, train_step
 
 _SMALL = {
@@ -33,8 +34,7 @@ def test_the_twin_has_the_same_loss_and_gradient(name):
   batch["flow"] = batch["flow"].astype(np.float32)
   model = motion_hmr.from_config(config)
   placed = jax.device_put(batch)
-  init = jax.jit(lambda key: motion_hmr.init_variables(model, key, placed))
-  variables = init(jax.random.key(0))
+  variables = drawn.variables(lambda key: motion_hmr.init_variables(model, key, placed))
   # Larger weights than the first ones, so that every round changes the body.
   variables["params"]["regressor"]["correction"]["kernel"] *= 10
   loss_of = train_step.loss_without_dropout(config, body)

@@ -8,6 +8,7 @@ first, and modules are those of `torch.nn`.
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -349,10 +350,11 @@ class Twin(nn.Module):
     width = model.encoder.features or 4 * model.encoder.stage_widths[-1]
     self.point_encoder = PointEncoder(width) if self.as_points else None
     self.temporal = Memory(width, model.lstm_features)
-    mean = regressor.IterativeRegressor(
+    own = regressor.IterativeRegressor(
       pose_representation=model.regressor.pose_representation
-    )._mean_parameters()
-    self.regressor = Regressor(model.regressor, width, self.body, np.asarray(mean))
+    )
+    mean = np.asarray(jax.jit(lambda: own._mean_parameters())())
+    self.regressor = Regressor(model.regressor, width, self.body, mean)
 
   def forward(self, batch: dict[str, Tensor]) -> Tensor:
     """The loss of a batch whose frames are all valid."""

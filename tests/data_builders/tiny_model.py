@@ -13,21 +13,22 @@ from mhmr_jax.inference import sequences
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps
 from mhmr_jax.training.train_step import TrainState
+from tests import drawn
 
 
 class TinyModel:
   """Compiles the training step of a config once, for all batches of one form.
 
-  The first state and the step are made as `mhmr_jax.train` makes them, so that a test
-  run compiles them once for all batches with the same fields.
+  The step is made as `mhmr_jax.train` makes it, so that a test run compiles it once for
+  all batches with the same fields.
   """
 
   def __init__(self, config: ConfigDict):
     mesh = sharding.make_mesh()
     self._made = steps.make_train_step(config, mesh)
     key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-    init = jax.jit(self._made.init, out_shardings=self._made.state_shardings)
-    self.state = init(key)
+    state = drawn.state(jax.eval_shape(self._made.init, key))
+    self.state = jax.device_put(state, self._made.state_shardings)
 
   def step(self, batch: Any) -> tuple[TrainState, dict[str, float]]:
     """The state and the scalars after one step from the initial state."""

@@ -14,7 +14,7 @@ from mhmr_jax.inference import packed, streaming
 from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.keypoints.tracking import Track
 from mhmr_jax.models import motion_hmr
-from tests import tiny
+from tests import drawn, tiny
 from tests.keypoints import people
 
 
@@ -23,8 +23,8 @@ def run():
   config = tiny.config(name="kp", keypoints__form="coordinates")
   shapes = motion_hmr.input_shapes(config)
   model = motion_hmr.from_config(config)
-  init = jax.jit(lambda key: motion_hmr.init_variables(model, key, shapes))
-  return TrainedRun(config, init(jax.random.key(0)), 20)
+  variables = drawn.variables(lambda key: motion_hmr.init_variables(model, key, shapes))
+  return TrainedRun(config, variables, 20)
 
 
 def test_a_packed_run_is_read_again(run, tmp_path):

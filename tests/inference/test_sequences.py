@@ -1,7 +1,6 @@
 """Whole sequences: chunks joined by the carried state, lanes and their padding."""
 
 import cv2
-import jax
 import numpy as np
 import pytest
 
@@ -9,7 +8,7 @@ from mhmr_jax.data.sources import ClipSource
 from mhmr_jax.inference import sequences
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
-from tests import tiny
+from tests import drawn, tiny
 
 LENGTHS = (7, 12, 5, 9)
 SIZE = 48
@@ -53,9 +52,7 @@ def variables(tmp_path_factory):
   config = _config(tmp_path_factory.mktemp("data"), 4)
   model = motion_hmr.from_config(config)
   shapes = motion_hmr.input_shapes(config)
-  return jax.jit(lambda key: motion_hmr.init_variables(model, key, shapes))(
-    jax.random.key(0)
-  )
+  return drawn.variables(lambda key: motion_hmr.init_variables(model, key, shapes))
 
 
 def _predict(config, variables, source):

@@ -8,6 +8,7 @@ import pytest
 
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models.encoder import FrameEncoder, JointFinder, channel_centroids
+from tests import drawn
 
 SMALL: dict[str, Any] = {
   "stage_blocks": (1, 1),
@@ -45,7 +46,7 @@ def test_resnet50_has_the_size_of_the_paper():
 def _forms_agree(first, second):
   """Checks that two encoders have the same parameters, gradients and statistics."""
   frames = _frames()
-  variables = jax.jit(first.init)(jax.random.key(1), frames)
+  variables = drawn.variables(first.init, frames)
 
   def grads(module):
     def loss(params):
@@ -179,7 +180,7 @@ def test_an_encoder_learns_where_a_blob_is():
   one_stage = {**SMALL, "stage_blocks": (1,), "stage_widths": (8,)}
   norm = dict(norm="group", norm_groups=4)
   module = FrameEncoder(**one_stage, joints=True, features=8, **norm)
-  params = jax.jit(module.init)(jax.random.key(0), frames)["params"]
+  params = drawn.variables(module.init, frames)["params"]
 
   def error(params, frames):
     encoded = module.apply({"params": params}, frames)
@@ -202,7 +203,8 @@ def test_an_encoder_learns_where_a_blob_is():
 def test_the_places_of_joints_are_features():
   frames = _frames()
   module = FrameEncoder(**SMALL, joints=True, features=8)
-  encoded, variables = jax.jit(module.init_with_output)(jax.random.key(0), frames)
+  variables = drawn.variables(module.init, frames)
+  encoded = jax.jit(module.apply)(variables, frames)
   assert encoded.joints.places.shape == (4, 24, 2)
   without = jax.jit(FrameEncoder(**SMALL, features=8).apply)(variables, frames)
   assert not np.allclose(encoded.features, without.features)
@@ -228,7 +230,7 @@ def test_a_merged_map_sees_all_stages():
   stages = dict(stage_blocks=(1, 1), stage_widths=(8, 12))
   module = FrameEncoder(**{**SMALL, **stages}, joints=True, norm="group", norm_groups=4)
   frames = jnp.asarray(_frames())
-  params = jax.jit(module.init)(jax.random.key(0), frames)["params"]
+  params = drawn.variables(module.init, frames)["params"]
 
   def spread(params):
     encoded = module.apply({"params": params}, frames)

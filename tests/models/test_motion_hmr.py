@@ -8,7 +8,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.keypoints import heatmaps
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.schema import INPUT_CHANNELS, Batch
-from tests import tiny
+from tests import drawn, tiny
 
 SIZE, TIME = 16, 4
 # Changes the last frame's flow.
@@ -126,7 +126,7 @@ def test_standardised_flow_knows_neither_the_camera_nor_the_speed(batch):
 def test_streaming_in_chunks_equals_the_whole(batch):
   model = _model()
   apply = jax.jit(model.apply)
-  variables = jax.jit(model.init)(jax.random.key(0), batch)
+  variables = drawn.variables(model.init, batch)
   whole, last = apply(variables, batch)
   carry, chunks = model.initial_carry(2), []
   for start, stop in ((0, 2), (2, TIME)):
@@ -145,7 +145,7 @@ def test_streaming_in_chunks_equals_the_whole(batch):
 @pytest.mark.parametrize("backward", [False, True])
 def test_frames_see_later_ones_with_a_backward_lstm_alone(batch, backward):
   model = _model(lstm_backward=backward)
-  variables = jax.jit(model.init)(jax.random.key(0), batch)
+  variables = drawn.variables(model.init, batch)
   apply = jax.jit(model.apply)
   whole, _ = apply(variables, batch)
   changed, _ = apply(variables, Batch({**batch, "flow": batch["flow"] * _LATER}))
@@ -157,7 +157,7 @@ def test_frames_see_later_ones_with_a_backward_lstm_alone(batch, backward):
 def test_without_lstm_every_frame_is_on_its_own(batch):
   model = _model(lstm_features=0)
   assert model.initial_carry(2) is None
-  variables = jax.jit(model.init)(jax.random.key(0), batch)
+  variables = drawn.variables(model.init, batch)
   apply = jax.jit(model.apply)
   whole, carry = apply(variables, batch)
   assert carry is None
@@ -168,7 +168,7 @@ def test_without_lstm_every_frame_is_on_its_own(batch):
 
 
 def test_bfloat16_predicts_nearly_the_same(batch):
-  variables = jax.jit(_model().init)(jax.random.key(0), batch)
+  variables = drawn.variables(_model().init, batch)
   exact, _ = jax.jit(_model().apply)(variables, batch)
   rounded, _ = jax.jit(_model(dtype="bfloat16").apply)(variables, batch)
   assert rounded["rotations"].dtype == jnp.float32
@@ -199,8 +199,8 @@ class _Coordinates:
     apply = jax.jit(self.model.apply)
     self.apply = lambda *arguments: jax.device_get(apply(*arguments))
     shapes = Batch(keypoints=jnp.zeros((2, TIME, 17, 3)), window=jnp.zeros((2, 3)))
-    init = jax.jit(lambda key: motion_hmr.init_variables(self.model, key, shapes))
-    self.variables = init(jax.random.key(0))
+    init = lambda key: motion_hmr.init_variables(self.model, key, shapes)
+    self.variables = drawn.variables(init)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from mhmr_jax.geometry import rotations
 from mhmr_jax.models import regressor
 from mhmr_jax.models.coordinates import SmoothCrop
 from mhmr_jax.schema import Prediction
+from tests import drawn
 
 _matrices = jax.jit(rotations.axis_angle_to_matrix)
 REPRESENTATIONS = ("axis_angle", "6d", "6d_camera")
@@ -54,8 +55,7 @@ def test_untrained_prediction_is_near_the_mean(features, representation):
 @pytest.mark.parametrize("representation", REPRESENTATIONS)
 def test_rounds_iterate_one_set_of_weights(features, representation):
   """Against HMR's loop written out, with the concatenation that we split."""
-  init = jax.jit(_regressor(representation).init)
-  variables = jax.device_get(init(jax.random.key(1), features))
+  variables = drawn.variables(_regressor(representation).init, features)
   params = variables["params"]
   kernel = np.concatenate(
     [params["from_features"]["kernel"], params["from_parameters"]["kernel"]]
@@ -91,7 +91,7 @@ def test_rounds_iterate_one_set_of_weights(features, representation):
 
 def test_dropout_only_when_training(features):
   module = _regressor("6d", dropout=0.5)
-  variables = jax.jit(module.init)(jax.random.key(1), features)
+  variables = drawn.variables(module.init, features)
   apply = jax.jit(module.apply, static_argnums=2)
   run = lambda seed, train: apply(
     variables, features, train, rngs={"dropout": jax.random.key(seed)}
@@ -173,7 +173,7 @@ def test_the_reprojection_error_is_in_crop_units_times_the_score():
 def test_with_feedback_the_rounds_see_the_observation(features):
   module = _regressor("6d_camera", feedback=True, rounds=2)
   exact = _observed(_mean_keypoints())
-  variables = jax.jit(module.init)(jax.random.key(1), features, observed=exact)
+  variables = drawn.variables(module.init, features, observed=exact)
   assert variables["params"]["from_error"]["kernel"].shape == (34, 16)
   run = jax.jit(lambda *args: module.apply(*args[:2], observed=args[2]))
   apply = lambda variables, observed: run(variables, features, observed)
@@ -197,7 +197,7 @@ def test_with_feedback_the_rounds_see_the_observation(features):
 
 def test_the_world_is_a_unit_vector_and_two_logits(features):
   module = _regressor("6d", world=True, rounds=1)
-  variables = jax.jit(module.init)(jax.random.key(1), features)
+  variables = drawn.variables(module.init, features)
   apply = jax.jit(module.apply)
   prediction = apply(variables, features)
   assert prediction["gravity"].shape == (2, 3, 3)

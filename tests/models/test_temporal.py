@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mhmr_jax.models import temporal
-from tests import tiny
+from tests import drawn, tiny
 
 BATCH, TIME, WIDTH, HIDDEN = 3, 7, 5, 6
 
@@ -20,7 +20,7 @@ def inputs():
 @pytest.fixture(scope="module")
 def lstm(inputs):
   module = temporal.LSTM(HIDDEN)
-  return module, jax.jit(module.init)(jax.random.key(1), inputs)
+  return module, drawn.variables(module.init, inputs)
 
 
 def _as_flax(params):
@@ -60,9 +60,11 @@ def test_equals_flax_with_gradients(inputs, lstm):
   jax.tree.map(close, _as_flax(grads["params"]), ref_grads)
 
 
-def test_forget_gate_starts_open(lstm):
-  bias = lstm[1]["params"]["bias"]
-  np.testing.assert_array_equal(bias, np.repeat([0.0, 1.0, 0.0, 0.0], HIDDEN))
+def test_forget_gate_starts_open(inputs):
+  init = temporal.LSTM(HIDDEN).init
+  bias = jax.jit(lambda *arguments: init(*arguments)["params"]["bias"])
+  expected = np.repeat([0.0, 1.0, 0.0, 0.0], HIDDEN)
+  np.testing.assert_array_equal(bias(jax.random.key(1), inputs), expected)
 
 
 def test_chunks_equal_one_pass(inputs, lstm):
@@ -99,21 +101,21 @@ def test_invalid_frame_is_as_if_absent(inputs, lstm):
 @pytest.mark.parametrize("hidden", [WIDTH, HIDDEN])
 def test_output_is_added_to_the_feature(inputs, hidden):
   module = temporal.ResidualLSTM(hidden)
-  (outputs, carry), variables = jax.jit(module.init_with_output)(
-    jax.random.key(1), inputs
-  )
+  variables = drawn.variables(module.init, inputs)
+  apply = jax.jit(module.apply)
+  outputs, carry = apply(variables, inputs)
   assert outputs.shape == inputs.shape
   assert carry[0].shape == (BATCH, hidden)
   assert ("project" in variables["params"]) == (hidden != WIDTH)
   zeros = jax.tree.map(np.zeros_like, variables)
-  np.testing.assert_array_equal(jax.jit(module.apply)(zeros, inputs)[0], inputs)
+  np.testing.assert_array_equal(apply(zeros, inputs)[0], inputs)
 
 
 @pytest.mark.parametrize("hidden", [WIDTH, HIDDEN])
 def test_backward_is_an_lstm_from_the_last_frame_to_the_first(inputs, hidden):
   module = temporal.ResidualLSTM(hidden, backward=True)
   carry = tuple(np.full((2, BATCH, hidden), 0.3, np.float32))
-  variables = jax.jit(module.init)(jax.random.key(1), inputs)
+  variables = drawn.variables(module.init, inputs)
   valid = np.arange(TIME) < np.array([[TIME], [TIME - 2], [1]])
   outputs, last = jax.jit(module.apply)(variables, inputs, carry, valid)
   params = variables["params"]
@@ -130,7 +132,7 @@ def test_backward_is_an_lstm_from_the_last_frame_to_the_first(inputs, hidden):
 
 def test_bfloat16_keeps_a_float32_state(inputs):
   module = temporal.ResidualLSTM(HIDDEN, dtype=jnp.bfloat16)
-  variables = jax.jit(module.init)(jax.random.key(1), inputs)
+  variables = drawn.variables(module.init, inputs)
 
   def value(variables, inputs):
     result = module.apply(variables, inputs)

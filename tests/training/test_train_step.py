@@ -12,7 +12,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.models import motion_hmr
 from mhmr_jax.runtime import sharding
 from mhmr_jax.training import steps, train_step
-from tests import tiny
+from tests import drawn, tiny
 from tests.data.clips import make_source
 
 
@@ -60,7 +60,7 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(tmp_path):
   # The first state has been traced for a key that lies so.
   everywhere = sharding.replicated(sharding.make_mesh(jax.devices()[:1]))
   key = jax.device_put(jax.random.key(0), everywhere)
-  state = jax.device_get(jax.jit(train.init)(key))
+  state = drawn.state(jax.eval_shape(train.init, key))
   whole, scalars = train.step(state, batch, key, body)
   config.train.accumulate = 2
   parts, in_parts = _make(config).step(state, batch, key, body)

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import shutil
 
 import numpy as np
@@ -40,10 +41,16 @@ def _film(source, split, seed, frames=FRAMES, **kwargs) -> people.Take:
   return source.film(split, frames, SIZE, choice=choice, filming=filming, **kwargs)
 
 
+@pytest.fixture(scope="module")
+def filmed(source):
+  """The take of a split and a seed, not to write in."""
+  return functools.cache(functools.partial(_film, source))
+
+
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_labels_pose_the_body_where_it_is_seen(source, body, split, seed):
-  person = _film(source, split, seed).person
+def test_labels_pose_the_body_where_it_is_seen(filmed, body, split, seed):
+  person = filmed(split, seed).person
   posed = body.pose(person.pose, person.betas, person.transl)
   np.testing.assert_allclose(posed.joints, person.joints_camera, atol=1e-4)
   keypoints = np.stack([body.keypoint_regressor @ v for v in posed.vertices])
@@ -64,8 +71,8 @@ def test_labels_pose_the_body_where_it_is_seen(source, body, split, seed):
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_what_is_seen_lies_on_the_mask(source, seed):
-  person = _film(source, "train", seed).person
+def test_what_is_seen_lies_on_the_mask(filmed, seed):
+  person = filmed("train", seed).person
   joints = pinhole.project(person.joints_camera, person.camera.intrinsics)
   for name, pixels, seen in (
     ("joints", joints, person.visibility > 0),
@@ -108,15 +115,20 @@ def test_a_hidden_joint_is_not_seen(folder, body, tmp_path):
   assert (before.visibility != after.visibility)[:, others].mean() < 0.05
 
 
-@pytest.mark.parametrize("flow", ["next", "blender"])
-@pytest.mark.parametrize("moving", [True, False])
-def test_flow_is_the_motion_of_the_vertices_seen(tmp_path, body, flow, moving):
-  """Camera and person both move, and the file has either convention."""
-  scene = surreal_files.Scene(frames=LENGTH, flow=flow)
+@pytest.fixture(scope="module", params=["next", "blender"])
+def of_convention(request, tmp_path_factory, body):
+  """A person whose file has either convention of flow."""
+  folder = tmp_path_factory.mktemp("surreal")
+  scene = surreal_files.Scene(frames=LENGTH, flow=request.param)
   for split in ("train", "test"):
-    surreal_files.write(tmp_path / split, f"run0/{split}/{split}_c0001", scene)
-  source = people.open_people(str(tmp_path), body)
-  person = _film(source, "train", 2, moving_camera=moving).person
+    surreal_files.write(folder / split, f"run0/{split}/{split}_c0001", scene)
+  return people.open_people(str(folder), body)
+
+
+@pytest.mark.parametrize("moving", [True, False])
+def test_flow_is_the_motion_of_the_vertices_seen(of_convention, body, moving):
+  """Camera and person both move."""
+  person = _film(of_convention, "train", 2, moving_camera=moving).person
   assert (np.ptp(person.camera.R_wc, axis=0).max() > 1e-3) == moving
   posed = body.pose(person.pose, person.betas, person.transl)
   K, mesh = person.camera.intrinsics, render.Mesh(body.faces)
@@ -154,9 +166,9 @@ def test_a_still_camera_keeps_surreals_labels(source, folder):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_nobody_is_seen_to_end_within_the_frame(source, seed):
+def test_nobody_is_seen_to_end_within_the_frame(filmed, seed):
   """Where SURREAL's border cuts the person, so must the frame's."""
-  person = _film(source, "test", seed).person
+  person = filmed("test", seed).person
   K = person.camera.intrinsics.astype(float)
   K0 = info_files.intrinsics().astype(float)
   column = np.stack([np.zeros(240), np.arange(240) + 0.5, np.ones(240)])
