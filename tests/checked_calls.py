@@ -57,8 +57,10 @@ def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
     return Any
 
 
-def _jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
+def _jaxtyped(*arguments: Any, typechecker: Any = None) -> Any:
   """What jaxtyping decorates functions and classes with, but faster."""
+  if typechecker is None:  # The package calls it to check a value.
+    return _decorate(*arguments)
 
   def decorate(decorated: Any) -> Any:
     if inspect.isfunction(decorated):
