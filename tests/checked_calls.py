@@ -6,6 +6,7 @@ one for these and the result, and check both at every call: that tells more exac
 is wrong, and takes twice as long.
 """
 
+import dataclasses
 import functools
 import inspect
 import types
@@ -56,13 +57,17 @@ def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:
     return Any
 
 
-def _jaxtyped(*, typechecker: Callable[..., Any]) -> Callable[..., Any]:
-  """What jaxtyping decorates functions and classes with, for functions faster."""
+def _jaxtyped(*arguments: Any, typechecker: Any = None) -> Any:
+  """What jaxtyping decorates functions and classes with, but faster."""
+  if typechecker is None:  # The package calls it to check a value.
+    return _decorate(*arguments)
 
   def decorate(decorated: Any) -> Any:
     if inspect.isfunction(decorated):
       return typechecker(decorated)
-    return _decorate(decorated, typechecker=typechecker)
+    if dataclasses.is_dataclass(decorated) and "__init__" in vars(decorated):
+      decorated.__init__ = typechecker(decorated.__init__)
+    return decorated
 
   return decorate
 

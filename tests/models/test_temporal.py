@@ -111,15 +111,16 @@ def test_output_is_added_to_the_feature(inputs, hidden):
   np.testing.assert_array_equal(apply(zeros, inputs)[0], inputs)
 
 
-@pytest.mark.parametrize("hidden", [WIDTH, HIDDEN])
-def test_backward_is_an_lstm_from_the_last_frame_to_the_first(inputs, hidden):
+def test_backward_is_an_lstm_from_the_last_frame_to_the_first(inputs):
+  hidden = WIDTH  # Both directions together are projected even so.
   module = temporal.ResidualLSTM(hidden, backward=True)
   carry = tuple(np.full((2, BATCH, hidden), 0.3, np.float32))
   variables = drawn.variables(module.init, inputs)
   valid = np.arange(TIME) < np.array([[TIME], [TIME - 2], [1]])
-  outputs, last = jax.jit(module.apply)(variables, inputs, carry, valid)
+  outputs, last = jax.device_get(jax.jit(module.apply)(variables, inputs, carry, valid))
   params = variables["params"]
-  run = jax.jit(temporal.LSTM(hidden).apply)
+  apply = jax.jit(temporal.LSTM(hidden).apply)
+  run = lambda *arguments: jax.device_get(apply(*arguments))
   forward, forward_carry = run({"params": params["lstm"]}, inputs, carry, valid)
   jax.tree.map(np.testing.assert_array_equal, last, forward_carry)
   for clip, length in enumerate(valid.sum(axis=1)):

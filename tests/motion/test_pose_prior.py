@@ -6,7 +6,6 @@ import pytest
 import safetensors.numpy
 from absl.testing import flagsaver
 from scipy.spatial.transform import Rotation
-from scipy.stats import multivariate_normal
 
 from mhmr_jax.errors import InputError
 from mhmr_jax.motion import fit_pose_prior, library, pose_prior
@@ -33,6 +32,8 @@ def _matrices(pose):
 
 
 def test_the_density_is_that_of_a_mixture(poses, prior):
+  from scipy import stats  # It takes a second, which one process spends.
+
   some = _matrices(poses[:5])
   columns = np.concatenate([some[:, 1:22, :, 0], some[:, 1:22, :, 1]], -1)
   x = columns.reshape(5, 126)
@@ -40,7 +41,7 @@ def test_the_density_is_that_of_a_mixture(poses, prior):
   for log_factor, mean, factor in zip(*map(np.asarray, prior), strict=True):
     covariance = np.linalg.inv(factor.T.astype(float) @ factor)
     share = np.exp(log_factor - np.log(np.diag(factor)).sum())
-    normal = multivariate_normal(mean, covariance)
+    normal = stats.multivariate_normal(mean, covariance)
     density = density + share * np.exp(normal.logpdf(x))
   found = jax.jit(pose_prior.negative_log_density)(prior, some)
   np.testing.assert_allclose(
