@@ -60,6 +60,7 @@ _IMPORTED = (
   "mhmr_jax.visualize.gallery",
   "mhmr_jax.visualize.prediction_folder",
   "mhmr_jax.visualize.report",
+  "scipy.signal",
 )
 
 

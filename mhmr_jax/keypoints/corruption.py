@@ -5,8 +5,6 @@ points, its median over the clip. Events (misses, outliers, swaps, jumps) last f
 several frames: they are thresholds on uniform numbers that are redrawn at random times.
 """
 
-import itertools
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -159,11 +157,12 @@ def autoregression(
 
   x[0] = w[0], x[t] = c x[t - 1] + sqrt(1 - c²) w[t]
   """
-  drift = np.sqrt(1 - correlation**2) * white.astype(np.float64)
-  drift[0] = white[0]
-  # scipy.signal has this as a filter, and takes over a second to import.
-  for before, row in itertools.pairwise(drift):
-    row += correlation * before
+  # Importing scipy.signal takes over a second, which programs that add no noise save.
+  from scipy import signal
+
+  driving = np.sqrt(1 - correlation**2) * white.astype(np.float64)
+  driving[0] = white[0]
+  drift = signal.lfilter([1.0], [1.0, -correlation], driving, axis=0)
   return drift.astype(np.float32)
 
 
