@@ -37,15 +37,14 @@ def at_first_call(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
-  for name, annotation in function.__annotations__.items():
-    function.__annotations__[name] = _evaluated(annotation, function.__globals__)
-  checked = beartype(function)
   by_value = "{" in str(inspect.signature(function))
   if by_value or inspect.isgeneratorfunction(function):
-    # Axes as large as an argument says, and results that are checked one by one, need
-    # a context that jaxtyping makes for the call, which takes longer.
-    return _decorate(checked, typechecker=None)
-  return checked
+    # jaxtyping's own way knows the arguments that axes are as large as, and checks a
+    # generator's when it is called, and not when it begins.
+    return _decorate(function, typechecker=beartype)
+  for name, annotation in function.__annotations__.items():
+    function.__annotations__[name] = _evaluated(annotation, function.__globals__)
+  return beartype(function)
 
 
 def _evaluated(annotation: Any, names: dict[str, Any]) -> Any:

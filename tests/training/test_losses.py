@@ -48,6 +48,12 @@ def _own_loss(body, prediction, batch, *weights):
   return run(body, prediction, batch)
 
 
+def _value_and_gradient(loss):
+  """Its results are NumPy's: each slice of JAX's would be a program of its own."""
+  run = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  return lambda *arguments: jax.device_get(run(*arguments))
+
+
 def _terms(body, prediction, batch, *weights):
   """Which terms there are, without computing them."""
   run = lambda *arrays: losses.motion_hmr_loss(*arrays, *weights)
@@ -236,7 +242,7 @@ def test_clips_of_the_target_domain_count_for_nothing_but_their_domain(loss, bat
   both = _joined(batch, {**wrong, "valid": batch["valid"]})
   both["labelled"] = np.repeat([True, False], FRAMES[0])
   expected, terms = loss(prediction, batch)
-  value = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  value = _value_and_gradient(loss)
   (total, both_terms), gradient = value(doubled, both)
   np.testing.assert_allclose(total, expected, rtol=1e-6)
   for name in terms:
@@ -359,7 +365,7 @@ def test_garbage_in_invalid_frames_changes_nothing(loss, batch):
   clean = {**_world(batch), "valid": valid}
   clean["rotations"] = np.array(_matrices(clean.pop("pose")))
   prediction = _in_the_world(_prediction(1)[0], -_down(), 0.3)
-  value = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  value = _value_and_gradient(loss)
   (_, expected), gradient = value(prediction, Batch(clean))
   fields = {name: np.array(leaf) for name, leaf in clean.items()}
   for name in (
