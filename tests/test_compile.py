@@ -100,6 +100,19 @@ def test_a_step_is_measured_on_a_device_that_is_here(tmp_path, monkeypatch):
   assert kept.read_text().startswith("HloModule")
 
 
+def test_an_unknown_field_of_a_gpu_is_named():
+  errors = (
+    b"E0000 text_format.cc:378] Error parsing text-format xla.GpuTargetConfigProto: "
+    b'207:32: Message type "xla.GpuDeviceInfoProto" has no field named "granularity".\n'
+    b"jax.errors.JaxRuntimeError: FAILED_PRECONDITION: Failed to parse the parameter.\n"
+  )
+  assert measure._reason(errors) == (
+    "line 207 of --gpu_target is unknown to this version's compiler (Message type "
+    '"xla.GpuDeviceInfoProto" has no field named "granularity"): delete that field, or '
+    "take the file of an older XLA."
+  )
+
+
 @pytest.mark.slow
 def test_a_tiny_step_compiles_for_a_slice(tmp_path):
   if importlib.util.find_spec("libtpu") is None:

@@ -139,7 +139,19 @@ def measure(
 
 
 def _reason(errors: bytes) -> str:
-  """The last line that names an error in what a compiler wrote."""
+  """The last line that names an error in what a compiler wrote.
+
+  A description of a GPU that it cannot parse is named by the line and the field.
+  """
+  unparsed = re.search(
+    rb"Error parsing text-format \S+: (\d+):\d+: (.*?)\.?$", errors, re.M
+  )
+  if unparsed:
+    line, what = (part.decode(errors="replace") for part in unparsed.groups())
+    return (
+      f"line {line} of --gpu_target is unknown to this version's compiler ({what}): "
+      "delete that field, or take the file of an older XLA."
+    )
   lines = [line.strip() for line in errors.decode(errors="replace").splitlines()]
   telling = [
     line
