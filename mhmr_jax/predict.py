@@ -6,7 +6,7 @@
 Without --workdir the network has the weights that come with the package. Without
 --keypoints a detector finds the people (see `keypoints.detect`). docs/predict.md says
 what the files in the folder are. The video is read frame by frame: memory grows by
-two kilobytes for each person and frame; the pictures are not kept.
+three kilobytes for each person and frame; the pictures are not kept.
 """
 
 import contextlib
