@@ -76,11 +76,8 @@ def test_inputs_parameters_and_the_papers_step_have_shapes(name, variant):
       tiny.experiment(ALIKE[name], variant)
     )
     return
-  mesh = sharding.make_mesh(jax.devices()[:1])
-  made = steps.make_train_step(config, mesh)
-  # A key that lies as the run's does: the first state has been traced for it.
-  key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-  state = jax.eval_shape(made.init, key)
+  made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
+  state = made.state_shapes
   assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
   assert ("temporal" in state.params) == (name != "hmr")
   if variant == "paper" and "encoder" in state.params:  # Coordinates need none.
@@ -89,6 +86,7 @@ def test_inputs_parameters_and_the_papers_step_have_shapes(name, variant):
     assert sum(leaf.size for leaf in jax.tree.leaves(state.params)) > expected
   if (name, variant) not in STEPS:
     return
+  key = jax.random.key(0)
   after, scalars = jax.eval_shape(made.step, state, batch, key, smpl.load())
   assert jax.tree.structure(after) == jax.tree.structure(state)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
@@ -103,14 +101,10 @@ def test_two_steps_without_memory_change_the_whole_network(tmp_path):
   iterator = pipeline.training_iterator(make_source([10] * 4), config)
   batch, following = next(iterator), next(iterator)
   iterator.close()
-  mesh = sharding.make_mesh(jax.devices()[:1])
-  made = steps.make_train_step(config, mesh)
-  # The first state has been traced for a key that lies so.
-  key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-  body = smpl.load()
+  made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
+  key, body = jax.random.key(0), smpl.load()
   # A state that lies as the step's own results do, or the step would be compiled twice.
-  state = drawn.state(jax.eval_shape(made.init, key))
-  state = jax.device_put(state, made.state_shardings)
+  state = jax.device_put(drawn.state(made.state_shapes), made.state_shardings)
   before = jax.tree.map(np.array, state)
   state, _ = made.step(state, batch, key, body)
   state, scalars = made.step(state, following, key, body)

@@ -104,11 +104,8 @@ def _once(name: str, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
 
 def write_initial(workdir: pathlib.Path, config: ConfigDict, step: int = 0) -> None:
   """Makes the run of a config with untrained parameters, as of that step."""
-  mesh = sharding.make_mesh(jax.devices()[:1])
-  made = steps.make_train_step(config, mesh)
-  # The first state has been traced for a key that lies so.
-  key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-  state = drawn.state(jax.eval_shape(made.init, key))
+  made = steps.make_train_step(config, sharding.make_mesh(jax.devices()[:1]))
+  state = drawn.state(made.state_shapes)
   checkpoints.prepare_workdir(epath.Path(workdir), config)
   saved = checkpoints.Checkpoints(epath.Path(workdir))
   state = jax.device_put(state.replace(step=np.int32(step)), made.state_shardings)

@@ -230,8 +230,7 @@ def _lower(
   mesh = sharding.make_mesh(devices, config.mesh.fsdp)
   sharding.check_batch_size(config.train.batch_size, mesh, config.train.accumulate)
   train = steps.make_train_step(config, mesh)
-  key = jax.eval_shape(lambda: jax.random.key(0))
-  state = jax.eval_shape(train.init, key)
+  state, key = train.state_shapes, jax.eval_shape(lambda: jax.random.key(0))
   parameters = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(state.params))
   batch = dict(steps.batch_shapes(config))
   if step == "train":

@@ -34,11 +34,13 @@ class TrainStep(NamedTuple):
   Attributes:
     init: makes the first state from the run's key; jit it with `state_shardings`.
     step: jitted; (state, batch, key, body) -> (state, scalars). The state is donated.
+    state_shapes: the shape and type of each leaf of the state.
     state_shardings: the sharding of each leaf of the state.
   """
 
   init: Init
   step: jax.stages.Wrapped
+  state_shapes: TrainState
   state_shardings: Any
 
 
@@ -69,8 +71,8 @@ def _on_mesh(init: Init, update: Update, mesh: Mesh, fsdp_min_size: int) -> Trai
   whole, split = sharding.replicated(mesh), sharding.batched(mesh)
   # A key that lies as the run's does: JAX need not trace `init` again for that one.
   key_type = jax.eval_shape(jax.random.key, 0).dtype
-  abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), key_type, sharding=whole))
-  placed = sharding.of_state(abstract, mesh, fsdp_min_size)
+  shapes = jax.eval_shape(init, jax.ShapeDtypeStruct((), key_type, sharding=whole))
+  placed = sharding.of_state(shapes, mesh, fsdp_min_size)
 
   def step(
     state: TrainState, batch: Batch, key: PRNGKeyArray, body: SmplModel
@@ -86,7 +88,7 @@ def _on_mesh(init: Init, update: Update, mesh: Mesh, fsdp_min_size: int) -> Trai
     out_shardings=(placed, whole),
     donate_argnums=0,
   )
-  return TrainStep(init, jitted, placed)
+  return TrainStep(init, jitted, shapes, placed)
 
 
 def batch_shapes(config: ConfigDict) -> Batch:

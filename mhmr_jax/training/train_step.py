@@ -11,7 +11,6 @@ import optax
 import optax.contrib
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from ml_collections import ConfigDict
-from optax.contrib import MuonDimensionNumbers
 
 from mhmr_jax.body.smpl import SmplModel
 from mhmr_jax.errors import InputError
@@ -74,8 +73,8 @@ def make_optimizer(settings: ConfigDict) -> optax.GradientTransformation:
   "adamw" is Adam. "muon" makes the updates of matrices near-orthogonal (Jordan et al.
   2024), scaled to the size of Adam's updates, and leaves all other parameters to Adam
   with Nesterov's momentum. A convolution's kernel is a matrix from what it sees to its
-  channels. The learning rate warms up linearly, stays for `hold` of the
-  steps, and decays to zero at the last step as a cosine.
+  channels. The learning rate warms up linearly, stays for `hold` of the steps, and
+  decays to zero at the last step as a cosine.
 
   Args:
     settings: the config's `train`: steps, optimizer, learning_rate, warmup_steps, hold,
@@ -121,7 +120,9 @@ def _as_matrices(params: Any) -> Any:
   # A kernel's axes are rows, columns, inputs and outputs.
   return jax.tree.map(
     lambda leaf: (
-      MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), -1) if leaf.ndim > 1 else None
+      optax.contrib.MuonDimensionNumbers(tuple(range(leaf.ndim - 1)), -1)
+      if leaf.ndim > 1
+      else None
     ),
     params,
   )

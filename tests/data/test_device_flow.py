@@ -1,5 +1,6 @@
 """Flow by a network in training, evaluation and prediction: made from the same."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -134,7 +135,8 @@ def test_training_hands_flow_to_the_network(config, monkeypatch, tmp_path):
     return state, {**scalars, "pa_mpjpe_mm": 90.0}
 
   def make_train_step(config, mesh):
-    return steps.TrainStep(toy.init, step, sharding.replicated(mesh))
+    shapes = jax.eval_shape(toy.init, jax.random.key(0))
+    return steps.TrainStep(toy.init, step, shapes, sharding.replicated(mesh))
 
   source = make_source([10] * 4)
   monkeypatch.setattr(steps, "make_train_step", make_train_step)

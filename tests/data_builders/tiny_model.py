@@ -24,10 +24,8 @@ class TinyModel:
   """
 
   def __init__(self, config: ConfigDict):
-    mesh = sharding.make_mesh()
-    self._made = steps.make_train_step(config, mesh)
-    key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-    state = drawn.state(jax.eval_shape(self._made.init, key))
+    self._made = steps.make_train_step(config, sharding.make_mesh())
+    state = drawn.state(self._made.state_shapes)
     self.state = jax.device_put(state, self._made.state_shardings)
 
   def step(self, batch: Any) -> tuple[TrainState, dict[str, float]]:

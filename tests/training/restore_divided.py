@@ -25,10 +25,7 @@ WAYS = (((4, 2), (2, 1)), ((2, 1), (4, 4)), ((4, 1), (1, 1)))
 def main(folder: pathlib.Path) -> None:
   config = tiny.config(folder, mesh__fsdp_min_size=64)
   one = sharding.make_mesh(jax.devices()[:1])
-  init = steps.make_train_step(config, one).init
-  # The first state has been traced for a key that lies so.
-  key = jax.device_put(jax.random.key(0), sharding.replicated(one))
-  abstract = jax.eval_shape(init, key)
+  abstract = steps.make_train_step(config, one).state_shapes
   lying = functools.partial(_lying, abstract, config.mesh.fsdp_min_size)
   for index, (saved, restored) in enumerate(WAYS):
     checkpoint = checkpoints.Checkpoints(folder / str(index))

@@ -56,11 +56,8 @@ def test_parts_of_a_batch_give_the_gradients_of_the_whole(tmp_path):
   batch["valid"], batch["visibility"] = (
     np.ones_like(batch[key]) for key in ("valid", "visibility")
   )
-  train, body = _make(config), smpl.load()
-  # The first state has been traced for a key that lies so.
-  everywhere = sharding.replicated(sharding.make_mesh(jax.devices()[:1]))
-  key = jax.device_put(jax.random.key(0), everywhere)
-  state = drawn.state(jax.eval_shape(train.init, key))
+  train, key, body = _make(config), jax.random.key(0), smpl.load()
+  state = drawn.state(train.state_shapes)
   whole, scalars = train.step(state, batch, key, body)
   config.train.accumulate = 2
   parts, in_parts = _make(config).step(state, batch, key, body)

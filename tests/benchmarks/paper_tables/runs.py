@@ -135,14 +135,11 @@ def check(run: Run, tests: Sequence[str]) -> None:
 
 def step_size(run: Run) -> int:
   """How many parameters a run's training step has, from its shapes alone."""
-  mesh = sharding.make_mesh(jax.devices()[:1])
-  made = steps.make_train_step(run.config, mesh)
-  # The first state has been traced for a key that lies so.
-  key = jax.device_put(jax.random.key(0), sharding.replicated(mesh))
-  state = jax.eval_shape(made.init, key)
+  made = steps.make_train_step(run.config, sharding.make_mesh(jax.devices()[:1]))
+  key = jax.eval_shape(lambda: jax.random.key(0))
   body = smpl.load()
   batch = steps.batch_shapes(run.config)
-  after, _ = jax.eval_shape(made.step, state, batch, key, body)
+  after, _ = jax.eval_shape(made.step, made.state_shapes, batch, key, body)
   return sum(leaf.size for leaf in jax.tree.leaves(after.params))
 
 
