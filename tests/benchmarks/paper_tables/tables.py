@@ -96,7 +96,7 @@ _UPDATE, _LONG = 256, 64
 
 def _context(config: str, label: str) -> tuple[Entry, ...]:
   """Windows of several lengths, and no memory, on the same long clips."""
-  clips = {"data.clip_frames": _LONG, "data.num_clips": 2500}
+  clips = {"data.clip_frames": _LONG, "data.num_clips": 1000}
   windows = [
     Entry(
       f"{label}, {frames} frames",
