@@ -67,7 +67,7 @@ def draw_meshes(
   lit = _lit(normals, np.array(colours, float), np.zeros(3))
   layer = _draw(vertices_camera, lit, faces, intrinsics, image.shape[:2])
   if layer is not None:
-    _blend(out[layer.rows, layer.columns], layer.pixels, layer.share, _SMOOTH)
+    _blend([out[layer.rows, layer.columns]], [layer.pixels], layer.share, _SMOOTH)
   return out
 
 
@@ -103,13 +103,11 @@ def draw_over_stored(
   halves = [plane[_half(rows), _half(columns)] for plane in (out.u, out.v)]
   y, *colour = cv2.split(layer.pixels)
   if layer.share.shape == own.shape:
-    _blend(own, y, layer.share, _SMOOTH)
-    for patch, pixels in zip(halves, colour, strict=True):
-      _blend_mean(patch, pixels, layer.share)
+    _blend([own], [y], layer.share, _SMOOTH)
+    _blend_means(halves, colour, layer.share)
   else:  # The coarse drawing has the size of the stored colours.
-    _blend(own, _enlarged(y, own), _enlarged(layer.share, own), _SHARP)
-    for patch, pixels in zip(halves, colour, strict=True):
-      _blend(patch, pixels, layer.share, _SHARP_MEAN)
+    _blend([own], [_enlarged(y, own)], _enlarged(layer.share, own), _SHARP)
+    _blend(halves, colour, layer.share, _SHARP_MEAN)
   return out
 
 
@@ -137,27 +135,33 @@ def _enlarged(
 
 
 def _blend(
-  patch: UInt8[np.ndarray, "height width *channels"],
-  pixels: UInt8[np.ndarray, "height width *channels"],
+  patches: Sequence[UInt8[np.ndarray, "height width *channels"]],
+  drawn: Sequence[UInt8[np.ndarray, "height width *channels"]],
   share: UInt8[np.ndarray, "height width"],
   opacity: Float[np.ndarray, "256"],
 ) -> None:
-  """Lays pixels over a part of an image, which changes; `opacity` is by the share."""
-  weights = cv2.LUT(share, opacity), cv2.LUT(share, 1 - opacity)
-  cv2.blendLinear(pixels, patch, *weights, dst=patch)
+  """Lays planes over those of a part of an image, which change.
+
+  `opacity` is by the share.
+  """
+  over = cv2.LUT(share, opacity)
+  under = 1 - over
+  for patch, pixels in zip(patches, drawn, strict=True):
+    cv2.blendLinear(pixels, patch, over, under, dst=patch)
 
 
-def _blend_mean(
-  patch: UInt8[np.ndarray, "half_height half_width"],
-  pixels: UInt8[np.ndarray, "height width"],
+def _blend_means(
+  patches: Sequence[UInt8[np.ndarray, "half_height half_width"]],
+  drawn: Sequence[UInt8[np.ndarray, "height width"]],
   share: UInt8[np.ndarray, "height width"],
 ) -> None:
-  """Lays the means of four pixels each over a plane of colours, which changes."""
-  size = (patch.shape[1], patch.shape[0])
+  """Lays the means of four pixels each over planes of colours, which change."""
+  size = patches[0].shape[::-1]
   mean = lambda values: cv2.resize(values, size, interpolation=cv2.INTER_AREA)
-  opacity = cv2.LUT(share, _SMOOTH)
-  drawn = mean(pixels.astype(np.float32) * opacity)
-  patch[:] = np.rint(drawn + (1 - mean(opacity)) * patch)
+  over = cv2.LUT(share, _SMOOTH)
+  under = 1 - mean(over)
+  for patch, pixels in zip(patches, drawn, strict=True):
+    patch[:] = np.rint(mean(pixels * over) + under * patch)
 
 
 def _draw(
