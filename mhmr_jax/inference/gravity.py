@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from mhmr_jax.body.joints import SMPL_JOINTS
+from mhmr_jax.geometry import vectors
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
 
 # The share of the balance in the average. On the real video of `tests.benchmarks.world`
@@ -71,7 +72,7 @@ def direction(people: Sequence[SeenMotion]) -> Float[np.ndarray, "3"]:
   joints = np.concatenate([one.joints_camera for one in people])
   standing = np.concatenate([one.standing for one in people])
   balance = _balance(joints, standing, network)
-  return unit((1 - _BALANCE) * network + _BALANCE * balance)
+  return vectors.unit((1 - _BALANCE) * network + _BALANCE * balance)
 
 
 def floor_normal(
@@ -99,7 +100,7 @@ def floor_normal(
   slope = np.linalg.solve(place.T @ place + ridge, place.T @ height)
   if np.linalg.norm(slope) > np.tan(_STEEPEST):
     return np.array([0.0, 1.0, 0.0])
-  return unit(np.array([-slope[0], 1.0, -slope[1]]))
+  return vectors.unit(np.array([-slope[0], 1.0, -slope[1]]))
 
 
 def _median_direction(
@@ -111,7 +112,7 @@ def _median_direction(
     distance = np.linalg.norm(directions - median, axis=1)
     weight = 1 / np.maximum(distance, _LEAST_DISTANCE)
     median = (weight[:, None] * directions).sum(axis=0) / weight.sum()
-  return unit(median)
+  return vectors.unit(median)
 
 
 def _balance(
@@ -128,13 +129,7 @@ def _balance(
   feet = (joints[:, ANKLES] + joints[:, TOES]) / 2
   share = standing + _LEAST_STANDING
   share = share / share.sum(axis=1, keepdims=True)
-  lines = unit((share[..., None] * feet).sum(axis=1) - mass)
+  lines = vectors.unit((share[..., None] * feet).sum(axis=1) - mass)
   weight = standing.max(axis=1) * (lines @ network > _FARTHEST)
   missing = max(0.0, _ENOUGH_STANDING * len(weight) - weight.sum())
-  return unit((weight[:, None] * lines).sum(axis=0) + missing * network)
-
-
-def unit(vectors: Float[np.ndarray, "*batch 3"]) -> Float[np.ndarray, "*batch 3"]:
-  """Vectors of length 1 in the same directions; zeros stay zeros."""
-  length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-  return vectors / np.maximum(length, 1e-12)
+  return vectors.unit((weight[:, None] * lines).sum(axis=0) + missing * network)

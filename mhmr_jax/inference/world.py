@@ -23,6 +23,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from mhmr_jax.body import host_joints, smpl
+from mhmr_jax.geometry import vectors
 from mhmr_jax.inference import contacts, foot_lock, gravity, root_path
 from mhmr_jax.inference.foot_lock import Soles
 from mhmr_jax.inference.seen_motion import ANKLES, TOES, SeenMotion
@@ -118,7 +119,7 @@ def world_from_camera(
   vertical = np.linalg.norm(level, axis=-1, keepdims=True) < _LEAST_FORWARD
   edge = np.broadcast_to([0.0, -1.0, 0.0], down.shape) * np.sign(down[..., 2:])
   edge = edge - np.sum(edge * up, axis=-1, keepdims=True) * up
-  back = -gravity.unit(np.where(vertical, edge, level))
+  back = -vectors.unit(np.where(vertical, edge, level))
   return np.stack([np.cross(up, back), up, back], axis=-2)
 
 
@@ -151,7 +152,7 @@ def _moving_turns(
   counts = np.diff(np.append(first, len(times)))[:, None]
   smooth = _gaussian_mean(np.add.reduceat(down, first) / counts, moments)
   return [
-    world_from_camera(gravity.unit(_interpolated(person.times, moments, smooth)))
+    world_from_camera(vectors.unit(_interpolated(person.times, moments, smooth)))
     for person in people
   ]
 
@@ -191,7 +192,7 @@ def _turn(
   probability = contacts.probability(
     seen.standing,
     pelvis[:, None] + joints[:, TOES],
-    gravity.unit(pelvis),
+    vectors.unit(pelvis),
     seen.times,
   )
   return _Person(

@@ -4,6 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.spatial.transform import Rotation
 
+from mhmr_jax.geometry import vectors
 from mhmr_jax.motion.figure import Figure
 
 _SIDES = (("left", 1.0), ("right", -1.0))
@@ -82,8 +83,8 @@ def lead_in(figure: Figure, unrotated: Bool[np.ndarray, "time"]) -> int:
     figure: the beginning of the recording.
     unrotated: the frames in which no joint is rotated.
   """
-  lines = [_unit(figure.line(*limb)) for limb in LIMBS]
-  lines.append(_unit(figure.line("right_hip", "left_hip")))
+  lines = [vectors.unit(figure.line(*limb)) for limb in LIMBS]
+  lines.append(vectors.unit(figure.line("right_hip", "left_hip")))
   turns = np.mean(
     [np.degrees(np.arccos(np.clip(_cosine(x[:-1], x[1:]), -1, 1))) for x in lines],
     axis=0,
@@ -116,7 +117,7 @@ def _calibrates(figure: Figure) -> Bool[np.ndarray, "time"]:
 
 def _body_axes(figure: Figure) -> list[Float[np.ndarray, "time 3"]]:
   """The body's own left, up and front in every frame."""
-  up = _unit(figure.line("hips", "top"))
+  up = vectors.unit(figure.line("hips", "top"))
   left = _across(figure, up)
   return [left, up, np.cross(left, up)]
 
@@ -125,7 +126,7 @@ def _across(
   figure: Figure, up: Float[np.ndarray, "*time 3"]
 ) -> Float[np.ndarray, "time 3"]:
   line = figure.line("right_hip", "left_hip")
-  return _unit(line - np.sum(line * up, axis=-1, keepdims=True) * up)
+  return vectors.unit(line - np.sum(line * up, axis=-1, keepdims=True) * up)
 
 
 def _nearest_axis(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
@@ -138,12 +139,7 @@ def _axes(left: Float[np.ndarray, "3"], up: Float[np.ndarray, "3"]) -> Rotation:
   return Rotation.from_matrix(np.stack([left, up, np.cross(left, up)]))
 
 
-def _unit(vectors: Float[np.ndarray, "*time 3"]) -> Float[np.ndarray, "*time 3"]:
-  length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-  return vectors / np.maximum(length, 1e-12)
-
-
 def _cosine(
   first: Float[np.ndarray, "*time 3"], second: Float[np.ndarray, "*time 3"]
 ) -> Float[np.ndarray, "*time"]:
-  return np.sum(_unit(first) * _unit(second), axis=-1)
+  return np.sum(vectors.unit(first) * vectors.unit(second), axis=-1)
