@@ -100,7 +100,7 @@ def _comparisons(table: Table, found: Found, tests: Sequence[str]) -> list[str]:
 def _verdict(found: Found, better: str, worse: str, test: str) -> str:
   """The difference of two runs that the paper finds negative, and whether it is."""
   pair = [list(found.get(run, {}).get(test, [])) for run in (better, worse)]
-  if not all(pair) or pair[0][0]["data"] != pair[1][0]["data"]:
+  if not all(pair) or not scoring.of_same_truth(pair[0][0], pair[1][0]):
     return ""
   first, second = map(scoring.errors_of, pair)
   estimate = intervals.difference(first, second)

@@ -127,6 +127,16 @@ def _dumped(result: Result) -> str:
   return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
+def of_same_truth(first: Result, second: Result) -> bool:
+  """Whether two results are of the same sequences, so that they can be paired.
+
+  The best constant pose, whose errors depend on the truth alone, tells: the same test
+  clips have several names, by how many training clips are beside them.
+  """
+  oracle = [result["baselines"].get(_CONSTANT) for result in (first, second)]
+  return first["counts"] == second["counts"] and oracle[0] == oracle[1]
+
+
 def errors_of(found: list[Result]) -> SeedErrors:
   """The errors of several seeds, which were tested on the same sequences."""
   sums = np.array([result["sums"] for result in found], float)
