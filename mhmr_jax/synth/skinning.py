@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from scipy import sparse
 
 from mhmr_jax.body import host_joints, posed_frames, smpl
+from mhmr_jax.geometry import vectors
 
 
 class PosedBody(NamedTuple):
@@ -69,9 +70,7 @@ class Body:
   ) -> Float[np.ndarray, "V 3"]:
     """Unit normals: the mean of the adjacent faces' normals, weighted by area."""
     a, b, c = vertices[self.faces].transpose(1, 0, 2)
-    normals = self._faces_of_vertex @ np.cross(b - a, c - a)
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return normals / np.maximum(length, 1e-12)
+    return vectors.unit(self._faces_of_vertex @ np.cross(b - a, c - a))
 
   def shaped(self, betas: Float[np.ndarray, "10"]) -> Float[np.ndarray, "V 3"]:
     """Vertices of the rest pose."""

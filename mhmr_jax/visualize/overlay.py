@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from mhmr_jax.body.joints import COCO_BONES, COCO_KEYPOINTS
 from mhmr_jax.files import yuv
 from mhmr_jax.files.yuv import Yuv
-from mhmr_jax.geometry import pinhole
+from mhmr_jax.geometry import pinhole, vectors
 
 Colour = tuple[int, int, int]
 
@@ -241,8 +241,7 @@ def _normals(
   summed = np.stack(
     [np.bincount(indices, weights[:, axis], len(vertices)) for axis in range(3)], -1
   )
-  length = np.linalg.norm(summed, axis=-1, keepdims=True)
-  return (summed / np.maximum(length, 1e-12)).astype(np.float32)
+  return vectors.unit(summed).astype(np.float32)
 
 
 def _lit(

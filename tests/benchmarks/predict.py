@@ -79,7 +79,8 @@ def measure_time(video: pathlib.Path, folder: pathlib.Path) -> dict[str, float]:
       old.unlink()
     shutil.copy(video, copy)
     cost = run(module, f"--video={copy}", f"--out={folder}/{out}", *given)
-    print(*re.findall("^seconds: .*", cost.output, re.M))
+    for line in re.findall("^seconds: .*", cost.output, re.M):
+      print(line)
     print(f"{name}: {cost.wall:.1f} s, {cost.cpu:.1f} CPU s, {cost.megabytes:.0f} MB")
     return cost
 
