@@ -90,15 +90,15 @@ def load(path: str | pathlib.Path | None = None) -> SmplModel:
       f"{path} has no keypoint_regressor, and its {num_vertices} vertices are not"
       " SMPL's, whose eyes, ears and nose are known"
     )
-  # JAX would compile a program to convert each of them.
-  to_float = lambda values: jnp.asarray(np.asarray(values, np.float32))
+  # Without a conversion before, or a dtype here, JAX would compile a program for each.
+  to_float = lambda values: jnp.asarray(np.asarray(values, np.float32), jnp.float32)
   return SmplModel(
     v_template=to_float(v_template),
     shapedirs=to_float(shapedirs),
     posedirs=to_float(posedirs if posedirs.any() else posedirs[..., :0]),
     J_regressor=to_float(J_regressor),
     weights=to_float(read("weights", (num_vertices, 24))),
-    faces=jnp.asarray(np.asarray(faces, np.int32)),
+    faces=jnp.asarray(np.asarray(faces, np.int32), jnp.int32),
     joint_template=to_float(J_regressor @ v_template),
     joint_shapedirs=to_float(np.einsum("jv,vcs->jcs", J_regressor, shapedirs)),
     keypoint_regressor=to_float(keypoints),
@@ -238,22 +238,20 @@ def restrict(
   `keypoint_regressor` becomes the regressor on those vertices; faces are dropped.
   `joint_template` and `joint_shapedirs` stay those of the whole body.
   """
-  rows = np.asarray(regressor)
+  rows = np.asarray(regressor, np.float32)
   used = np.flatnonzero(rows.any(axis=0))
+  # NumPy has no program to compile for it.
+  to_float = lambda values: jnp.asarray(values, jnp.float32)
   return dataclasses.replace(
     model,
-    **_of_vertices(model, used),
+    v_template=to_float(np.asarray(model.v_template)[used]),
+    shapedirs=to_float(np.asarray(model.shapedirs)[used]),
+    posedirs=to_float(np.asarray(model.posedirs)[used]),
+    J_regressor=to_float(np.asarray(model.J_regressor)[:, used]),
+    weights=to_float(np.asarray(model.weights)[used]),
     faces=jnp.asarray(np.zeros((0, 3), np.int32), jnp.int32),
-    keypoint_regressor=jnp.asarray(rows[:, used].astype(np.float32), jnp.float32),
+    keypoint_regressor=to_float(rows[:, used]),
   )
-
-
-@jax.jit
-def _of_vertices(model: SmplModel, used: Int[Array, "rows"]) -> dict[str, Array]:
-  """The arrays of some vertices, compiled as one program."""
-  names = ("v_template", "shapedirs", "posedirs", "weights")
-  of_vertices = {name: getattr(model, name)[used] for name in names}
-  return of_vertices | {"J_regressor": model.J_regressor[:, used]}
 
 
 def regressed_joints(

@@ -169,9 +169,9 @@ def make_step(
   model = motion_hmr.from_config(config)
   # The step's results are committed to a device. Its arguments must be so from the
   # first call on: the second call, with the first one's carry, would compile anew.
-  variables, carry = jax.device_put(
-    (variables, model.initial_carry(2 if mirrored else 1)), jax.local_devices()[0]
-  )
+  # The carry is made by one program: without it, there is one for each array.
+  carry = jax.jit(lambda: model.initial_carry(2 if mirrored else 1))()
+  variables, carry = jax.device_put((variables, carry), jax.local_devices()[0])
   run_step = run_mirrored if mirrored else run_alone
   with_flow = device_flow.make(config)
 

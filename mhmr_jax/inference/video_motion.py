@@ -192,7 +192,7 @@ class Recovery:
     """Compiles what every video needs, by recovering the motion of a made-up person."""
     count, (width, height) = self._spec.window, _MADE_UP_SIZE
     info = video.VideoInfo(width, height, 30.0, count, np.arange(count) / 30)
-    rest = np.asarray(self.body.keypoint_regressor @ self.body.v_template)
+    rest = np.asarray(self.body.keypoint_regressor) @ np.asarray(self.body.v_template)
     points = rest[:, :2] * [height / 3, -height / 3] + [width / 2, height / 2]
     keypoints = np.append(points, np.ones((17, 1)), axis=1).astype(np.float32)
     track = Track(np.arange(count), np.tile(keypoints, (count, 1, 1)))
