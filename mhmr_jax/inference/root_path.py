@@ -22,7 +22,7 @@ _ACCELERATION = 4.0
 _PER_SECOND = 30.0
 # Metres; the weight of a foot's height falls to a quarter where it is so far off.
 _ELSEWHERE = 0.1
-_ITERATIONS = 3
+_ITERATIONS, _FLOOR_ITERATIONS = 3, 5
 _GAP = 0.5  # s; feet don't stand on from before a gap in the rows to after it.
 
 
@@ -49,6 +49,29 @@ def solve(evidence: Evidence) -> Float[np.ndarray, "N 3"]:
     full_right[:, 1] += height_right
     path = _solved(full, near, far, full_right)
   return path
+
+
+def floor(
+  times: Float[np.ndarray, "N"],
+  contacts: Float[np.ndarray, "N 2"],
+  feet: Float[np.ndarray, "N 2"],
+  near: float,
+) -> float:
+  """The floor's height that pulls a path neither up nor down as a whole.
+
+  A path that is pulled so moves far along the rays, where it is least certain.
+
+  Args:
+    times: those of the rows, s.
+    contacts: the probability that each foot stands.
+    feet: the heights of the feet where the path was measured, m.
+    near: about how high the floor is, m.
+  """
+  height = near
+  for _ in range(_FLOOR_ITERATIONS):
+    weight = _floor_weights(times, contacts, feet - height)
+    height = float((weight * feet).sum() / weight.sum())
+  return height
 
 
 def _spans(times: Float[np.ndarray, "N"]) -> Float[np.ndarray, "N"]:
@@ -115,16 +138,30 @@ def _standing(
   return near
 
 
+def _floor_weights(
+  times: Float[np.ndarray, "N"],
+  contacts: Float[np.ndarray, "N 2"],
+  off: Float[np.ndarray, "N 2"],
+) -> Float[np.ndarray, "N 2"]:
+  """How strongly the floor holds each foot, by Geman and McClure's robust weights.
+
+  Args:
+    times: those of the rows, s.
+    contacts: the probability that each foot stands.
+    off: how high each foot is above the floor, m.
+  """
+  robust = 1 / np.square(1 + np.square(off / _ELSEWHERE))
+  seconds = _spans(times)[:, None]
+  return seconds * _PER_SECOND * np.square(contacts) / _FOOT_HEIGHT**2 * robust
+
+
 def _heights(
   evidence: Evidence, path: Float[np.ndarray, "N 3"]
 ) -> tuple[Float[np.ndarray, "N"], Float[np.ndarray, "N"]]:
-  """The weight and the pull of the floor, with Geman and McClure's robust weights."""
+  """The weight and the pull of the floor in each row."""
   wanted = evidence.toe_height - evidence.toes[..., 1]
   off = path[:, None, 1] - wanted
-  robust = 1 / np.square(1 + np.square(off / _ELSEWHERE))
-  seconds = _spans(evidence.times)[:, None]
-  weight = seconds * _PER_SECOND * np.square(evidence.contacts) / _FOOT_HEIGHT**2
-  weight = weight * robust
+  weight = _floor_weights(evidence.times, evidence.contacts, off)
   return weight.sum(axis=1), (weight * wanted).sum(axis=1)
 
 

@@ -229,10 +229,11 @@ def _level(person: _Person) -> _Level:
     return _Level(float(lowest), float(np.median(person.pelvis[:, 1])), 1e-3)
   heights = feet[stands]
   chosen = heights <= np.percentile(heights, _LOWEST) + _ONE_FLOOR
-  pelvis = np.broadcast_to(person.pelvis[:, 1:2], feet.shape)[stands]
-  return _Level(
-    float(np.median(heights[chosen])), float(np.median(pelvis[chosen])), stands.sum()
+  floor = root_path.floor(
+    person.times, person.contacts, feet, float(np.median(heights[chosen]))
   )
+  pelvis = np.broadcast_to(person.pelvis[:, 1:2], feet.shape)[stands]
+  return _Level(floor, float(np.median(pelvis[chosen])), stands.sum())
 
 
 def _common_floor(levels: Sequence[_Level]) -> float:

@@ -59,6 +59,21 @@ def test_feet_on_stairs_are_not_pulled_to_the_floor():
   np.testing.assert_allclose(found[:, 1], raised[:, 1], atol=0.03)
 
 
+def test_feet_of_uneven_heights_leave_the_distance_as_it_is():
+  times, path, toes, stands = make_walk()
+  uneven = path + np.where(times < 1, 0.05, 0.0)[:, None] * [0, 1, 0]
+  feet = (uneven[:, None] + toes)[..., 1]
+  moved = {}
+  for name, height in (
+    ("median", np.median(feet[stands > 0])),
+    ("floor", root_path.floor(times, stands, feet, -1.5)),
+  ):
+    given = Evidence(times, uneven, toes, stands, height)
+    moved[name] = np.abs((root_path.solve(given) - uneven).mean(axis=0))
+  assert moved["floor"][1] < 1e-3 < moved["median"][1]
+  assert moved["floor"][2] < 0.5 * moved["median"][2]
+
+
 @pytest.mark.parametrize("rate", [24.0, 60.0, 120.0])
 def test_the_rate_of_the_rows_changes_nothing(rate):
   def solved(rate):
