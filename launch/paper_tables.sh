@@ -17,4 +17,4 @@ name=$1
 shift
 
 . launch/environment.sh .venv
-exec python -m tests.benchmarks.paper_tables --table="$name" "$@"
+exec nice python -m tests.benchmarks.paper_tables --table="$name" "$@"

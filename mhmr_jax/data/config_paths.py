@@ -52,30 +52,45 @@ def check_paths(config: ConfigDict, others: Iterable[str] = ()) -> None:
   Raises:
     InputError: paths are missing; all of them are in one sentence.
   """
+  refuse(missing_paths(config, others))
+
+
+def missing_paths(config: ConfigDict, others: Iterable[str] = ()) -> list[str]:
+  """What training reads and is not there: keys with their values.
+
+  Args:
+    config: the config of the training.
+    others: more datasets to check, on which the run will be tested.
+  """
   names = [*shares(config), *filter(None, [target_dataset(config)]), *others]
   needed = {key for name in names for key in _NEEDED[name]}
   if config.body.path:
     needed.add("body.path")
   if config.data.people == "surreal":
     needed |= {"body.path", "surreal.dir", "kinetics.dir"}
-  _check_exist(config, needed)
+  return _missing(config, needed)
 
 
 def check_dataset_paths(config: ConfigDict, name: str) -> None:
   """Raises InputError, naming all paths that this dataset needs and lacks."""
-  _check_exist(config, _NEEDED[name])
+  refuse(_missing(config, _NEEDED[name]))
 
 
-def _check_exist(config: ConfigDict, keys: Iterable[str]) -> None:
+def _missing(config: ConfigDict, keys: Iterable[str]) -> list[str]:
   missing = []
   for key in sorted(keys):
     section, name = key.split(".")
     value = config[section][name]
     if not value or not pathlib.Path(os.path.expanduser(value)).exists():
       missing.append(f"config.{key} ({value or 'not set'})")
-  if missing:
+  return missing
+
+
+def refuse(missing: Iterable[str]) -> None:
+  """Raises InputError if something is missing; see `missing_paths`."""
+  if shown := ", ".join(missing):
     raise InputError(
-      f"This config reads data that you don't have: {', '.join(missing)}; "
+      f"This config reads data that you don't have: {shown}; "
       "docs/paper.md says where to get it, then set each path by --KEY=PATH."
     )
 

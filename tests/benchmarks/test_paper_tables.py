@@ -14,11 +14,13 @@ from mhmr_jax.inference.trained import TrainedRun
 from mhmr_jax.runtime import config_check
 from mhmr_jax.training import steps
 from tests import motions, tiny
+from tests.benchmarks import real_video
 from tests.benchmarks.balancing_man import Recording, View
 from tests.benchmarks.paper_tables import __main__ as program
 from tests.benchmarks.paper_tables import page, pictures, runs, scoring
 from tests.benchmarks.paper_tables.runs import Options
-from tests.benchmarks.paper_tables.tables import PROXIES, TABLES, Entry, Table
+from tests.benchmarks.paper_tables.tables import PROXIES, TABLES, TITLES, Entry, Table
+from tests.data_builders import miniature
 
 pytestmark = pytest.mark.usefixtures("little_to_collect")
 
@@ -57,7 +59,7 @@ def made(tmp_path_factory):
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(steps, "make_train_step", make_once)
-    program.make("pair", PAIR, _options(folder), results, place, seeds=2)
+    program.make("pair", PAIR, _options(folder), results, place)
   assert len(seen) == 1
   return folder
 
@@ -111,7 +113,7 @@ def test_what_is_there_is_not_made_again(made, capsys):
   lost = results / "kp-noise_False_seed0.full.json"
   kept = json.loads(lost.read_text())
   lost.unlink()
-  program.make("pair", PAIR, _options(made), results, made / "page.md", seeds=2)
+  program.make("pair", PAIR, _options(made), results, made / "page.md")
   shown = capsys.readouterr().out
   assert "[test] kp-noise_False_seed0 on full" in shown
   assert "kp_seed" not in shown
@@ -120,6 +122,15 @@ def test_what_is_there_is_not_made_again(made, capsys):
   } == {path: time for path, time in before.items() if path != lost}
   again = json.loads(lost.read_text())
   assert again["sums"] == kept["sums"]
+
+
+def test_a_part_of_a_table_leaves_the_rest_on_the_page(made, monkeypatch):
+  results, place = made / "results", made / "page.md"
+  whole = place.read_text()
+  part = program.chosen(PAIR, ["kp"], ["full"])
+  monkeypatch.setattr(runs, "fit", None)
+  program.make("pair", PAIR, _options(made), results, place, part, seeds=1)
+  assert place.read_text() == whole
 
 
 def test_a_result_of_another_config_does_not_count(made):
@@ -170,6 +181,10 @@ def test_a_difference_is_called_what_its_interval_says(better, verdict):
   (other,) = found["kp-noise_False"]["full"]
   other["data"] = "others"
   assert page.render(PAIR, found) == text
+  # What the paper does not compare is neither confirmed nor refuted.
+  asked = page.render(PAIR._replace(of_paper=False), found)
+  neutral = {"as in the paper": "lower", "the opposite": "higher"}
+  assert asked == text.replace(verdict, neutral.get(verdict, verdict))
   # Other clips cannot be compared.
   other["baselines"]["best constant pose (oracle)"] = 141.0
   assert "less" not in page.render(PAIR, found)
@@ -219,18 +234,115 @@ def test_seed_0_of_the_rows_with_most_seeds_comes_first(tmp_path):
   assert order[-4:] == ["rgb_seed2", "flow_seed2", "kp_seed2", "flow_kp_seed2"]
 
 
-def test_at_the_papers_size_the_missing_data_is_named(tmp_path, capsys):
+# Two rows of each table that the others lack, and what they read.
+COMMANDS = {
+  "inputs": ("hmr,rgb_kp", "full,shifted"),
+  "dann": ("rgb,dann", "full,shifted"),
+  "clips": ("flow_kp,flow_kp-variant_plain", "full,shifted"),
+  "context": ("kp-lstm_features_0,kp-window_64", "full,shifted"),
+  "kinetics": ("kinetics,flow_kp_kinetics", "full,shifted"),
+  "flow": ("flow-source_flownets,flow-source_exact-cache_False", "full,shifted"),
+  "3dpw": ("kp,flow_kp", "3dpw"),
+}
+
+
+@pytest.fixture(scope="module")
+def little_data(tmp_path_factory):
+  """The keys of miniature sets in the forms of Kinetics' labels and 3DPW."""
+  folder = tmp_path_factory.mktemp("little_data")
+  paths = miniature.write_bodies(folder)
+  miniature.write_threedpw(folder / "3DPW", miniature.load_bodies(paths))
+  return {
+    **miniature.write_kinetics(folder / "kinetics", smpl.load()),
+    "threedpw.dir": str(folder / "3DPW"),
+    "body.male": str(paths["male"]),
+    "body.female": str(paths["female"]),
+    "data.dir": str(tiny.DATA),
+  }
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_each_command_makes_its_table(name, tmp_path, little_data):
+  rows, tests = COMMANDS[name]
+  keys = little_data if name in ("kinetics", "3dpw") else {"data.dir": str(tiny.DATA)}
+  status, output, errors = tiny.end(
+    tiny.start_module(
+      "tests.benchmarks.paper_tables",
+      *(f"--table={name}", "--size=small", "--quick", f"--runs={tmp_path}"),
+      *(f"--rows={rows}", f"--tests={tests}", "--seeds=1"),
+      *(f"--config.{key}={value}" for key, value in keys.items()),
+    )
+  )
+  assert status == 0, errors
+  results = json.loads(output.splitlines()[-1])
+  names = [f"{row}_seed0" for row in rows.split(",")]
+  assert set(results) == {f"{n}_{test}" for n in names for test in tests.split(",")}
+  assert all(1 < error < 1000 for error in results.values())
+  labels = {entry.run: entry.label for entry in TABLES[name].entries}
+  text = (tmp_path / f"{name}.md").read_text()
+  cells = [[cell.strip() for cell in line.split("|")] for line in text.splitlines()]
+  for row in rows.split(","):
+    (found,) = (line for line in cells if line[1:2] == [labels[row]])
+    assert found[2] == "1"
+    shown = [float(cell.split()[0]) for cell in found[3:] if "[" in cell]
+    assert shown == pytest.approx(
+      [results[f"{row}_seed0_{test}"] for test in tests.split(",")], abs=0.051
+    )
+  for test in tests.split(","):
+    assert TITLES[test] in text
+
+
+def test_real_video_is_scored_by_view(made, monkeypatch):
+  seen = motions.walking(smpl.load(), frames=60)
+  turn = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+  truth = np.full((seen.frame_index[-1] + 1, 12, 3), np.nan)
+  truth[seen.frame_index] = seen.joints_camera[:, real_video.LIMBS] @ turn
+  wrong = seen.joints_camera.copy()
+  wrong[:, real_video.LIMBS[0]] += 0.3
+  motions_of = {"near": seen, "off": seen._replace(joints_camera=wrong)}
+  views = tuple(View(name, name, name, np.array([0, -1, 0])) for name in motions_of)
+  asked = []
+
+  def predict_video(path, source, *, run, people, scene):
+    asked.append((source.path, people, scene.fit))
+    return [motions_of[path]]
+
+  monkeypatch.setattr(scoring.video_motion, "predict_video", predict_video)
+  filmed = Recording(views, 30.0, truth, truth[:, :2])
+  monkeypatch.setattr(scoring, "recording", lambda: filmed)
+  run = runs.of_entry(PAIR.entries[1], 0, _options(made))
+  for test, fit in (("real", "off"), ("real_with_fit", "on")):
+    result = scoring.score(run, test, _options(made), made / "real")
+    assert result["sums"][0] < 0.1
+    assert 5 < result["sums"][1] < 300
+    assert result["counts"] == [1, 1]
+    constant = result["baselines"]["best constant pose (oracle)"]
+    assert 1 < constant < result["baselines"]["SMPL's rest pose"]
+    assert asked == [("near", [0], fit), ("off", [0], fit)]
+    assert scoring.read(run, test, made / "real") == result
+    asked.clear()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_at_the_papers_size_the_missing_data_is_named(name, tmp_path, capsys):
   options = _options(tmp_path, size="paper", quick=False)
-  (kp,) = (entry for entry in TABLES["inputs"].entries if entry.run == "kp")
-  table = TABLES["inputs"]._replace(entries=(kp,), tests=("3dpw",))
-  program.check_shapes(table, options)
-  (line,) = capsys.readouterr().out.splitlines()
-  # ResNet-50 with 17 channels, an LSTM of 2048 and the regressor.
-  assert 60 < float(re.fullmatch(r"KP: (\d+\.\d) M parameters", line)[1]) < 75
+  table = TABLES[name]._replace(tests=("3dpw",))
+  # The steps of rows that differ in what they read alone have the same shapes.
+  own = [e for e in table.entries if name == "inputs" or e.config in ("dann", "kp")]
+  program.check_shapes(
+    table._replace(entries=tuple(own or table.entries[-1:])), options
+  )
+  for line in capsys.readouterr().out.splitlines():
+    # ResNet-50 and the regressor, and an LSTM of 2048, which some rows lack.
+    assert 25 < float(re.search(r": (\d+\.\d) M parameters", line)[1]) < 75
   with pytest.raises(InputError) as refused:
-    program.make("inputs", table, options, tmp_path / "r", tmp_path / "page.md")
-  for key in ("body.path", "surreal.dir", "kinetics.dir", "threedpw.dir", "body.male"):
+    program.make(name, table, options, tmp_path / "r", tmp_path / "page.md")
+  keys = ["body.path", "surreal.dir", "kinetics.dir", "threedpw.dir", "body.male"]
+  keys += ["kinetics.pseudo_gt"] * (name in ("dann", "kinetics", "3dpw"))
+  for key in keys:
     assert f"config.{key} (not set)" in str(refused.value)
+  assert ("raft_weights (not set)" in str(refused.value)) == (name in ("flow", "3dpw"))
+  assert len(str(refused.value).splitlines()) == 1
   assert not list(tmp_path.iterdir())
 
 
@@ -243,8 +355,8 @@ def test_rows_and_tests_are_chosen_by_name():
     program.chosen(TABLES["inputs"], ["depth"], [])
 
 
-def test_raft_without_weights_is_refused_by_its_row(tmp_path):
-  with pytest.raises(InputError, match="'RAFT, as released' needs RAFT's released"):
+def test_raft_without_weights_is_refused(tmp_path):
+  with pytest.raises(InputError, match=r"don't have: raft_weights \(not set\);"):
     program.make(
       "flow", TABLES["flow"], _options(tmp_path), tmp_path / "r", tmp_path / "p.md"
     )

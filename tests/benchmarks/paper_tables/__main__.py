@@ -8,6 +8,7 @@ comes first, and those with most seeds before others. At the paper's size the te
 3DPW; the steps' shapes are checked first, and missing data is named in a sentence.
 """
 
+import itertools
 import json
 import pathlib
 from typing import Any
@@ -31,8 +32,12 @@ _QUICK = flags.DEFINE_boolean("quick", False, "Tiny runs, to try the path in min
 _RUNS = flags.DEFINE_string(
   "runs", "paper_output", "The folder of the work directories and the clips."
 )
-_ROWS = flags.DEFINE_list("rows", [], "Only these runs, such as flow,rgb; else all.")
-_SEEDS = flags.DEFINE_integer("seeds", 3, "The most seeds of a row.", lower_bound=1)
+_ROWS = flags.DEFINE_list(
+  "rows", [], "Train and test only these runs now, such as flow,rgb; else all."
+)
+_SEEDS = flags.DEFINE_integer(
+  "seeds", None, "The most seeds of a row; by default as many as it has.", lower_bound=1
+)
 _TESTS = flags.DEFINE_list("tests", [], "Only these tests, such as full; else all.")
 _PICTURES = flags.DEFINE_string(
   "pictures", "", "A JPEG to write: what the first seeds make of real frames."
@@ -59,7 +64,8 @@ def make(
   options: Options,
   results: pathlib.Path,
   page_path: pathlib.Path,
-  seeds: int = 3,
+  wanted: Table | None = None,
+  seeds: int | None = None,
 ) -> str:
   """Trains and tests what a table lacks, and writes it.
 
@@ -69,7 +75,9 @@ def make(
     options: of all runs.
     results: the folder of the results' files.
     page_path: the page that has a place for the table.
-    seeds: the most seeds of a row.
+    wanted: the part of the table to train and test now; None: all of it. The page has
+      all that is kept.
+    seeds: the most seeds of a row to train and test now; None: as many as it has.
 
   Returns:
     The table, as Markdown.
@@ -78,31 +86,40 @@ def make(
     InputError: data or weights are missing.
     RestartError: a training was asked to stop.
   """
-  planned = plan(table, options, seeds)
-  for run in planned:
-    runs.check(run, table.tests)
-  if any(test.startswith("real") for test in table.tests):
+  wanted = wanted or table
+  lacking = [
+    (run, missing)
+    for run in plan(wanted, options, seeds)
+    if (missing := [t for t in wanted.tests if not scoring.read(run, t, results)])
+  ]
+  found = [runs.missing_data(run, missing) for run, missing in lacking]
+  config_paths.refuse(sorted(set(itertools.chain.from_iterable(found))))
+  if any(test.startswith("real") for _, missing in lacking for test in missing):
     scoring.recording()
-  for run in planned:
-    missing = [t for t in table.tests if scoring.read(run, t, results) is None]
-    if missing:
-      print(f"[train] {run.name}", flush=True)
-      runs.fit(run, options)
+
+  def shown() -> str:
+    content = page.render(table, collect(table, plan(table, options), results))
+    page.write(page_path, name, content)
+    return content
+
+  content = shown()
+  for run, missing in lacking:
+    print(f"[train] {run.name}", flush=True)
+    runs.fit(run, options)
     for test in missing:
       result = scoring.score(run, test, options, results)
       print(f"[test] {run.name} on {test}: {result['pa_mpjpe_mm']:.1f} mm", flush=True)
     # A page after each run: long tables are of use before they are whole.
-    content = page.render(table, collect(table, planned, results))
-    page.write(page_path, name, content)
+    content = shown()
   return content
 
 
-def plan(table: Table, options: Options, seeds: int) -> list[Run]:
+def plan(table: Table, options: Options, seeds: int | None = None) -> list[Run]:
   """The runs of a table in the order of their value."""
   by_seeds = sorted(table.entries, key=lambda entry: -entry.seeds)
   return [
     runs.of_entry(entry, seed, options)
-    for seed in range(seeds)
+    for seed in range(by_seeds[0].seeds if seeds is None else seeds)
     for entry in by_seeds
     if seed < entry.seeds
   ]
@@ -157,7 +174,7 @@ def main(argv: list[str]) -> None:
     if _QUICK.value:
       raise InputError("--quick is for --size=small: leave out one of the two.")
     table = table._replace(tests=("3dpw",))
-  table = chosen(table, _ROWS.value, _TESTS.value)
+  wanted = chosen(table, _ROWS.value, _TESTS.value)
   given: dict[str, Any] = dict(config_check.flattened(_CONFIG.value.to_dict()))
   options = Options(
     size=_SIZE.value,
@@ -168,20 +185,20 @@ def main(argv: list[str]) -> None:
   )
   folder, page_path = runs.ROOT / "docs" / "paper", runs.ROOT / "docs" / "paper.md"
   if options.quick:
-    folder = options.folder / "results"
-    page_path = options.folder / f"{name}.md"
+    folder, page_path = options.folder / "results", options.folder / f"{name}.md"
   if options.size == "paper":
-    check_shapes(table, options)
-  print(make(name, table, options, folder / options.size, page_path, _SEEDS.value))
+    page_path = folder / f"{name}.md"
+    check_shapes(wanted, options)
+  results = folder / options.size
+  print(make(name, table, options, results, page_path, wanted, _SEEDS.value))
   if _PICTURES.value:
-    drawn = pictures.draw(plan(table, options, seeds=1), scoring.recording())
+    drawn = pictures.draw(plan(wanted, options, seeds=1), scoring.recording())
     atomic.write(program.path_of(_PICTURES), panels.encode_jpeg(drawn, quality=88))
-  planned = plan(table, options, _SEEDS.value)
   means = {
     f"{run.name}_{test}": result["pa_mpjpe_mm"]
-    for run in planned
-    for test in table.tests
-    if (result := scoring.read(run, test, folder / options.size)) is not None
+    for run in plan(wanted, options, _SEEDS.value)
+    for test in wanted.tests
+    if (result := scoring.read(run, test, results)) is not None
   }
   print(json.dumps(means))
 

@@ -27,6 +27,7 @@ def write(path: pathlib.Path, name: str, content: str) -> None:
   place = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
   if not place.search(text):
     raise InputError(f"{path} has no place for the table {name}: add {begin} {end}.")
+  atomic.make_folder(path.parent)
   filled = f"{begin}\n\n{content}\n{end}"
   atomic.write(path, place.sub(lambda _: filled, text))
 
@@ -84,11 +85,11 @@ def _constants(found: Found, tests: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _comparisons(table: Table, found: Found, tests: Sequence[str]) -> list[str]:
-  """What becomes of each difference that the paper finds."""
+  """What becomes of each difference that the table asks for."""
   labels = {entry.run: entry.label for entry in table.entries}
   lines = []
   for better, worse in table.pairs:
-    cells = [_verdict(found, better, worse, test) for test in tests]
+    cells = [_verdict(found, better, worse, test, table.of_paper) for test in tests]
     if any(cells):
       lines.append(_row([f"{labels[better]} less {labels[worse]}", *cells]))
   if not lines:
@@ -97,8 +98,8 @@ def _comparisons(table: Table, found: Found, tests: Sequence[str]) -> list[str]:
   return ["", _row(header), _row(["---"] * len(header)), *lines]
 
 
-def _verdict(found: Found, better: str, worse: str, test: str) -> str:
-  """The difference of two runs that the paper finds negative, and whether it is."""
+def _verdict(found: Found, better: str, worse: str, test: str, of_paper: bool) -> str:
+  """The difference of two runs, and whether it is beyond noise and as expected."""
   pair = [list(found.get(run, {}).get(test, [])) for run in (better, worse)]
   if not all(pair) or not scoring.of_same_truth(pair[0][0], pair[1][0]):
     return ""
@@ -106,7 +107,7 @@ def _verdict(found: Found, better: str, worse: str, test: str) -> str:
   estimate = intervals.difference(first, second)
   verdict = "within noise"
   if estimate.high < 0:
-    verdict = "as in the paper"
+    verdict = "as in the paper" if of_paper else "lower"
   elif estimate.low > 0:
-    verdict = "the opposite"
+    verdict = "the opposite" if of_paper else "higher"
   return f"{shown(estimate)}, {verdict}"

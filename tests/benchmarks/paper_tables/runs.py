@@ -19,7 +19,6 @@ from configs import flow_flownets
 from mhmr_jax import train, train_flow
 from mhmr_jax.body import smpl
 from mhmr_jax.data import config_paths
-from mhmr_jax.errors import InputError
 from mhmr_jax.runtime import config_check, config_keys, sharding
 from mhmr_jax.training import steps
 from tests.benchmarks.paper_tables.tables import Entry
@@ -52,10 +51,13 @@ _QUICK_FLOW: dict[str, Any] = {
   "train.batch_size": 2,
   "train.warmup_steps": 1,
   "model.width": 0.1,
-  **{
-    key: QUICK[key] for key in QUICK if key.startswith("data.") and "window" not in key
-  },
+  "data.size": 64,
 }
+# What decides which clips there are, and how they are made and read.
+_CLIPS = (
+  *("variant", "people", "seed", "num_clips", "test_fraction"),
+  *("clip_frames", "frame_size", "processes", "workers"),
+)
 
 
 class Options(NamedTuple):
@@ -118,19 +120,18 @@ def _shrunk(changes: dict[str, Any], has_memory: bool) -> dict[str, Any]:
   return values
 
 
-def check(run: Run, tests: Sequence[str]) -> None:
-  """Checks that a run could start and be tested, before anything is made.
+def missing_data(run: Run, tests: Sequence[str]) -> list[str]:
+  """The keys of what a run and its tests read and is not there, with their values.
 
   Raises:
-    InputError: its config is bad, or data that it reads are missing.
+    InputError: the run's config is bad.
   """
   config_check.check(run.config)
-  config_paths.check_paths(run.config, ["threedpw"] if "3dpw" in tests else [])
+  others = ["threedpw"] if "3dpw" in tests else []
+  missing = config_paths.missing_paths(run.config, others)
   if run.entry.changes.get("flow.source") == "raft" and not run.config.flow.weights:
-    raise InputError(
-      f"The row {run.entry.label!r} needs RAFT's released weights: name their file by "
-      "--raft_weights, or leave the row out by --rows."
-    )
+    missing.append("raft_weights (not set)")
+  return missing
 
 
 def step_size(run: Run) -> int:
@@ -151,7 +152,7 @@ def fit(run: Run, options: Options) -> None:
     RestartError: it was asked to stop.
   """
   if run.config.flow.source == "flownets":
-    _fit_flow(options)
+    _fit_flow(run, options)
   train.train(run.config, epath.Path(run.workdir))
 
 
@@ -159,13 +160,12 @@ def _flow_workdir(options: Options) -> pathlib.Path:
   return options.folder / "flownets_seed0"
 
 
-def _fit_flow(options: Options) -> None:
-  """Trains FlowNetS on the same clips, of whose flow the table's row learns."""
-  config = flow_flownets.get_config()
+def _fit_flow(run: Run, options: Options) -> None:
+  """Trains FlowNetS on the run's own clips, of whose flow the run learns."""
+  config = flow_flownets.get_config("paper" if options.size == "paper" else "")
   values: dict[str, Any] = dict(_QUICK_FLOW) if options.quick else {}
+  values |= {f"data.{key}": run.config.data[key] for key in _CLIPS}
   values["data.dir"] = str(options.folder / "data")
-  if not options.quick:
-    values["data.variant"] = "full"
   config.update_from_flattened_dict({**values, **_shared(options.paths, config)})
   train_flow.train(config, epath.Path(_flow_workdir(options)))
 
@@ -186,6 +186,8 @@ def command(run: Run, options: Options) -> str:
   values = portable_config(run.config)
   for key in {**(QUICK if options.quick else {}), **run.entry.changes}:
     words.append(f"--config.{key}={values[key]}".replace(" ", ""))
+  if run.config.flow.weights:
+    words.append(f"--config.flow.weights={pathlib.Path(run.config.flow.weights).name}")
   return " ".join(words)
 
 
