@@ -246,11 +246,10 @@ def _predict() -> None:
     motions = recovery.recover(
       video_path, info, source.name, wanted, flag_scene(), times
     )
-    numbers = {person.number for person in wanted}
-    left_out = [person for person in found if person.number not in numbers]
+    followed = [prediction_folder.describe(person) for person in found]
     del found, wanted  # Their keypoints are in the motions.
     files = prediction_folder.write(
-      out, motions, left_out, recovery.body, video_path, info, times, late
+      out, motions, followed, recovery.body, video_path, info, times, late
     )
   if late is not None:
     print(

@@ -130,6 +130,7 @@ def test_files_and_progress(predicted):
   large, small = summary["people"]
   assert (large["frames"], large["frames_detected"], large["gaps"]) == (15, 14, [])
   assert (small["person"], small["frames"], small["frames_detected"]) == (1, 20, 20)
+  assert not large["short"]
   assert summary["left_out"] == []
 
 

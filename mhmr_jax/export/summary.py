@@ -13,24 +13,32 @@ def write(
   path: pathlib.Path,
   motions: Sequence[Motion],
   video_name: str,
-  left_out: Sequence[dict[str, Any]] = (),
+  followed: Sequence[dict[str, Any]] = (),
   live: Mapping[str, int | float] | None = None,
 ) -> None:
   """Writes a JSON file.
 
   Its keys: `video`, the video's name; `camera_motion`; `people`, one entry a person
-  that has files, as `describe` returns it; `left_out`, the people who were followed but
-  have no files; and `live`, where it is given, what `live_rows.LiveRows.summary`
-  returns.
+  that has files, what is known of them from `followed` and `describe`; `left_out`, the
+  entries of `followed` of people who have no files; and `live`, where it is given.
+
+  Args:
+    path: the path of the file.
+    motions: the motions of at least one person.
+    video_name: the video's name.
+    followed: what is known of everybody who was followed; the key `person` has their
+      number.
+    live: what `live_rows.LiveRows.summary` returns, for a stream.
 
   Raises:
     InputError: the file cannot be written.
   """
+  known = {person["person"]: person for person in followed}
   summary: dict[str, Any] = {
     "video": video_name,
     "camera_motion": motions[0].camera_motion,
-    "people": [describe(motion) for motion in motions],
-    "left_out": list(left_out),
+    "people": [known.pop(one.person, {}) | describe(one) for one in motions],
+    "left_out": list(known.values()),
   }
   if live is not None:
     summary["live"] = dict(live)

@@ -38,7 +38,7 @@ _PAGE_QUALITY = video_writer.Quality(crf=28, bit_rate=900_000)
 def write(
   out: pathlib.Path,
   motions: Sequence[Motion],
-  left_out: Sequence[FollowedPerson],
+  followed: Sequence[dict[str, Any]],
   body: smpl.SmplModel,
   video_path: pathlib.Path,
   info: video.VideoInfo,
@@ -52,7 +52,7 @@ def write(
   Args:
     out: an existing folder.
     motions: the motions of at least one person.
-    left_out: the people who were followed and are not wanted.
+    followed: everybody who was followed, as `describe` returns it.
     body: the body that the motions are for.
     video_path: the video.
     info: the properties of the video.
@@ -75,8 +75,7 @@ def write(
         amass_npz.write(for_amass, motion)
         bvh.write(for_bvh, motion, body)
       gltf.write(new / "motion.glb", list(motions), body)
-      others = [_describe(person) for person in left_out]
-      summary.write(new / "summary.json", motions, video_path.name, others, live)
+      summary.write(new / "summary.json", motions, video_path.name, followed, live)
     small = new / "page.mp4"
     _write_videos(new / "overlay.mp4", small, motions, body, video_path, info, times)
     with times.running("page"):
@@ -154,8 +153,8 @@ def earlier_files(out: pathlib.Path) -> list[pathlib.Path]:
   ]
 
 
-def _describe(person: FollowedPerson) -> dict[str, Any]:
-  """What the summary says of somebody who has no files."""
+def describe(person: FollowedPerson) -> dict[str, Any]:
+  """What the summary says of anybody who was followed."""
   frames = person.track.frame_index
   return {
     "person": person.number,

@@ -1,5 +1,7 @@
 """What `summary.json` says of a person."""
 
+import json
+
 import numpy as np
 
 from mhmr_jax.body import smpl
@@ -25,3 +27,15 @@ def test_frames_are_counted_and_gaps_named():
   assert described["frames_detected"] == motion.detected.sum()
   assert described["frames_swapped"] == 6
   assert described["gaps"] == [[23, 26]]
+
+
+def test_everybody_who_was_followed_is_listed_once(tmp_path):
+  one = motions.walking(smpl.load(), frames=12)._replace(person=2)
+  followed = [
+    {"person": number, "first_frame": number, "short": number == 2} for number in (0, 2)
+  ]
+  summary.write(tmp_path / "summary.json", [one], "run.mp4", followed)
+  written = json.loads((tmp_path / "summary.json").read_text())
+  (shown,) = written["people"]
+  assert (shown["person"], shown["short"], shown["frames"]) == (2, True, 12)
+  assert written["left_out"] == followed[:1]
