@@ -22,7 +22,14 @@ def body():
 @pytest.fixture(scope="module")
 def motion(body):
   given = motions.walking(body, seed=4, frames=FRAMES, fps=FPS)
-  return given._replace(frame_index=np.arange(FRAMES))
+  turn = world.world_from_camera(given.gravity_camera)
+  seen = np.einsum("nij,nj->ni", turn, given.joints_camera[:, 0])
+  # The world's origin is beneath the camera.
+  offset = np.mean(given.joints_world[:, 0] - seen, axis=0) * [1, 0, 1]
+  return given._replace(
+    frame_index=np.arange(FRAMES),
+    joints_world=(given.joints_world - offset).astype(np.float32),
+  )
 
 
 def recording(motion):
@@ -41,6 +48,7 @@ def test_the_true_world_has_no_errors(body, motion):
   assert found.up_degrees == pytest.approx(0, abs=0.1)
   assert found.slide_before == pytest.approx(found.slide_truth, abs=0.05)
   assert found.slide_after == pytest.approx(found.slide_truth, abs=1e-3)
+  assert found.hands_moved == pytest.approx(0, abs=0.1)
   assert found.legs_moved_most == pytest.approx(0, abs=0.1)
   assert found.acceleration_after == pytest.approx(found.acceleration_before, abs=0.1)
 
@@ -50,6 +58,12 @@ def test_errors_are_in_their_units(body, motion):
   assert figures(body, motion, tilted).up_degrees == pytest.approx(
     np.degrees(0.1), abs=0.1
   )
+  # Three rows in eight are 20 mm higher, and the camera is level.
+  raised = motion.joints_world + np.where(np.arange(FRAMES) < 30, 0.02, 0)[
+    :, None, None
+  ] * [0, 1, 0]
+  found = figures(body, motion._replace(joints_world=raised), [0.0, -1.0, 0.0])
+  assert found.hands_moved == pytest.approx(20 * 30 / FRAMES, rel=0.05)
   drift = np.zeros((FRAMES, 24, 3), np.float32)
   drift[..., 0] = np.arange(FRAMES)[:, None] * 0.01
   true = recording(motion)

@@ -12,6 +12,7 @@ For every view of `balancing_man`, and for the keypoints that come with it and t
   world, before the path is solved and the feet are locked, and afterwards; and how far
   the triangulated toe itself moves then;
 - the mean acceleration of the joints before and afterwards, mm a frame² of 1/30 s;
+- how far the wrists are moved across their viewing rays, on average;
 - how far knees, ankles and balls are moved relative to the pelvis, on average and at
   most; and how far below the floor a ball or an ankle of a foot ever is.
 
@@ -33,6 +34,7 @@ from jaxtyping import Bool, Float
 from mhmr_jax import predict
 from mhmr_jax.body import smpl
 from mhmr_jax.body.joints import SMPL_JOINTS
+from mhmr_jax.geometry import vectors
 from mhmr_jax.inference import foot_lock, video_motion, world
 from mhmr_jax.inference.seen_motion import ANKLES, TOES
 from mhmr_jax.inference.trained import TrainedRun
@@ -48,6 +50,7 @@ _MOVED = [
   for index, name in enumerate(SMPL_JOINTS)
   if name.endswith(("knee", "ankle", "foot"))
 ]
+_WRISTS = [SMPL_JOINTS.index(f"{side}_wrist") for side in ("left", "right")]
 
 
 class Figures(NamedTuple):
@@ -59,6 +62,7 @@ class Figures(NamedTuple):
   slide_truth: float
   acceleration_before: float
   acceleration_after: float
+  hands_moved: float
   legs_moved: float
   legs_moved_most: float
   below_floor: float
@@ -71,6 +75,7 @@ _TITLES = {
   "slide_truth": "standing feet of the truth, mm a frame",
   "acceleration_before": "acceleration before, mm a frame²",
   "acceleration_after": "acceleration after, mm a frame²",
+  "hands_moved": "wrists moved across the rays, mean, mm",
   "legs_moved": "legs moved by locking, mean, mm",
   "legs_moved_most": "legs moved by locking, most, mm",
   "below_floor": "lowest ankle or ball below the floor, mm",
@@ -110,10 +115,22 @@ def measure(
     slide_truth=_slide(recording.toes[frames], stands),
     acceleration_before=_acceleration(before),
     acceleration_after=_acceleration(after),
+    hands_moved=_across(before, after),
     legs_moved=float(moved.mean() * 1e3),
     legs_moved_most=float(moved.max() * 1e3),
     below_floor=float(max(0.0, *lowest) * 1e3),
   )
+
+
+def _across(
+  before: Float[np.ndarray, "frames 24 3"], after: Float[np.ndarray, "frames 24 3"]
+) -> float:
+  """How far the wrists are moved across their rays; the camera's height is a median."""
+  height = np.median(after[:, 0, 1] - before[:, 0, 1])
+  shift = (after - before - [0, height, 0])[:, _WRISTS]
+  rays = vectors.unit(before[:, _WRISTS])
+  along = np.sum(shift * rays, axis=-1, keepdims=True) * rays
+  return float(np.linalg.norm(shift - along, axis=-1).mean() * 1e3)
 
 
 def _slide(
