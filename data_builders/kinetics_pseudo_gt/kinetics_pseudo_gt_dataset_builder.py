@@ -8,15 +8,12 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import tensorflow_datasets as tfds
-from absl import logging
 from tqdm import tqdm
 
-from data_builders import clip_features, folder_names, sharded, threads
+from data_builders import clip_features, folder_names, left_out, sharded, threads
 from data_builders.kinetics_pseudo_gt import reader
 from mhmr_jax.errors import InputError
 from mhmr_jax.schema import Clip
-
-_SHOWN = 10  # Clips that a message names.
 
 Files = Mapping[reader.ClipName, pathlib.Path]
 
@@ -78,7 +75,7 @@ class Builder(sharded.ShardedBuilder):
   ) -> dict[str, Iterator[tuple[str, Clip]]]:
     del dl_manager
     config = self.builder_config
-    self._left_out: dict[reader.ClipName, str] = {}
+    self._left_out = left_out.LeftOut("clips", pathlib.Path(self.data_path))
     body = reader.LabelBody.load(config.body, config.regressor)
     labels = reader.find_labels(pathlib.Path(config.labels))
     videos = reader.find_videos(pathlib.Path(config.videos))
@@ -88,18 +85,18 @@ class Builder(sharded.ShardedBuilder):
         "that Temporal-3D-Pose-Kinetics was unpacked in."
       )
     with_video: dict[str, list[reader.ClipName]] = {"train": [], "test": []}
-    left_out = {}
+    reasons = {}
     for name in labels:
       if name in videos:
         with_video[self._split_of(name)].append(name)
       else:
-        left_out[name] = f"{config.videos} has no video of that name"
+        reasons[str(name)] = f"{config.videos} has no video of that name"
     if not any(with_video.values()):
       raise InputError(
         f"{config.videos} has no video of the {len(labels)} labelled clips, such as "
         f"{next(iter(labels))}: name the folder of the videos <id>_<start>_<end>.mp4."
       )
-    self._report(left_out, len(labels))
+    self._left_out.add(reasons, len(labels))
     return {
       split: self._generate_examples(split, names, labels, videos, body)
       for split, names in with_video.items()
@@ -129,37 +126,20 @@ class Builder(sharded.ShardedBuilder):
       min_frames=config.min_frames,
       size=config.person,
     )
-    left_out, yielded = {}, 0
+    reasons, yielded = {}, 0
     clips = tqdm(threads.in_order(read, names), f"{split} clips", len(names))
     for name, clip in zip(names, clips, strict=True):
       if isinstance(clip, str):
-        left_out[name] = clip
+        reasons[str(name)] = clip
       else:
         yielded += 1
         yield str(name), clip
-    self._report(left_out, len(names))
+    self._left_out.add(reasons, len(names))
     if not yielded:
-      reasons = "; ".join(list(left_out.values())[:_SHOWN])
       raise InputError(
-        f"No clip of the {split} split can be used ({reasons}): mend their files, or "
-        "take them away."
+        f"No clip of the {split} split can be used ({left_out.few(reasons.values())}): "
+        "mend their files, or take them away."
       )
-
-  def _report(self, left_out: dict[reader.ClipName, str], count: int) -> None:
-    """Counts the clips left out; names some in the log, and all beside the data."""
-    if not left_out:
-      return
-    some = [f"{name} ({reason})" for name, reason in left_out.items()][:_SHOWN]
-    if len(left_out) > _SHOWN:
-      some.append("...")
-    logging.warning(
-      "%d of %d clips are left out: %s", len(left_out), count, "; ".join(some)
-    )
-    self._left_out |= left_out
-    lines = (f"{name}\t{reason}\n" for name, reason in self._left_out.items())
-    path = pathlib.Path(self.data_path) / "left_out.txt"
-    with sharded.writing(path):
-      path.write_text("".join(lines))
 
 
 def _read_or_explain(

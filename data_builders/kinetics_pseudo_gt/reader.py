@@ -5,16 +5,14 @@ in the wild" (CVPR 2019). A frame has labels of one person at most, and none whe
 fit has failed.
 """
 
-import os
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Int
 
+from data_builders import video_files
 from data_builders.cutout import Cutout
 from mhmr_jax.body import label_joints, smpl
 from mhmr_jax.body.joints import COCO_KEYPOINTS, COCOPLUS_JOINTS
@@ -28,8 +26,6 @@ from mhmr_jax.schema import Clip
 NUM_KEYPOINTS = len(COCOPLUS_JOINTS)
 # Indices of COCO-17's keypoints among the labels' 19.
 COCO_FROM_19 = tuple(COCOPLUS_JOINTS.index(name) for name in COCO_KEYPOINTS)
-_VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi")
-_TRAINING_FPS = 30.0
 # The largest distance of 2D labels from the body's projection, in sizes of the person:
 # with the labels' own regressor (True), and with the body's keypoints (False).
 _TOLERANCE = {True: 0.1, False: 0.3}
@@ -68,13 +64,10 @@ def find(
 ) -> dict[ClipName, pathlib.Path]:
   """Finds the clips' files below a folder, at any depth."""
   files: dict[ClipName, pathlib.Path] = {}
-  for parent, folders, names in os.walk(folder):
-    folders.sort()
-    for name in sorted(names):
-      path = pathlib.Path(parent) / name
-      clip = ClipName.of(path)
-      if clip is not None and path.suffix.lower() in suffixes:
-        files.setdefault(clip, path)
+  for path in video_files.below(folder, suffixes):
+    clip = ClipName.of(path)
+    if clip is not None:
+      files.setdefault(clip, path)
   return files
 
 
@@ -85,7 +78,7 @@ def find_labels(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:
 
 def find_videos(folder: pathlib.Path) -> dict[ClipName, pathlib.Path]:
   """Finds the videos below a folder."""
-  return find(folder, _VIDEO_SUFFIXES)
+  return find(folder, video_files.SUFFIXES)
 
 
 def read_labels(path: pathlib.Path) -> Labels:
@@ -176,19 +169,19 @@ def read_clip(
   times = video.probe(video_path).times
   number = _nearest(times, labels.time)
   # Labels after the video's end belong to another video.
-  inside = labels.time <= times[-1] + _spacing(times)
+  inside = labels.time <= times[-1] + video_files.spacing(times)
   if not inside.any():
     raise InputError(f"{video_path} ends before the first label of {label_path}")
   grid, slot, chosen = _grid(number[inside], times)
   if len(grid) < min_frames:
     raise InputError(f"{name} has {len(grid)} frames, fewer than {min_frames}")
   chosen = np.flatnonzero(inside)[chosen]
-  frames = _frames(video_path, grid)
-  image_size = next(frames).shape[1::-1]
+  image_size = next(video_files.frames(video_path, grid)).shape[1::-1]
   clip = _labelled(labels, body, slot, chosen, len(grid), image_size)
   boxes = windows.tight_boxes(clip["keypoints_image"])
   cutout = Cutout.around(boxes, image_size, size)
-  clip["frames"] = [cutout.jpeg(frame) for frame in _frames(video_path, grid)]
+  frames = video_files.frames(video_path, grid)
+  clip["frames"] = [cutout.jpeg(frame) for frame in frames]
   if len(clip["frames"]) < len(grid):
     raise InputError(f"{video_path} is damaged: not all its frames can be decoded")
   clip["keypoints_image"] = cutout.keypoints(clip["keypoints_image"])
@@ -197,11 +190,6 @@ def read_clip(
   clip["fps"] = float((len(grid) - 1) / (times[grid[-1]] - times[grid[0]]))
   clip["sequence"] = str(name)
   return clip
-
-
-def _spacing(times: Float[np.ndarray, "frames"]) -> float:
-  """Seconds from one frame to the next."""
-  return float(np.median(np.diff(times))) if len(times) > 1 else 1 / _TRAINING_FPS
 
 
 def _nearest(
@@ -228,7 +216,7 @@ def _grid(
     and the indices of these labels.
   """
   gaps = np.diff(np.unique(number))
-  step = max(1, round(1 / (_TRAINING_FPS * _spacing(times))))
+  step = video_files.step(times)
   if len(gaps):
     step = max(step, int(np.median(gaps)))
   grid = np.arange(number.min(), number.max() + 1, step)
@@ -237,18 +225,6 @@ def _grid(
   # The first of two labels for one frame is used.
   slots, first = np.unique(slot[on_grid], return_index=True)
   return grid, slots, on_grid[first]
-
-
-def _frames(
-  path: pathlib.Path, grid: Int[np.ndarray, "frames"]
-) -> Iterator[np.ndarray]:
-  """Reads the frames with these numbers, BGR."""
-  wanted = set(grid.tolist())
-  for number, frame in enumerate(video.read_frames(path)):
-    if number in wanted:
-      yield cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-    if number == grid[-1]:
-      return
 
 
 def _labelled(
