@@ -1,0 +1,1 @@
+"""The people in a folder of videos, without labels."""
