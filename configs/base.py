@@ -136,6 +136,10 @@ def default(inputs: tuple[str, ...]) -> ConfigDict:
   # cut-outs of the people with the dataset, or "referenced" to read the release's own
   # images.
   config.threedpw = ConfigDict(dict(dir="", frames="stored"))
+  # The folder of unlabelled_videos, which can be a target domain (configs/dann.py), and
+  # the file of the weights of the detector that finds their people (if empty, it
+  # downloads its own).
+  config.videos = ConfigDict(dict(dir="", detector_weights=""))
 
   config.model = ConfigDict(
     dict(

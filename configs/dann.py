@@ -4,7 +4,13 @@ python -m mhmr_jax.train --config=configs/dann.py --workdir=DIR
 
 This is the domain-adversarial training of Ganin et al. 2016: half of each batch is
 clips of another domain, whose labels are withheld. In the default these are the
-`shifted` synthetic clips, and in the paper's size Kinetics' clips:
+`shifted` synthetic clips. They can be the people in a folder of your own videos, whom a
+detector finds, and who have no labels:
+
+python -m mhmr_jax.train --config=configs/dann.py --workdir=DIR \
+  --config.target.dataset=unlabelled_videos --config.videos.dir=VIDEOS
+
+In the paper's size they are Kinetics' clips:
 
 python -m mhmr_jax.train --config=configs/dann.py:paper --workdir=DIR \
   --config.kinetics.dir=VIDEOS --config.kinetics.pseudo_gt=PICKLES ...

@@ -160,9 +160,11 @@ def test_all_that_is_not_run_here_exists():
 def test_config_keys_exist():
   checked = 0
   for page, words, _ in COMMANDS:
+    named = (re.match(r"--config=configs/(\w+)\.py", word) for word in words)
+    experiment = next((match[1] for match in named if match), "flow_kp")
     for word in words:
       if match := re.match(r"--config\.([\w.]+)=", word):
-        config = tiny.experiment("flow_kp", "paper")
+        config = tiny.experiment(experiment)
         *parents, key = match[1].split(".")
         for parent in parents:
           config = config[parent]

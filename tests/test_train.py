@@ -15,6 +15,7 @@ from mhmr_jax.errors import InputError
 from mhmr_jax.motion import library
 from mhmr_jax.training import steps
 from tests import tiny, workdirs
+from tests.data_builders import walkers
 
 # The tests read checkpoints without saying where on the devices they go.
 pytestmark = [
@@ -93,6 +94,24 @@ def test_training_against_a_domain_classifier_resumes_to_the_same_bits(tmp_path)
     assert text.count(name) == STEPS
   assert_same_run(resumed, whole)
   assert_all_learns(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_one_compilation")
+def test_training_against_a_folder_of_videos_without_labels(tmp_path, monkeypatch):
+  walkers.replace_detector(monkeypatch, tmp_path / "cache")
+  walkers.write(tmp_path / "videos" / "walk.mp4", [True] * 20, companion=True)
+  config = tiny.config(
+    name="dann",
+    target__dataset="unlabelled_videos",
+    videos__dir=str(tmp_path / "videos"),
+  )
+  train.train(config, epath.Path(tmp_path / "run"))
+  curve = workdirs.losses(tmp_path / "run")
+  assert list(curve) == list(range(1, STEPS + 1))
+  assert np.isfinite(list(curve.values())).all()
+  assert (tmp_path / "run" / "metrics.jsonl").read_text().count("domain_loss") == STEPS
+  assert_all_learns(tmp_path / "run")
 
 
 @pytest.mark.slow

@@ -14,12 +14,15 @@ from mhmr_jax.runtime import config_check, config_keys
 
 # Examples that are made on the device have no clips that could be opened.
 GENERATED = config_keys.GENERATED
-NAMES = (*config_keys.STORED, GENERATED)
+# It has no labels, and is no dataset to train on alone or to evaluate on.
+UNLABELLED = config_keys.UNLABELLED
+NAMES = (*config_keys.LABELLED, GENERATED)
 # The paths that each dataset is read from.
 _NEEDED = {
   "synthetic_clips": (),
   "threedpw": ("threedpw.dir", "body.male", "body.female"),
   "kinetics_pseudo_gt": ("kinetics.dir", "kinetics.pseudo_gt", "body.path"),
+  UNLABELLED: ("videos.dir",),
   GENERATED: (),
 }
 # The keys that a trained run's config may take from the command line, and their
@@ -66,6 +69,8 @@ def missing_paths(config: ConfigDict, others: Iterable[str] = ()) -> list[str]:
   needed = {key for name in names for key in _NEEDED[name]}
   if config.body.path:
     needed.add("body.path")
+  if UNLABELLED in names and config.videos.detector_weights:
+    needed.add("videos.detector_weights")
   if config.data.people == "surreal":
     needed |= {"body.path", "surreal.dir", "kinetics.dir"}
   return _missing(config, needed)
@@ -90,8 +95,8 @@ def refuse(missing: Iterable[str]) -> None:
   """Raises InputError if something is missing; see `missing_paths`."""
   if shown := ", ".join(missing):
     raise InputError(
-      f"This config reads data that you don't have: {shown}; "
-      "docs/paper.md says where to get it, then set each path by --KEY=PATH."
+      f"This config reads data that you don't have: {shown}; docs/data.md and "
+      "docs/paper.md say where to get it, then set each path by --KEY=PATH."
     )
 
 
@@ -108,7 +113,12 @@ def target_dataset(config: ConfigDict) -> str | None:
 
 
 def check_name(name: str) -> None:
-  """Raises InputError unless there is such a dataset."""
+  """Raises InputError unless there is such a dataset, with labels."""
+  if name == UNLABELLED:
+    raise InputError(
+      f"{name} have no labels to train or evaluate on: name them by "
+      "--config.target.dataset, as configs/dann.py explains, or name another dataset."
+    )
   if name not in NAMES:
     raise InputError(f"There is no dataset {name!r}: choose one of {', '.join(NAMES)}.")
 

@@ -150,7 +150,9 @@ def open_training_clips(config: ConfigDict) -> ClipSource | Mixture:
 
 
 def open_target(config: ConfigDict) -> ClipSource | None:
-  """The clips of the target domain, whose labels are not used; None if there is none.
+  """The clips of the target domain; None if there is none.
+
+  They need no labels, and those that they have are not used.
 
   Raises:
     InputError: as `open_source` does.
@@ -158,6 +160,11 @@ def open_target(config: ConfigDict) -> ClipSource | None:
   name = config_paths.target_dataset(config)
   if name is None:
     return None
+  if name == config_paths.UNLABELLED:
+    config_paths.check_dataset_paths(config, name)
+    builder = _builder(name, config)
+    records = _records(name, builder, "train")
+    return ClipSource(name, records, str(builder.data_path), split="train")
   changed = ConfigDict(config.to_dict())
   changed.data.variant = config.target.get("variant", "alone")
   return open_source(changed, "train", name)
@@ -167,8 +174,8 @@ def open_source(config: ConfigDict, split: str, name: str | None = None) -> Clip
   """Opens a split of the dataset `name` (default: the config's own).
 
   Raises:
-    InputError: there is no such dataset or split, the config lacks paths that it is
-      read from, or its files are damaged.
+    InputError: there is no such dataset or split, the dataset has no labels, the config
+      lacks paths that it is read from, or its files are damaged.
   """
   name = name or config.data.source
   config_paths.check_name(name)
@@ -276,6 +283,19 @@ def _kinetics(config: ConfigDict) -> Any:
   return kinetics.Builder(config=settings, data_dir=config_paths.data_dir(config))
 
 
+def _unlabelled(config: ConfigDict) -> Any:
+  from data_builders.unlabelled_videos import (
+    unlabelled_videos_dataset_builder as unlabelled,
+  )
+
+  settings = unlabelled.UnlabelledVideosConfig(
+    videos=config.videos.dir,
+    weights=config.videos.detector_weights,
+    min_frames=config.data.window,
+  )
+  return unlabelled.Builder(config=settings, data_dir=config_paths.data_dir(config))
+
+
 def _synthetic(config: ConfigDict, only_test: bool = False) -> Any:
   from data_builders.synthetic_clips import synthetic_clips_dataset_builder as synthetic
 
@@ -303,4 +323,5 @@ _BUILDERS: dict[str, Callable[[ConfigDict], Any]] = {
   "synthetic_clips": _synthetic,
   "threedpw": _threedpw,
   "kinetics_pseudo_gt": _kinetics,
+  config_paths.UNLABELLED: _unlabelled,
 }

@@ -1,4 +1,4 @@
-"""Mixes clips of the target domain, without their labels, into the labelled stream.
+"""Mixes clips of the target domain, without labels, into the labelled stream.
 
 Domain-adversarial training (Ganin et al., 2016) reads both: `pipeline` calls this last,
 on finished examples.
@@ -7,6 +7,7 @@ on finished examples.
 import grain
 import numpy as np
 
+from mhmr_jax.data import transforms
 from mhmr_jax.schema import INPUT_CHANNELS, HostBatch
 
 _KEPT = (*INPUT_CHANNELS, "rgb_before", "flow_scale", "window", "valid")
@@ -28,9 +29,10 @@ def _keep(example: HostBatch) -> HostBatch:
 
 
 def _withhold(example: HostBatch) -> HostBatch:
-  """Replaces the labels by zeros: all examples of a batch must have the same fields."""
-  kept = {
-    key: value if key in _KEPT else np.zeros_like(value)
-    for key, value in example.items()
-  }
-  return {**kept, "labelled": np.zeros((), bool)}
+  """Puts zeros in the labels' place, whether the clip has labels or not.
+
+  All examples of a batch must have the same fields.
+  """
+  kept = {key: value for key, value in example.items() if key in _KEPT}
+  zeros = transforms.no_labels(len(example["valid"]))
+  return {**zeros, **kept, "labelled": np.zeros((), bool)}

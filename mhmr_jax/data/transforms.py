@@ -159,10 +159,12 @@ def targets(clip: Clip, span: slice, box: Float[np.ndarray, "4"]) -> HostBatch:
 
   Args:
     clip: as stored. Where it has no visibility, all joints in front of the camera count
-      as visible.
+      as visible. Where it has no labels, `valid` is the only target.
     span: the frames.
     box: the crop window; its corners are at -1 and 1 in the units of `joints_crop`.
   """
+  if "joints_camera" not in clip:
+    return HostBatch(valid=clip["valid"][span])
   joints_camera = clip["joints_camera"][span]
   joints_image, in_front = _project(clip, span)
   visibility = in_front
@@ -175,6 +177,17 @@ def targets(clip: Clip, span: slice, box: Float[np.ndarray, "4"]) -> HostBatch:
     joints_crop=(windows.to_crop_pixels(joints_image, box, 2) - 1).astype(np.float32),
     visibility=visibility.astype(np.float32),
     valid=clip["valid"][span],
+  )
+
+
+def no_labels(frames: int) -> HostBatch:
+  """Zeros in the form of the labels among `targets`."""
+  return HostBatch(
+    pose=np.zeros((frames, 24, 3), np.float32),
+    betas=np.zeros(10, np.float32),
+    joints_camera=np.zeros((frames, 24, 3), np.float32),
+    joints_crop=np.zeros((frames, 24, 2), np.float32),
+    visibility=np.zeros((frames, 24), np.float32),
   )
 
 

@@ -20,8 +20,10 @@ from mhmr_jax.runtime.config_rules import (
   wholes,
 )
 
-# Datasets of stored clips, and examples that are made on the device.
-STORED = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt")
+# Datasets of stored clips with labels and without, and examples that are made on the
+# device.
+LABELLED = ("synthetic_clips", "threedpw", "kinetics_pseudo_gt")
+UNLABELLED = "unlabelled_videos"
 GENERATED = "keypoint_examples"
 VARIANTS = (
   *("full", "static_background", "static_camera", "no_occluders", "plain"),
@@ -62,8 +64,8 @@ _ANYWHERE = {
   "train.print_every": Key(whole(1, _COUNT)),
   "mesh.fsdp": Key(whole(1, 2**20)),
   "mesh.fsdp_min_size": Key(whole(0, 2**62)),
-  "data.source": Key(choice(*STORED, GENERATED)),
-  "data.mixture": Key(shares(*STORED, GENERATED), required=False),
+  "data.source": Key(choice(*LABELLED, GENERATED)),
+  "data.mixture": Key(shares(*LABELLED, GENERATED), required=False),
   "data.people": Key(choice("rendered", "surreal")),
   "data.variant": Key(choice(*VARIANTS), required=False),
   "data.dir": Key(path()),
@@ -95,6 +97,8 @@ _ANYWHERE = {
   "kinetics.regressor": Key(path(), required=False),
   "threedpw.dir": Key(path(), required=False),
   "threedpw.frames": Key(choice("stored", "referenced"), required=False),
+  "videos.dir": Key(path(), required=False),
+  "videos.detector_weights": Key(path(), required=False),
 }
 
 # The keys of mhmr_jax.train.
@@ -119,7 +123,7 @@ MOTION = {
   "keypoints.form": Key(choice("heatmaps", "coordinates"), required=False),
   "keypoints.noise": Key(switch()),
   "keypoints.noise_file": Key(path(), required=False),
-  "target.dataset": Key(choice(*STORED), required=False),
+  "target.dataset": Key(choice(*LABELLED, UNLABELLED), required=False),
   "target.variant": Key(choice(*VARIANTS), required=False),
   "model.inputs": Key(some("rgb", "flow", "keypoints")),
   "model.heatmap_sigma": Key(number(0, 1, above=True)),

@@ -74,6 +74,18 @@ def test_target_datasets_paths_are_checked_with_the_others(tmp_path):
     assert f"{key} (not set)" in str(caught.value)
 
 
+def test_the_folder_of_a_targets_videos_must_be_there_and_weights_if_named(tmp_path):
+  config = dann.get_config()
+  config.target.dataset = "unlabelled_videos"
+  with pytest.raises(InputError, match=r"config\.videos\.dir \(not set\)"):
+    config_paths.check_paths(config)
+  config.videos.dir = str(tmp_path)
+  config_paths.check_paths(config)
+  config.videos.detector_weights = str(tmp_path / "absent.task")
+  with pytest.raises(InputError, match=r"detector_weights \(.*absent\.task\)"):
+    config_paths.check_paths(config)
+
+
 def test_a_run_is_tested_on_the_variant_that_is_named_or_else_its_own(tmp_path):
   config = tiny.config(tmp_path, data__variant="full")
   named = config_paths.local_paths()

@@ -10,6 +10,7 @@ from mhmr_jax.data import sources
 from mhmr_jax.errors import InputError
 from tests import tiny
 from tests.data.clips import make_source
+from tests.data_builders import walkers
 from tests.synth import surreal_files
 
 
@@ -81,6 +82,27 @@ def test_target_clips_are_the_training_split_of_another_variant(tmp_path, monkey
   sources.open_training(config)
   assert opened == [("shifted", "train"), ("alone", "train")]
   assert sources.open_target(tiny.config(tmp_path)) is None
+
+
+def test_videos_without_labels_are_only_a_target_domain(tmp_path, monkeypatch):
+  walkers.replace_detector(monkeypatch, tmp_path / "cache")
+  walkers.write(tmp_path / "videos" / "walk.mp4", [True] * 12, companion=True)
+  walkers.write(tmp_path / "videos" / "short.mp4", [True] * 3)
+  config = tiny.config(tmp_path / "data", "dann", target__dataset="unlabelled_videos")
+  with pytest.raises(InputError, match=r"config\.videos\.dir \(not set\)"):
+    sources.open_target(config)
+  config.videos.dir = str(tmp_path / "videos")
+  for split in ("train", "test"):
+    with pytest.raises(InputError, match="have no labels to train or evaluate on"):
+      sources.open_source(config, split, "unlabelled_videos")
+  assert not (tmp_path / "data").exists()
+  target = sources.open_target(config)
+  assert [target[index]["sequence"] for index in range(len(target))] == [
+    "walk.mp4_0",
+    "walk.mp4_1",
+  ]
+  assert "pose" not in target[0]
+  assert target.split == "train"
 
 
 def test_to_test_no_clips_to_train_on_are_made(tmp_path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from mhmr_jax.data import pipeline
+from mhmr_jax.data.sources import ClipSource
 from tests import tiny
-from tests.data.clips import LENGTH, assert_same, make_source, take
+from tests.data.clips import LENGTH, assert_same, make_clip, make_source, take
 
 LABELS = {"pose", "betas", "joints_camera", "joints_crop", "visibility"}
 
@@ -64,6 +65,20 @@ def test_resume_is_exact(config):
   assert state == {pipeline.POSITION: 8}
   resumed, _ = take_with_target(config, 3, state=state)
   for left, right in zip(straight[2:], resumed, strict=True):
+    assert_same(left, right)
+
+
+def test_clips_that_have_no_labels_make_the_same_examples(config):
+  """As clips whose labels are withheld."""
+  clips = [make_clip(index) for index in range(6)]
+  for clip in clips:
+    for key in ("pose", "betas", "joints_camera", "visibility", "intrinsics", "flow"):
+      del clip[key]
+  source = make_source([LENGTH] * 5)
+  target = ClipSource("made", clips, "/made")
+  batches, _ = take(config, source, 4, target=target)
+  with_labels, _ = take_with_target(config, 4)
+  for left, right in zip(batches, with_labels, strict=True):
     assert_same(left, right)
 
 

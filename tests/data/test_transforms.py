@@ -7,6 +7,7 @@ import numpy as np
 from mhmr_jax.body import joints
 from mhmr_jax.data import transforms
 from mhmr_jax.data.input_spec import InputSpec
+from tests.data.clips import make_clip
 
 
 def textured(shift: float) -> np.ndarray:
@@ -115,6 +116,21 @@ def test_targets_project_into_the_crop():
   again = transforms.targets(clip, slice(0, 1), box)
   for key, value in result.items():
     np.testing.assert_array_equal(again[key], value, err_msg=key)
+
+
+def test_without_labels_frames_are_valid_or_not_and_zeros_stand_in():
+  clip = make_clip(3)
+  box = np.array([0.0, 0, 64, 64])
+  labelled = transforms.targets(clip, slice(2, 7), box)
+  valid = np.arange(len(clip["valid"])) != 4
+  unlabelled = transforms.targets({"valid": valid}, slice(2, 7), box)
+  assert unlabelled.keys() == {"valid"}
+  np.testing.assert_array_equal(unlabelled["valid"], [1, 1, 0, 1, 1])
+  zeros = transforms.no_labels(5)
+  assert zeros.keys() == labelled.keys() - {"valid"}
+  for key, value in zeros.items():
+    assert (value.shape, value.dtype) == (labelled[key].shape, labelled[key].dtype)
+    assert not value.any()
 
 
 def test_targets_of_a_weak_perspective_camera():

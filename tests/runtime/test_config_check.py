@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import dann, flow_flownets, flow_kp, flow_raft, hmr, kp, kp_video
 from mhmr_jax import train, train_flow
-from mhmr_jax.data import config_paths, input_spec
+from mhmr_jax.data import config_paths, input_spec, sources
 from mhmr_jax.errors import InputError
 from mhmr_jax.files import workdirs
 from mhmr_jax.flow import dis, learned
@@ -85,8 +85,9 @@ BAD = [
   *[("data__people", value) for value in ("statues", 3)],
   ("data__variant", "nowhere"),
   *[("data__dir", value) for value in (3, None, "a\0b", "x" * 5000)],
-  ("data__source", "3dpw"),
+  *[("data__source", value) for value in ("3dpw", "unlabelled_videos")],
   *[("data__mixture", value) for value in ({"kinetics": 1}, {"threedpw": NAN}, "all")],
+  ("data__mixture", {"synthetic_clips": 0.5, "unlabelled_videos": 0.5}),
   ("data__mixture", {"synthetic_clips": 0.0}),
   ("data__mixture", {"synthetic_clips": -1.0}),
   *[("flow__source", value) for value in ("magic", 1)],
@@ -204,6 +205,7 @@ def test_choices_are_those_that_the_package_has():
   """The table stands before the rooms that know them."""
   options = {
     "data.source": config_paths.NAMES,
+    "target.dataset": sources._BUILDERS,
     "data.variant": variants.VARIANTS,
     "flow.source": (*input_spec.HOST_FLOW, *learned.KINDS),
     "flow.preset": dis.PRESETS,
