@@ -51,6 +51,7 @@ def _paths() -> ConfigDict:
   del paths.data["variant"]
   with paths.unlocked():
     paths.surreal = ConfigDict(dict(dir=""))
+    paths.videos = ConfigDict(dict(dir="", detector_weights=""))
     paths.data.motion = paths.data.backgrounds = ""
   return paths
 

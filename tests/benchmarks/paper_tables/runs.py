@@ -186,8 +186,12 @@ def command(run: Run, options: Options) -> str:
   values = portable_config(run.config)
   for key in {**(QUICK if options.quick else {}), **run.entry.changes}:
     words.append(f"--config.{key}={values[key]}".replace(" ", ""))
-  if run.config.flow.weights:
-    words.append(f"--config.flow.weights={pathlib.Path(run.config.flow.weights).name}")
+  for key, path in (
+    ("flow.weights", run.config.flow.weights),
+    ("videos.dir", run.config.videos.dir),
+  ):
+    if path:
+      words.append(f"--config.{key}={pathlib.Path(path).name}")
   return " ".join(words)
 
 

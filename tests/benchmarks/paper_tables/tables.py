@@ -80,7 +80,13 @@ _INPUTS = (
   _FLOW_KP,
   Entry("RGB + Flow + KP", "rgb_flow_kp"),
 )
-_DANN = Entry("RGB, domain-adversarial (DANN)", "dann", paper=103.0)
+_DANN = Entry("RGB, DANN on `shifted` clips", "dann")
+_DANN_VIDEOS = Entry(
+  "RGB, DANN on real videos",
+  "dann",
+  {"target.dataset": "unlabelled_videos"},
+  paper=103.0,
+)
 
 
 def _without(variant: str, label: str) -> tuple[Entry, ...]:
@@ -125,9 +131,14 @@ _PROXY_TABLES = {
     ),
   ),
   "dann": Table(
-    "Domain-adversarial training on unlabelled clips of the `shifted` domain.",
-    (_RGB, _DANN, _FLOW),
-    pairs=(("dann", "rgb"), ("flow", "dann")),
+    "Domain-adversarial training (DANN) on unlabelled clips of another domain.",
+    (_RGB, _DANN, _DANN_VIDEOS, _FLOW),
+    pairs=(
+      ("dann", "rgb"),
+      ("dann-dataset_unlabelled_videos", "rgb"),
+      ("flow", "dann"),
+      ("flow", "dann-dataset_unlabelled_videos"),
+    ),
   ),
   "clips": Table(
     "What the training clips contain.",
