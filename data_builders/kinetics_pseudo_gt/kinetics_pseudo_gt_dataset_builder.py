@@ -44,13 +44,8 @@ class KineticsPseudoGtConfig(tfds.core.BuilderConfig):
   person: int = 256
 
   def __post_init__(self) -> None:
-    for field in ("labels", "videos", "body", "regressor"):
-      setattr(self, field, folder_names.absolute(getattr(self, field)))
-    fields = [field.name for field in dataclasses.fields(KineticsPseudoGtConfig)]
-    inherited = [field.name for field in dataclasses.fields(tfds.core.BuilderConfig)]
-    settings = {f: getattr(self, f) for f in fields if f not in inherited}
-    shown = f"min{self.min_frames}frames"
-    self.name = self.name or folder_names.of_settings(shown, settings)
+    paths = ("labels", "videos", "body", "regressor")
+    folder_names.complete(self, paths, f"min{self.min_frames}frames")
 
 
 class Builder(sharded.ShardedBuilder):

@@ -47,11 +47,7 @@ class ThreedpwConfig(tfds.core.BuilderConfig):
       raise InputError(
         f"config.threedpw.frames is {self.frames!r}: use 'stored' or 'referenced'."
       )
-    for field in ("source", "male", "female"):
-      setattr(self, field, folder_names.absolute(getattr(self, field)))
-    fields = ("source", "male", "female", "frames", "person")
-    settings = {field: getattr(self, field) for field in fields}
-    self.name = self.name or folder_names.of_settings(self.frames, settings)
+    folder_names.complete(self, ("source", "male", "female"), self.frames)
 
 
 class Builder(sharded.ShardedBuilder):

@@ -36,12 +36,8 @@ class UnlabelledVideosConfig(tfds.core.BuilderConfig):
   person: int = 256
 
   def __post_init__(self) -> None:
-    for field in ("videos", "weights"):
-      setattr(self, field, folder_names.absolute(getattr(self, field)))
-    fields = ("videos", "weights", "min_frames", "person")
-    settings = {field: getattr(self, field) for field in fields}
     shown = f"min{self.min_frames}frames"
-    self.name = self.name or folder_names.of_settings(shown, settings)
+    folder_names.complete(self, ("videos", "weights"), shown)
 
 
 class Builder(sharded.ShardedBuilder):
